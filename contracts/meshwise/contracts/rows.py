@@ -1,0 +1,163 @@
+"""Rows of the ``mesh_*`` tables that one room writes and another reads; a field is a column of the same name.
+
+Times are timezone-aware UTC ``datetime``; durations are seconds; shares are 0–1. ``None`` is ClickHouse's NULL: a
+number that could not be known, never one that was zero. ``TABLES`` maps each finding to its table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+EDGE_10S: Final = "mesh_edge_10s"
+EDGE_1M: Final = "mesh_edge_1m"
+EDGE_1H: Final = "mesh_edge_1h"
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeBucket:
+    """One row of ``mesh_edge_10s``: what one proxy counted on one side of one edge in one bucket, per outcome.
+
+    ``requests`` and ``latency`` are of logical requests with this outcome; ``attempts``, ``retries`` and
+    ``retries_denied`` are of attempts on the wire. ``latency`` maps a bucket index of ``contracts.histogram`` to a
+    count.
+    ``mesh_edge_1m`` and ``mesh_edge_1h`` have the same columns but for ``instance`` and ``policy_version``.
+    """
+
+    bucket: datetime
+    source: str
+    destination: str
+    route: str
+    method: str
+    side: str
+    instance: str
+    policy_version: int
+    outcome: str
+    requests: int
+    attempts: int
+    retries: int
+    retries_denied: int
+    latency: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeFinding:
+    """One edge of the service map over one window. ``requests`` are logical, ``attempts`` what went over the wire."""
+
+    computed_at: datetime
+    window_start: datetime
+    window_end: datetime
+    source: str
+    destination: str
+    requests: int
+    attempts: int
+    failures: int
+    retries: int
+    retries_denied: int
+    request_rate: float
+    error_share: float
+    amplification: float
+    client_p50: float | None
+    client_p95: float | None
+    client_p99: float | None
+    server_requests: int
+    server_failures: int
+    server_p50: float | None
+    server_p95: float | None
+    server_p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SloFinding:
+    """State of one objective. ``burn_rates`` maps a window such as ``5m`` to its burn rate."""
+
+    computed_at: datetime
+    service: str
+    objective: str
+    indicator: str
+    target: float
+    threshold_s: float | None
+    window_s: float
+    good: int
+    total: int
+    attained: float | None
+    budget_remaining: float
+    burn_rates: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFinding:
+    """One change of state of one alert: ``pending``, ``firing`` or ``resolved``."""
+
+    at: datetime
+    fingerprint: str
+    service: str
+    objective: str
+    severity: str
+    state: str
+    started_at: datetime
+    ended_at: datetime | None
+    burn_long: float
+    burn_short: float
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyFinding:
+    """Score (0–1, higher is worse) of one edge in one window; ``contributions`` says which features made it."""
+
+    computed_at: datetime
+    window_start: datetime
+    window_end: datetime
+    source: str
+    destination: str
+    score: float
+    flagged: bool
+    contributions: Mapping[str, float]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalFinding:
+    """A proposed policy, or a refusal to propose one, for one route of one edge.
+
+    ``status`` is ``proposed``, ``refused``, ``unchanged`` or ``submitted``; ``policy``, ``current`` and
+    ``evidence`` are JSON text: two policy documents and what ``analytics.proposal`` measured.
+    """
+
+    id: str
+    created_at: datetime
+    source: str
+    destination: str
+    route: str
+    status: str
+    sentence: str
+    samples: int
+    policy: str
+    current: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutFinding:
+    """One verdict on one stage of one rollout; ``evidence`` is JSON text."""
+
+    at: datetime
+    rollout_id: str
+    policy_name: str
+    stage: int
+    decision: str
+    reason: str
+    evidence: str
+
+
+TABLES: Final[Mapping[type, str]] = {
+    EdgeFinding: "mesh_findings_edges",
+    SloFinding: "mesh_findings_slos",
+    AlertFinding: "mesh_findings_alerts",
+    AnomalyFinding: "mesh_findings_anomalies",
+    ProposalFinding: "mesh_findings_proposals",
+    RolloutFinding: "mesh_findings_rollouts",
+}

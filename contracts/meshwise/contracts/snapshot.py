@@ -1,0 +1,103 @@
+"""What control hands one proxy: every endpoint it may call and every policy in force, as one immutable whole.
+
+    GET /v1/proxies/{id}/snapshot
+    → {"version", "service", "clusters": {name: {"endpoints": [{"id", "host", "port"}]}}, "policies": [...]}
+
+``version`` is the mesh-wide revision and only grows; a proxy refuses a lower one. An endpoint's address is the inbound
+listener of the proxy beside the application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshwise.contracts.errors import DocumentError
+from meshwise.contracts.policy import Policy, parse_policy
+from meshwise.contracts.reading import Reader
+
+MAX_ENTRIES = 10_000
+"""Most endpoints, and most policies, one snapshot may carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One instance of a service: where its inbound proxy listens."""
+
+    id: str
+    host: str
+    port: int
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that steers one proxy. ``clusters`` maps a service name to its endpoints, in order of their id."""
+
+    version: int
+    service: str
+    clusters: Mapping[str, tuple[Endpoint, ...]]
+    policies: tuple[Policy, ...]
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the document that ``parse_snapshot`` turns back into an equal snapshot."""
+        return {
+            "version": self.version,
+            "service": self.service,
+            "clusters": {
+                name: {
+                    "endpoints": [
+                        {"id": e.id, "host": e.host, "port": e.port, **({"zone": e.zone} if e.zone else {})}
+                        for e in endpoints
+                    ]
+                }
+                for name, endpoints in self.clusters.items()
+            },
+            "policies": [policy.to_document() for policy in self.policies],
+        }
+
+
+def parse_snapshot(document: object) -> Snapshot:
+    """Return the snapshot that ``document`` describes.
+
+    Raises:
+        DocumentError: the first mistake found; the snapshot is refused whole.
+    """
+    reader = Reader(document)
+    version = reader.take_count("version", -1, 0, 2**53)
+    if version < 0:
+        raise DocumentError("version", "is required")
+    service = reader.take_text("service")
+    raw_clusters = reader.take("clusters") or {}
+    if not isinstance(raw_clusters, Mapping):
+        raise DocumentError("clusters", "must be a mapping of service names")
+    clusters = {str(name): _endpoints(raw, f"clusters.{name}") for name, raw in sorted(raw_clusters.items())}
+    raw_policies = reader.take_list("policies") or ()
+    reader.finish()
+    if len(raw_policies) > MAX_ENTRIES or sum(map(len, clusters.values())) > MAX_ENTRIES:
+        raise DocumentError("", f"a snapshot carries at most {MAX_ENTRIES} endpoints and as many policies")
+    policies = []
+    for position, raw in enumerate(raw_policies):
+        try:
+            policies.append(parse_policy(raw))
+        except DocumentError as error:
+            raise DocumentError(f"policies[{position}].{error.path}", error.problem) from None
+    return Snapshot(version, service, clusters, tuple(policies))
+
+
+def _endpoints(raw: object, path: str) -> tuple[Endpoint, ...]:
+    cluster = Reader(raw, path)
+    items = cluster.take_list("endpoints") or ()
+    cluster.finish()
+    endpoints = []
+    for position, item in enumerate(items):
+        reader = Reader(item, f"{path}.endpoints[{position}]")
+        port = reader.take_count("port", 0, 1, 65535)
+        if not port:
+            raise DocumentError(reader.at("port"), "is required")
+        zone = reader.take_text("zone", "") if reader.has("zone") else ""
+        reader.take("zone")
+        endpoints.append(Endpoint(reader.take_text("id"), reader.take_text("host"), port, zone))
+        reader.finish()
+    return tuple(sorted(endpoints, key=lambda endpoint: endpoint.id))
