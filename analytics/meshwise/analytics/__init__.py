@@ -1,0 +1,44 @@
+"""What the mesh means: from rollups to findings, and from findings to one cautious change.
+
+    load      a time window of the store → one ``World`` (world.py, load.py, sql/)
+    audit     pure functions over it: service_map, slo/, anomaly/, proposal/, rollout/
+    act       alerts/ tells people, control_api.py tells control; jobs.py runs the cycle
+    persist   typed findings into the ``mesh_findings_*`` tables, which dashboards and notebooks read
+
+In a notebook:
+
+    import meshwise.analytics as mw
+    mesh = mw.connect()                    # or mw.connect("http://store:8123/meshwise")
+    mesh.map(seconds=900).to_frame()       # both sides, logical and wire traffic
+    mesh.slo(); mesh.anomalies(); mesh.propose()
+
+Importing this package is light: numpy, pandas and the rest load when ``connect`` is called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from meshwise.analytics.mesh import Mesh
+
+__all__ = ["connect"]
+
+
+def connect(
+    store_url: str = "http://127.0.0.1:8123/meshwise",
+    *,
+    control_url: str | None = None,
+    user: str = "",
+    password: str = "",
+) -> Mesh:
+    """Return the notebook's view of the mesh whose store answers at ``store_url``.
+
+    ``control_url`` is needed only to compare proposals with the policies in force.
+
+    Raises:
+        UnavailableError: the store does not answer.
+    """
+    from meshwise.analytics.mesh import connect as connect_mesh
+
+    return connect_mesh(store_url, control_url=control_url, user=user, password=password)
