@@ -243,6 +243,17 @@ class World:
         """Number of buckets."""
         return round(self.window.seconds) // self.bucket_s
 
+    @cached_property
+    def measured_s(self) -> float:
+        """Seconds from the first bucket in which anything was measured to the end of the window; 0 when nothing was.
+
+        The divisor of rates: a mesh that started a minute ago is not five times slower than it is.
+        """
+        busy = np.zeros(self.size, dtype=bool)
+        for series in self.routes.values():
+            busy |= (series.client.requests + series.server.requests + series.attempts) > 0
+        return float((self.size - int(busy.argmax())) * self.bucket_s) if busy.any() else 0.0
+
     @property
     def times(self) -> npt.NDArray[np.datetime64]:
         """Start of each bucket, UTC."""

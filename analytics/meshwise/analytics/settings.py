@@ -1,0 +1,114 @@
+"""What an operator may set of this room; every duration is in seconds."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from meshwise.analytics.alerts.signature import decode_secret
+from meshwise.analytics.slo.objectives import ObjectiveDefaults, ObjectiveOverride
+
+
+class WebhookSettings(BaseModel):
+    """One receiver of alerts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(description="Where to post; https, or http as well when allow_private is true.")
+    secret: SecretStr | None = Field(None, description="Signing secret of Standard Webhooks: 'whsec_' + base64.")
+    previous_secret: SecretStr | None = Field(None, description="Signs as well, while a receiver changes over.")
+    allow_private: bool = Field(False, description="Deliver to private and loopback addresses too.")
+
+    @model_validator(mode="after")
+    def _check(self) -> WebhookSettings:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+            raise ValueError("url must look like https://host/path, without a user name")
+        if parts.scheme == "http" and not self.allow_private:
+            raise ValueError("url must be https; plain http needs allow_private: true")
+        for secret in self.secrets:
+            decode_secret(secret.get_secret_value())
+        return self
+
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """The secrets that sign, the newest first."""
+        return tuple(secret for secret in (self.secret, self.previous_secret) if secret is not None)
+
+    @property
+    def host(self) -> str:
+        """The receiver's host, which is safe to log: a path may carry a token."""
+        return urlsplit(self.url).hostname or ""
+
+
+class AnalyticsSettings(BaseModel):
+    """Settings of ``meshwise analytics``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address to listen on; any but loopback needs token, tls_cert, tls_key.")
+    port: int = Field(8060, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    token: SecretStr | None = Field(None, description="Bearer token that every request but probes must carry.")
+    tls_cert: Path | None = Field(None, description="PEM certificate chain to serve with.")
+    tls_key: Path | None = Field(None, description="PEM private key of tls_cert.")
+    store_url: str = Field("http://127.0.0.1:8123/meshwise", description="ClickHouse over HTTP, with the database.")
+    store_user: str = Field("", description="User of the store.")
+    store_password: SecretStr = Field(SecretStr(""), description="Password of the store.")
+    control_url: str = Field("http://127.0.0.1:15010", description="Where control answers.")
+    control_token: SecretStr | None = Field(None, description="Bearer token for control.")
+    control_timeout_s: float = Field(5.0, gt=0, le=60, description="Longest wait for an answer of control, in seconds.")
+    data_dir: Path = Field(Path("data/analytics"), description="Directory of the queue of webhooks.")
+
+    cycle_s: float = Field(10.0, gt=0, description="Seconds from the start of one cycle to the next.")
+    map_window_s: float = Field(300.0, ge=10, description="Window of the persisted map and of anomalies, in seconds.")
+    settle_s: float = Field(
+        3.0, ge=0, description="How long after a bucket's end its telemetry is awaited, in seconds."
+    )
+
+    default_objective: ObjectiveDefaults = Field(
+        default_factory=ObjectiveDefaults, description="Objectives of every called service."
+    )
+    objectives: dict[str, ObjectiveOverride] = Field(
+        default_factory=dict, description="Objectives of single services, by name."
+    )
+    slo_min_bad_requests: int = Field(
+        10, ge=1, description="Bad requests in its long window below which a burn-rate rule stays silent."
+    )
+    alert_for_s: float = Field(
+        10.0, ge=0, description="How long a breach must last before its alert fires, in seconds."
+    )
+    alert_keep_s: float = Field(30.0, ge=0, description="How long a firing alert outlives its breach, in seconds.")
+    webhooks: tuple[WebhookSettings, ...] = Field((), description="Receivers of alerts.")
+    webhook_queue_max: int = Field(1000, ge=1, description="Waiting documents per receiver; the oldest is dropped.")
+    external_url: str = Field("http://127.0.0.1:8050", description="Dashboard address, linked from alerts.")
+
+    proposal_every_s: float = Field(30.0, gt=0, description="Seconds between two looks for better policies.")
+    proposal_window_s: float = Field(900.0, ge=10, description="Window of attempts a proposal rests on, in seconds.")
+    rollout_automatic: bool = Field(False, description="Submit proposals to control as canary rollouts by itself.")
+    rollout_cooldown_s: float = Field(
+        600.0, ge=0, description="Rest of a destination after a rollout ended before the next is submitted, in seconds."
+    )
+
+    @field_validator("objectives")
+    @classmethod
+    def _named(cls, objectives: dict[str, ObjectiveOverride]) -> dict[str, ObjectiveOverride]:
+        if "" in objectives:
+            raise ValueError("objectives need the name of a service")
+        return objectives
+
+    @model_validator(mode="after")
+    def _check(self) -> AnalyticsSettings:
+        if len({webhook.url for webhook in self.webhooks}) != len(self.webhooks):
+            raise ValueError("webhooks: two receivers have the same url")
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Tell whether ``host`` can only be reached from this machine."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
