@@ -18,9 +18,11 @@ class WebhookSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str = Field(description="Where to post; https, or http as well when allow_private is true.")
-    secret: SecretStr | None = Field(None, description="Signing secret of Standard Webhooks: 'whsec_' + base64.")
-    previous_secret: SecretStr | None = Field(None, description="Signs as well, while a receiver changes over.")
-    allow_private: bool = Field(False, description="Deliver to private and loopback addresses too.")
+    secret: SecretStr | None = Field(
+        default=None, description="Signing secret of Standard Webhooks: 'whsec_' + base64."
+    )
+    previous_secret: SecretStr | None = Field(default=None, description="Signs as well, while a receiver changes over.")
+    allow_private: bool = Field(default=False, description="Deliver to private and loopback addresses too.")
 
     @model_validator(mode="after")
     def _check(self) -> WebhookSettings:
@@ -49,23 +51,31 @@ class AnalyticsSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", description="Address to listen on; any but loopback needs token, tls_cert, tls_key.")
-    port: int = Field(8060, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    token: SecretStr | None = Field(None, description="Bearer token that every request but probes must carry.")
-    tls_cert: Path | None = Field(None, description="PEM certificate chain to serve with.")
-    tls_key: Path | None = Field(None, description="PEM private key of tls_cert.")
-    store_url: str = Field("http://127.0.0.1:8123/meshwise", description="ClickHouse over HTTP, with the database.")
-    store_user: str = Field("", description="User of the store.")
-    store_password: SecretStr = Field(SecretStr(""), description="Password of the store.")
-    control_url: str = Field("http://127.0.0.1:15010", description="Where control answers.")
-    control_token: SecretStr | None = Field(None, description="Bearer token for control.")
-    control_timeout_s: float = Field(5.0, gt=0, le=60, description="Longest wait for an answer of control, in seconds.")
-    data_dir: Path = Field(Path("data/analytics"), description="Directory of the queue of webhooks.")
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on; any but loopback needs token, tls_cert, tls_key."
+    )
+    port: int = Field(default=8060, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    token: SecretStr | None = Field(default=None, description="Bearer token that every request but probes must carry.")
+    tls_cert: Path | None = Field(default=None, description="PEM certificate chain to serve with.")
+    tls_key: Path | None = Field(default=None, description="PEM private key of tls_cert.")
+    store_url: str = Field(
+        default="http://127.0.0.1:8123/meshwise", description="ClickHouse over HTTP, with the database."
+    )
+    store_user: str = Field(default="", description="User of the store.")
+    store_password: SecretStr = Field(default=SecretStr(""), description="Password of the store.")
+    control_url: str = Field(default="http://127.0.0.1:15010", description="Where control answers.")
+    control_token: SecretStr | None = Field(default=None, description="Bearer token for control.")
+    control_timeout_s: float = Field(
+        default=5.0, gt=0, le=60, description="Longest wait for an answer of control, in seconds."
+    )
+    data_dir: Path = Field(default=Path("data/analytics"), description="Directory of the queue of webhooks.")
 
-    cycle_s: float = Field(10.0, gt=0, description="Seconds from the start of one cycle to the next.")
-    map_window_s: float = Field(300.0, ge=10, description="Window of the persisted map and of anomalies, in seconds.")
+    cycle_s: float = Field(default=10.0, gt=0, description="Seconds from the start of one cycle to the next.")
+    map_window_s: float = Field(
+        default=300.0, ge=10, description="Window of the persisted map and of anomalies, in seconds."
+    )
     settle_s: float = Field(
-        3.0, ge=0, description="How long after a bucket's end its telemetry is awaited, in seconds."
+        default=3.0, ge=0, description="How long after a bucket's end its telemetry is awaited, in seconds."
     )
 
     default_objective: ObjectiveDefaults = Field(
@@ -75,21 +85,31 @@ class AnalyticsSettings(BaseModel):
         default_factory=dict, description="Objectives of single services, by name."
     )
     slo_min_bad_requests: int = Field(
-        10, ge=1, description="Bad requests in its long window below which a burn-rate rule stays silent."
+        default=10, ge=1, description="Bad requests in its long window below which a burn-rate rule stays silent."
     )
     alert_for_s: float = Field(
-        10.0, ge=0, description="How long a breach must last before its alert fires, in seconds."
+        default=10.0, ge=0, description="How long a breach must last before its alert fires, in seconds."
     )
-    alert_keep_s: float = Field(30.0, ge=0, description="How long a firing alert outlives its breach, in seconds.")
-    webhooks: tuple[WebhookSettings, ...] = Field((), description="Receivers of alerts.")
-    webhook_queue_max: int = Field(1000, ge=1, description="Waiting documents per receiver; the oldest is dropped.")
-    external_url: str = Field("http://127.0.0.1:8050", description="Dashboard address, linked from alerts.")
+    alert_keep_s: float = Field(
+        default=30.0, ge=0, description="How long a firing alert outlives its breach, in seconds."
+    )
+    webhooks: tuple[WebhookSettings, ...] = Field(default=(), description="Receivers of alerts.")
+    webhook_queue_max: int = Field(
+        default=1000, ge=1, description="Waiting documents per receiver; the oldest is dropped."
+    )
+    external_url: str = Field(default="http://127.0.0.1:8050", description="Dashboard address, linked from alerts.")
 
-    proposal_every_s: float = Field(30.0, gt=0, description="Seconds between two looks for better policies.")
-    proposal_window_s: float = Field(900.0, ge=10, description="Window of attempts a proposal rests on, in seconds.")
-    rollout_automatic: bool = Field(False, description="Submit proposals to control as canary rollouts by itself.")
+    proposal_every_s: float = Field(default=30.0, gt=0, description="Seconds between two looks for better policies.")
+    proposal_window_s: float = Field(
+        default=900.0, ge=10, description="Window of attempts a proposal rests on, in seconds."
+    )
+    rollout_automatic: bool = Field(
+        default=False, description="Submit proposals to control as canary rollouts by itself."
+    )
     rollout_cooldown_s: float = Field(
-        600.0, ge=0, description="Rest of a destination after a rollout ended before the next is submitted, in seconds."
+        default=600.0,
+        ge=0,
+        description="Rest of a destination after a rollout ended before the next is submitted, in seconds.",
     )
 
     @field_validator("objectives")

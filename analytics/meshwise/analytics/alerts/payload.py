@@ -52,16 +52,21 @@ def notifications(
         if change.notify:
             told[change.alert.service].append(change.alert)
     return tuple(
-        _notification(service, changed, alerts, contexts.get(service, Context()), receiver, external_url)
+        _notification(
+            service,
+            changed,
+            _still_firing(service, changed, alerts),
+            contexts.get(service, Context()),
+            receiver=receiver,
+            external_url=external_url,
+        )
         for service, changed in sorted(told.items())
     )
 
 
 def _notification(
-    service: str, changed: list[Alert], alerts: Alerts, context: Context, receiver: str, external_url: str
+    service: str, changed: list[Alert], still: list[Alert], context: Context, *, receiver: str, external_url: str
 ) -> Notification:
-    names = {alert.fingerprint for alert in changed}
-    still = [a for a in alerts.values() if a.service == service and a.state == "firing" and a.fingerprint not in names]
     group = [_alert(alert, context, external_url) for alert in [*changed, *still]]
     shown = group[:MAX_ALERTS]
     document = {
@@ -79,6 +84,11 @@ def _notification(
     moments = sorted(f"{alert.fingerprint} {alert.state} {_time(alert.started_at)}" for alert in changed)
     name = hashlib.sha256("\n".join(moments).encode()).hexdigest()[:32]
     return Notification(f"msg_{name}", json.dumps(document, ensure_ascii=False).encode())
+
+
+def _still_firing(service: str, changed: list[Alert], alerts: Alerts) -> list[Alert]:
+    told = {alert.fingerprint for alert in changed}
+    return [a for a in alerts.values() if a.service == service and a.state == "firing" and a.fingerprint not in told]
 
 
 def _alert(alert: Alert, context: Context, external_url: str) -> dict[str, Any]:

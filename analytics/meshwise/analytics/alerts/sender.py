@@ -1,8 +1,8 @@
 """One delivery of one document to one receiver, by the rules of Standard Webhooks.
 
-Signed when a secret is configured; 2xx alone is success; no redirect is followed; an answer is read to 64 KiB at most and
-for 15 s at most. The name of a receiver is resolved here and the very address that was checked is connected to, so a
-name that resolves differently the second time gains nothing.
+2xx alone is success; no redirect is followed; an answer is read to 64 KiB at most and for 15 s at most. The name of a
+receiver is resolved here and the very address that was checked is connected to, so a name that resolves differently
+the second time gains nothing.
 source: standard-webhooks/standard-webhooks, specification.
 """
 
@@ -100,7 +100,8 @@ async def _post(url: str, body: bytes, headers: dict[str, str], allow_private: b
         retries=0,
         network_backend=_CheckedNetwork(allow_private),
     ) as pool:
-        sent = {"content-type": "application/json", "user-agent": "meshwise-analytics", **headers}
+        fixed = {"content-type": "application/json", "user-agent": "meshwise-analytics"}
+        sent = [(name.encode(), value.encode()) for name, value in {**fixed, **headers}.items()]
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
         async with pool.stream("POST", url, headers=sent, content=body, extensions={"timeout": timeouts}) as response:
             read = 0

@@ -14,10 +14,14 @@ class ObjectiveDefaults(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    availability_target: float = Field(0.99, gt=0, lt=1, description="Share (0–1) of requests that must succeed.")
-    latency_target: float = Field(0.95, gt=0, lt=1, description="Share (0–1) that must succeed in time.")
-    latency_threshold_s: float = Field(0.5, gt=0, description="What is in time, in seconds.")
-    window_s: float = Field(30 * 86_400.0, ge=3600, description="Rolling window of both objectives, in seconds.")
+    availability_target: float = Field(
+        default=0.99, gt=0, lt=1, description="Share (0–1) of requests that must succeed."
+    )
+    latency_target: float = Field(default=0.95, gt=0, lt=1, description="Share (0–1) that must succeed in time.")
+    latency_threshold_s: float = Field(default=0.5, gt=0, description="What is in time, in seconds.")
+    window_s: float = Field(
+        default=30 * 86_400.0, ge=3600, description="Rolling window of both objectives, in seconds."
+    )
 
 
 class ObjectiveOverride(BaseModel):
@@ -25,10 +29,10 @@ class ObjectiveOverride(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    availability_target: float | None = Field(None, gt=0, lt=1, description="Share (0–1) that must succeed.")
-    latency_target: float | None = Field(None, gt=0, lt=1, description="Share (0–1) that must succeed in time.")
-    latency_threshold_s: float | None = Field(None, gt=0, description="What is in time, in seconds.")
-    window_s: float | None = Field(None, ge=3600, description="Rolling window of both objectives, in seconds.")
+    availability_target: float | None = Field(default=None, gt=0, lt=1, description="Share (0–1) that must succeed.")
+    latency_target: float | None = Field(default=None, gt=0, lt=1, description="Share (0–1) that must succeed in time.")
+    latency_threshold_s: float | None = Field(default=None, gt=0, description="What is in time, in seconds.")
+    window_s: float | None = Field(default=None, ge=3600, description="Rolling window of both objectives, in seconds.")
 
 
 def objectives_for(
