@@ -1,0 +1,67 @@
+"""A real store process for tests: started on a free port over a directory of its own, and stopped again."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.processes import Process, free_port, start
+
+_SERVE = """
+import json, sys
+import structlog
+from meshwise.contracts.errors import MeshwiseError
+from meshwise.store.main import run
+from meshwise.store.settings import StoreSettings
+structlog.configure(
+    processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+)
+try:
+    run(StoreSettings(**json.loads(sys.argv[1])))
+except MeshwiseError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A running store. ``url`` names its database: hand it to ``meshwise.store.client.connect``."""
+
+    url: str
+    base_url: str
+    port: int
+    data_dir: Path
+    process: Process
+
+
+def store_command(data_dir: Path, port: int, **settings: Any) -> list[str]:
+    """Return the command that serves a store over ``data_dir``; ``settings`` are fields of ``StoreSettings``."""
+    import json
+
+    return [sys.executable, "-c", _SERVE, json.dumps({"data_dir": str(data_dir), "port": port, **settings})]
+
+
+@contextlib.contextmanager
+def running_store(data_dir: Path | None = None, **settings: Any) -> Iterator[Store]:
+    """Run a store for the length of a ``with`` block, over a fresh directory unless one is given."""
+    with tempfile.TemporaryDirectory(prefix="meshwise-store-") as scratch:
+        directory = data_dir if data_dir is not None else Path(scratch) / "data"
+        port = free_port()
+        with start(store_command(directory, port, **settings), Path(scratch) / "output") as process:
+            base = f"http://127.0.0.1:{port}"
+            process.wait_ready(f"{base}/readyz", timeout=60.0)
+            yield Store(f"{base}/meshwise", base, port, directory, process)
+
+
+@pytest.fixture(scope="session")
+def store_server() -> Iterator[Store]:
+    """One store for every test that imports this fixture; each keeps to tables or names of its own."""
+    with running_store() as store:
+        yield store
