@@ -30,6 +30,11 @@ class Reader:
         self._known: list[str] = []
         self.path = path
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields not yet taken."""
+        return tuple(self._fields)
+
     def at(self, key: str) -> str:
         """Return the dotted path of field ``key``."""
         return f"{self.path}.{key}" if self.path else key

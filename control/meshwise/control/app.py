@@ -1,0 +1,55 @@
+"""Puts control together as one ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+from fastapi import FastAPI
+
+from meshwise.control.api import health, oversight, policies, proxies, rollouts
+from meshwise.control.api.access import LOOPBACK_NAMES, Access, host_name, is_loopback
+from meshwise.control.api.measure import Measure
+from meshwise.control.api.problems import add_handlers
+from meshwise.control.jobs import run_jobs
+from meshwise.control.plane import ControlPlane
+from meshwise.control.settings import ControlSettings
+from meshwise.control.storage import open_storage
+
+
+def create_app(settings: ControlSettings, clock: Callable[[], float] = time.time) -> FastAPI:
+    """Return the application over an opened database; ``clock`` gives seconds since the epoch, UTC.
+
+    Raises:
+        ConfigError: the database cannot be opened.
+    """
+    plane = ControlPlane(settings, open_storage(settings.database_url, settings.data_dir, clock()), clock)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        with plane.storage.read() as tx:
+            plane.hub.open(asyncio.get_running_loop(), tx.revision)
+        jobs = asyncio.create_task(run_jobs(plane))
+        try:
+            yield
+        finally:
+            plane.hub.close()
+            jobs.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await jobs
+            plane.storage.close()
+
+    # No browser pages and no generated schema: bodies are read by contracts.reading, which FastAPI cannot describe.
+    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.plane = plane
+    for router in (health.router, proxies.router, policies.router, rollouts.router, oversight.router):
+        app.include_router(router)
+    add_handlers(app)
+    hosts = {host_name(name) for name in settings.allowed_hosts}
+    if is_loopback(settings.host):
+        hosts |= LOOPBACK_NAMES | {settings.host}
+    app.add_middleware(Access, hosts=hosts or None, token=settings.token)
+    app.add_middleware(Measure, metrics=plane.metrics)
+    return app

@@ -1,0 +1,77 @@
+"""From the state of the mesh to what one proxy is told. Pure: equal states give equal bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshwise.contracts.policy import Policy
+from meshwise.contracts.snapshot import Endpoint, Snapshot
+from meshwise.control.registry import ProxyRecord
+from meshwise.control.rollouts import Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class MeshView:
+    """The state at one revision: live endpoints, policies in force, rollouts that have canaries."""
+
+    revision: int
+    proxies: tuple[ProxyRecord, ...]
+    policies: tuple[Policy, ...]
+    rollouts: tuple[Rollout, ...] = ()
+
+
+def candidates_of(view: MeshView, proxy_id: str) -> frozenset[str]:
+    """Return the ids of the rollouts in which the proxy carries the candidate."""
+    return frozenset(r.id for r in view.rollouts if r.state == "canary" and proxy_id in r.canary_proxies)
+
+
+def build_snapshot(view: MeshView, service: str, candidates: frozenset[str] = frozenset()) -> Snapshot:
+    """Return what a proxy of ``service`` is told that carries the candidates of the rollouts ``candidates``.
+
+    A candidate stands in place of the policy of the same name. Policies of other callers are left out.
+    """
+    by_name = {policy.name: policy for policy in view.policies}
+    by_name.update((r.policy.name, r.policy) for r in view.rollouts if r.id in candidates)
+    policies = tuple(by_name[name] for name in sorted(by_name) if by_name[name].match.source in (None, service))
+    return Snapshot(view.revision, service, clusters(view.proxies), policies)
+
+
+def clusters(proxies: Iterable[ProxyRecord]) -> dict[str, tuple[Endpoint, ...]]:
+    """Return the endpoints of each service in order of name and id: live proxies that take inbound traffic."""
+    found: dict[str, list[Endpoint]] = {}
+    for proxy in sorted(proxies, key=lambda p: (p.service, p.id)):
+        if proxy.alive and proxy.port:
+            found.setdefault(proxy.service, []).append(Endpoint(proxy.id, proxy.host, proxy.port, proxy.zone))
+    return {service: tuple(endpoints) for service, endpoints in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSnapshot:
+    """A snapshot document as bytes of JSON, and the ETag that names it."""
+
+    body: bytes
+    etag: str
+
+
+def encode(snapshot: Snapshot) -> EncodedSnapshot:
+    """Return the document's bytes and their ETag ``"<version>-<hash>"``."""
+    body = json.dumps(snapshot.to_document(), separators=(",", ":"), ensure_ascii=False).encode()
+    return EncodedSnapshot(body, f'"{snapshot.version}-{hashlib.sha256(body).hexdigest()[:16]}"')
+
+
+class SnapshotCache:
+    """The encoded snapshots of one view: proxies of a service share theirs, canaries of a rollout too."""
+
+    def __init__(self, view: MeshView) -> None:
+        self.view = view
+        self._encoded: dict[tuple[str, frozenset[str]], EncodedSnapshot] = {}
+
+    def of(self, proxy_id: str, service: str) -> EncodedSnapshot:
+        """Return the snapshot of the proxy, made at most once per service and set of candidates."""
+        key = (service, candidates_of(self.view, proxy_id))
+        if key not in self._encoded:
+            self._encoded[key] = encode(build_snapshot(self.view, *key))
+        return self._encoded[key]
