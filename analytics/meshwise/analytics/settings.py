@@ -68,7 +68,7 @@ class AnalyticsSettings(BaseModel):
     control_timeout_s: float = Field(
         default=5.0, gt=0, le=60, description="Longest wait for an answer of control, in seconds."
     )
-    data_dir: Path = Field(default=Path("data/analytics"), description="Directory of the queue of webhooks.")
+    data_dir: Path = Field(default=Path("meshwise-data/analytics"), description="Directory of the queue of webhooks.")
 
     cycle_s: float = Field(default=10.0, gt=0, description="Seconds from the start of one cycle to the next.")
     map_window_s: float = Field(

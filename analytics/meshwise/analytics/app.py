@@ -1,0 +1,205 @@
+"""The HTTP interface: what the last cycle found, a map of any past window, and a way to run a cycle now.
+
+GET  /v1/map?seconds=900 | ?start=…&end=…   computed for the asking, from the rollups
+GET  /v1/slos /v1/alerts /v1/anomalies /v1/proposals /v1/rollouts   as of the last cycle
+POST /v1/cycle                              runs one cycle; only from this machine, or with the token
+GET  /livez /readyz /metrics
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+import structlog
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
+
+from meshwise.analytics.alerts.courier import Courier
+from meshwise.analytics.jobs import Cycle
+from meshwise.analytics.listen import BearerToken
+from meshwise.analytics.load import Client, load_world, resolution_for, settled
+from meshwise.analytics.service_map import service_map
+from meshwise.analytics.settings import AnalyticsSettings
+from meshwise.analytics.world import Window
+
+log = structlog.get_logger(__name__)
+
+MAX_SPAN_S = 30 * 86_400.0
+"""Longest window of a map, in seconds."""
+
+
+class Pulse:
+    """Runs the cycle every ``cycle_s`` seconds, in a thread, one at a time."""
+
+    def __init__(self, cycle: Cycle, cycle_s: float) -> None:
+        self._cycle = cycle
+        self._cycle_s = cycle_s
+        self._lock = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Run cycles until cancelled. A cycle that takes longer than ``cycle_s`` delays the next, it never overlaps."""
+        clock = asyncio.get_running_loop().time
+        due = clock()
+        while True:
+            await self.beat()
+            due = max(due + self._cycle_s, clock())
+            await asyncio.sleep(due - clock())
+
+    async def beat(self) -> None:
+        """Run one cycle now, after the one that is under way."""
+        async with self._lock:
+            await asyncio.to_thread(self._cycle.run, datetime.now(UTC))
+
+
+def create_app(
+    settings: AnalyticsSettings, cycle: Cycle, courier: Courier, registry: CollectorRegistry, reader: Client
+) -> FastAPI:
+    """Return the application; ``reader`` is a client of the store for requests, apart from the cycle's."""
+    pulse = Pulse(cycle, settings.cycle_s)
+    app = FastAPI(title="meshwise analytics", lifespan=_lifespan(pulse, courier), openapi_url=None)
+    if settings.token is not None:
+        app.add_middleware(BearerToken, token=settings.token.get_secret_value())
+    _refuse_politely(app)
+    _add_probes(app, settings, cycle, registry)
+    _add_findings(app, settings, cycle, reader)
+
+    @app.post("/v1/cycle")
+    async def run_cycle(request: Request) -> Response:
+        if settings.token is None and not _is_local(request):
+            return _error(403, "", "only this machine may start a cycle")
+        await pulse.beat()
+        board = cycle.board
+        return _json({"finished_at": board.finished_at, "stages_s": board.stages_s, "failed": board.failed})
+
+    return app
+
+
+def _lifespan(pulse: Pulse, courier: Courier) -> Any:
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(pulse.run(), name="pulse"), asyncio.create_task(courier.run(), name="courier")]
+        for task in tasks:
+            task.add_done_callback(_tell_if_dead)
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    return lifespan
+
+
+def _tell_if_dead(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("background task ended", task=task.get_name(), exc_info=task.exception())
+
+
+def _add_probes(app: FastAPI, settings: AnalyticsSettings, cycle: Cycle, registry: CollectorRegistry) -> None:
+    @app.get("/livez")
+    async def livez() -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        loaded = cycle.board.loaded_at
+        patience = 3 * settings.cycle_s + 30.0
+        if loaded is None or (datetime.now(UTC) - loaded).total_seconds() > patience:
+            return Response("no cycle has read the store lately\n", 503, media_type="text/plain")
+        return Response("ok\n", media_type="text/plain")
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(await asyncio.to_thread(generate_latest, registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_findings(app: FastAPI, settings: AnalyticsSettings, cycle: Cycle, reader: Client) -> None:
+    @app.get("/v1/map")
+    async def read_map(
+        seconds: Annotated[float | None, Query(ge=10, le=MAX_SPAN_S, allow_inf_nan=False)] = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> Response:
+        now = datetime.now(UTC)
+        try:
+            window = _window(settings, now, seconds, start, end)
+            found = await asyncio.to_thread(
+                lambda: service_map(load_world(reader, window, resolution_for(window, now)), now)
+            )
+        except (ValueError, OverflowError) as error:
+            return _error(400, "window", str(error))
+        return _json(found)
+
+    @app.get("/v1/slos")
+    async def read_slos() -> Response:
+        return _json({"computed_at": cycle.board.finished_at, "slos": cycle.board.slos})
+
+    @app.get("/v1/alerts")
+    async def read_alerts() -> Response:
+        return _json({"computed_at": cycle.board.finished_at, "alerts": list(cycle.board.alerts.values())})
+
+    @app.get("/v1/anomalies")
+    async def read_anomalies() -> Response:
+        return _json({"computed_at": cycle.board.finished_at, "anomalies": cycle.board.anomalies})
+
+    @app.get("/v1/proposals")
+    async def read_proposals() -> Response:
+        return _json({"computed_at": cycle.board.finished_at, "proposals": cycle.board.proposals})
+
+    @app.get("/v1/rollouts")
+    async def read_rollouts() -> Response:
+        return _json({"computed_at": cycle.board.finished_at, "verdicts": list(cycle.board.verdicts.values())})
+
+
+def _window(
+    settings: AnalyticsSettings, now: datetime, seconds: float | None, start: datetime | None, end: datetime | None
+) -> Window:
+    if start is None and end is None:
+        return settled(seconds or settings.map_window_s, now, settings.settle_s)
+    if start is None or end is None or seconds is not None:
+        raise ValueError("give either seconds, or start and end")
+    window = Window(start, end)
+    if window.seconds > MAX_SPAN_S or window.start.timestamp() < 0 or window.end.timestamp() > 2**32 - 3601:
+        raise ValueError(f"a window spans at most {MAX_SPAN_S:.0f} seconds, after 1970")
+    return window
+
+
+def _refuse_politely(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def wrong_request(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return _error(400, str(first["loc"][-1]), str(first["msg"]))
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> Response:
+        return _error(error.status_code, "", str(error.detail))
+
+    @app.exception_handler(ClickHouseError)
+    async def unanswered(_: Request, error: ClickHouseError) -> Response:
+        log.warning("store did not answer a request", problem=str(error)[:500])
+        return _error(503, "", "the store could not answer; see the log")
+
+
+def _is_local(request: Request) -> bool:
+    try:
+        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
+
+
+def _error(status: int, path: str, problem: str) -> Response:
+    return _json({"error": {"path": path, "problem": problem}}, status)
+
+
+def _json(document: object, status: int = 200) -> Response:
+    body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+    return Response(body, status, media_type="application/json")

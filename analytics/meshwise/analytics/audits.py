@@ -1,0 +1,57 @@
+"""The audits that learn: anomalies, proposals and the canary's judge, as the cycle calls them.
+
+They are passed in as one object, so that a cycle can be tried without them; importing this module loads none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from meshwise.analytics.load import Client
+from meshwise.analytics.settings import AnalyticsSettings
+from meshwise.analytics.world import Window, World
+from meshwise.contracts.policy import Policy
+from meshwise.contracts.rows import AnomalyFinding, ProposalFinding
+
+
+class Judgement(Protocol):
+    """What the judge says about one stage; ``evidence`` can be written as JSON."""
+
+    @property
+    def decision(self) -> str:
+        """``advance``, ``rollback`` or ``hold``."""
+
+    @property
+    def reason(self) -> str:
+        """One sentence for a person."""
+
+    @property
+    def evidence(self) -> Any:
+        """What was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audits:
+    """The audits of one mesh, their settings bound."""
+
+    detect: Callable[[World], Sequence[AnomalyFinding]]
+    propose: Callable[[Client, Window, World, Sequence[Policy]], Sequence[ProposalFinding]]
+    judge: Callable[[dict[str, Any], Client, datetime], Judgement]
+
+
+def audits_for(settings: AnalyticsSettings) -> Audits:
+    """Return the audits as ``settings`` tune them."""
+    from meshwise.analytics.anomaly import detect
+    from meshwise.analytics.proposal import load_attempts, propose
+    from meshwise.analytics.rollout import judge
+
+    return Audits(
+        detect=lambda world: detect(world, settings.anomaly),
+        propose=lambda client, window, world, policies: propose(
+            load_attempts(client, window), world, policies, settings.proposal
+        ),
+        judge=lambda document, client, now: judge(document, client, now, settings.rollout),
+    )

@@ -1,0 +1,307 @@
+"""The cycle: load → map → objectives → anomalies → alerts → proposals → rollouts → persist.
+
+One cycle runs at a time, in one thread. A stage that fails is logged and counted and the others go on with what the
+cycle before had found. Findings carry the time and the window they are about, so that running again overwrites no
+history and loses none: rows that record an event (alerts, proposals, verdicts) wait, bounded, while the store is away.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol, TypeVar
+
+import orjson
+import structlog
+
+from meshwise.analytics.alerts.cause import likely_cause
+from meshwise.analytics.alerts.lifecycle import Alert, Alerts, Change, Timing, evaluations_of, step
+from meshwise.analytics.alerts.outbox import Outbox
+from meshwise.analytics.alerts.payload import Context, notifications
+from meshwise.analytics.audits import Audits
+from meshwise.analytics.board import Board
+from meshwise.analytics.control_api import ControlApi, RefusedError
+from meshwise.analytics.load import Client, load_world, settled
+from meshwise.analytics.service_map import service_map
+from meshwise.analytics.settings import AnalyticsSettings
+from meshwise.analytics.slo.counts import load_counts
+from meshwise.analytics.slo.evaluate import ObjectiveState, evaluate, windows_of
+from meshwise.analytics.slo.objectives import objectives_for
+from meshwise.analytics.sql import load_sql
+from meshwise.analytics.steering import moment, submittable
+from meshwise.analytics.world import World
+from meshwise.contracts.errors import MeshwiseError
+from meshwise.contracts.policy import Policy
+from meshwise.contracts.rows import AnomalyFinding, ProposalFinding, RolloutFinding
+
+log = structlog.get_logger(__name__)
+
+MAX_UNSAVED_ROWS: Final = 10_000
+"""Events that wait for the store to come back; beyond that the oldest are dropped and counted."""
+FORGET_ALERTS_S: Final = 30 * 86_400.0
+RECEIVER: Final = "meshwise"
+
+T = TypeVar("T")
+
+
+class Persist(Protocol):
+    """Writes findings of one kind to their table."""
+
+    def __call__(self, client: Any, rows: Sequence[Any]) -> object:
+        """Insert ``rows``, all of one type."""
+
+
+class Cycle:
+    """Runs the stages over one store and one control; keeps what must survive from one cycle to the next."""
+
+    def __init__(
+        self,
+        settings: AnalyticsSettings,
+        *,
+        client: Client,
+        control: ControlApi,
+        outbox: Outbox,
+        audits: Audits,
+        persist: Persist,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._control = control
+        self._outbox = outbox
+        self._audits = audits
+        self._persist = persist
+        self._timing = Timing(settings.alert_for_s, settings.alert_keep_s)
+        self._alerts: Alerts | None = None
+        self._policies: tuple[Policy, ...] | None = None
+        self._proposed_at: datetime | None = None
+        self._unsaved: deque[object] = deque()
+        self._stages: dict[str, float] = {}
+        self._failed: list[str] = []
+        self.board = Board()
+        self.runs = 0
+        self.failures: dict[str, int] = {}
+        self.rows_written = 0
+        self.rows_dropped = 0
+
+    def run(self, now: datetime) -> Board:
+        """Run every stage once as of ``now`` and return what is known afterwards; never raises for a stage."""
+        self.runs += 1
+        self._stages, self._failed = {}, []
+        board, settings = self.board, self._settings
+        window = settled(settings.map_window_s, now, settings.settle_s)
+        snapshot_rows: list[object] = []
+
+        world = self._stage("load", lambda: load_world(self._client, window))
+        if world is not None:
+            board = replace(board, loaded_at=now)
+            found_map = self._stage("map", lambda: service_map(world, now))
+            if found_map is not None:
+                board = replace(board, service_map=found_map)
+                snapshot_rows += found_map.edges
+        states = self._stage("slo", lambda: self._objectives(window.end, now))
+        if states is not None:
+            board = replace(board, slos=tuple(state.finding for state in states))
+            snapshot_rows += board.slos
+        if world is not None:
+            anomalies = self._stage("anomaly", lambda: tuple(self._audits.detect(world)))
+            if anomalies is not None:
+                board = replace(board, anomalies=anomalies)
+                snapshot_rows += anomalies
+        if states is not None:
+            changes = self._stage("alert", lambda: self._alert(states, board, world, now))
+            if changes is not None:
+                board = replace(board, alerts=self._alerts or {})
+                self._remember(change.finding() for change in changes)
+        if world is not None and self._is_proposal_due(now):
+            proposals = self._stage("proposal", lambda: self._propose(world, now))
+            if proposals is not None:
+                self._remember(_news(board.proposals, proposals))
+                board = replace(board, proposals=proposals)
+        if settings.rollout_automatic and any(proposal.status == "proposed" for proposal in board.proposals):
+            submitted = self._stage("submit", lambda: self._submit(board.proposals, now))
+            if submitted:
+                done = {proposal.id: proposal for proposal in submitted}
+                self._remember(submitted)
+                board = replace(board, proposals=tuple(done.get(p.id, p) for p in board.proposals))
+        verdicts = self._stage("rollout", lambda: self._judge(now))
+        if verdicts:
+            self._remember(verdicts)
+            latest = {**board.verdicts, **{verdict.rollout_id: verdict for verdict in verdicts}}
+            board = replace(board, verdicts=dict(list(latest.items())[-200:]))
+        self._stage("persist", lambda: self._write(snapshot_rows))
+
+        self.board = replace(board, finished_at=now, stages_s=dict(self._stages), failed=tuple(self._failed))
+        return self.board
+
+    def _stage(self, name: str, run: Callable[[], T]) -> T | None:
+        started = time.perf_counter()
+        try:
+            return run()
+        except Exception as error:  # whatever one audit does, the others must run
+            self.failures[name] = self.failures.get(name, 0) + 1
+            self._failed.append(name)
+            log.warning(
+                "stage failed", stage=name, problem=str(error)[:500], exc_info=not isinstance(error, MeshwiseError)
+            )
+            return None
+        finally:
+            self._stages[name] = time.perf_counter() - started
+
+    def _objectives(self, end: datetime, now: datetime) -> tuple[ObjectiveState, ...]:
+        defaults, overrides = self._settings.default_objective, self._settings.objectives
+        lengths = {o.window_s for o in objectives_for([*overrides, ""], defaults, overrides)} if overrides else set()
+        counts = load_counts(self._client, end, {*windows_of(()), defaults.window_s, *lengths})
+        objectives = objectives_for({*counts, *overrides}, defaults, overrides)
+        return evaluate(objectives, counts, now, self._settings.slo_min_bad_requests)
+
+    def _alert(
+        self, states: Sequence[ObjectiveState], board: Board, world: World | None, now: datetime
+    ) -> tuple[Change, ...]:
+        before = self._alerts if self._alerts is not None else restore_alerts(self._client, now)
+        after, changes = step(before, evaluations_of(states), now, self._timing)
+        edges = world.edges if world is not None else {}
+        services = {change.alert.service for change in changes if change.notify}
+        contexts = {
+            service: context_of(service, likely_cause(service, edges, board.anomalies), board.proposals)
+            for service in services
+        }
+        documents = notifications(changes, after, contexts, RECEIVER, self._settings.external_url)
+        # Queued before the state moves on: a crash in between tells the same documents again, under the same ids.
+        self._outbox.put([webhook.url for webhook in self._settings.webhooks], documents, now.timestamp())
+        self._alerts = after
+        for change in changes:
+            log.info(
+                "alert changed", service=change.alert.service, severity=change.alert.severity, state=change.alert.state
+            )
+        return changes
+
+    def _is_proposal_due(self, now: datetime) -> bool:
+        last = self._proposed_at
+        return last is None or now - last >= timedelta(seconds=self._settings.proposal_every_s)
+
+    def _propose(self, world: World, now: datetime) -> tuple[ProposalFinding, ...]:
+        self._proposed_at = now
+        try:
+            self._policies = self._control.policies()
+        except MeshwiseError as error:
+            if self._policies is None:
+                raise
+            log.warning("proposing against the policies last seen", problem=str(error))
+        window = settled(self._settings.proposal_window_s, now, self._settings.settle_s)
+        found = self._audits.propose(self._client, window, world, self._policies)
+        tried = self._tried_proposals()
+        return tuple(replace(p, status="submitted") if p.status == "proposed" and p.id in tried else p for p in found)
+
+    def _tried_proposals(self) -> set[object]:
+        try:
+            return {rollout.get("proposal_id") for rollout in self._control.rollouts()}
+        except MeshwiseError as error:
+            log.warning("not known which proposals were submitted", problem=str(error))
+            return set()
+
+    def _submit(self, proposals: Iterable[ProposalFinding], now: datetime) -> tuple[ProposalFinding, ...]:
+        submitted: list[ProposalFinding] = []
+        chosen = submittable(proposals, self._control.rollouts(), now, self._settings.rollout_cooldown_s)
+        for proposal in chosen:
+            try:
+                rollout = self._control.submit(
+                    orjson.loads(proposal.policy),
+                    reason=proposal.sentence,
+                    evidence=orjson.loads(proposal.evidence),
+                    proposal_id=proposal.id,
+                )
+            except RefusedError as error:
+                log.warning("proposal refused by control", proposal=proposal.id, problem=str(error))
+                continue
+            log.info("proposal submitted", proposal=proposal.id, rollout=rollout.get("id"))
+            submitted.append(replace(proposal, status="submitted", created_at=now))
+        return tuple(submitted)
+
+    def _judge(self, now: datetime) -> tuple[RolloutFinding, ...]:
+        verdicts: list[RolloutFinding] = []
+        for rollout in self._control.rollouts("canary"):
+            if moment(rollout.get("stage_started_at")) is None:
+                continue
+            verdict = self._audits.judge(rollout, self._client, now)
+            finding = RolloutFinding(
+                at=now,
+                rollout_id=str(rollout["id"]),
+                policy_name=str(rollout.get("policy_name", "")),
+                stage=int(rollout["stage"]),
+                decision=verdict.decision,
+                reason=verdict.reason,
+                evidence=orjson.dumps(verdict.evidence, option=orjson.OPT_SERIALIZE_NUMPY).decode(),
+            )
+            verdicts.append(finding)
+            try:
+                self._control.tell_verdict(
+                    finding.rollout_id,
+                    stage=finding.stage,
+                    decision=finding.decision,
+                    reason=finding.reason,
+                    evidence=orjson.loads(finding.evidence),
+                )
+            except MeshwiseError as error:
+                log.warning("verdict not taken", rollout=finding.rollout_id, problem=str(error))
+        return tuple(verdicts)
+
+    def _remember(self, rows: Iterable[object]) -> None:
+        self._unsaved.extend(rows)
+        while len(self._unsaved) > MAX_UNSAVED_ROWS:
+            self._unsaved.popleft()
+            self.rows_dropped += 1
+
+    def _write(self, snapshot_rows: Sequence[object]) -> None:
+        # Events first: a snapshot is computed anew in a moment, an event happens once.
+        for kind in _kinds(self._unsaved):
+            rows = [row for row in self._unsaved if type(row) is kind]
+            self._persist(self._client, rows)
+            self.rows_written += len(rows)
+            self._unsaved = deque(row for row in self._unsaved if type(row) is not kind)
+        for kind in _kinds(snapshot_rows):
+            rows = [row for row in snapshot_rows if type(row) is kind]
+            self._persist(self._client, rows)
+            self.rows_written += len(rows)
+
+
+def restore_alerts(client: Client, now: datetime) -> Alerts:
+    """Return the alerts that were open when the room last ran, their breach taken as seen just now."""
+    since = int(now.timestamp() - FORGET_ALERTS_S)
+    result = client.query(load_sql("alerts_open"), parameters={"since": since})
+    alerts = {}
+    for _, name, service, objective, severity, state, started_at, burn_long, burn_short, summary in result.result_rows:
+        alerts[name] = Alert(
+            fingerprint=name,
+            service=service,
+            objective=objective,
+            severity=severity,
+            state=state,
+            started_at=started_at if started_at.tzinfo else started_at.replace(tzinfo=UTC),
+            breached_at=now,
+            burn_long=burn_long,
+            burn_short=burn_short,
+            summary=summary,
+        )
+    return alerts
+
+
+def context_of(service: str, cause: AnomalyFinding | None, proposals: Iterable[ProposalFinding]) -> Context:
+    """Return what to tell about ``service``: its likely cause, and the open proposal for that edge or that service."""
+    waiting = [proposal for proposal in proposals if proposal.status in ("proposed", "submitted")]
+    for proposal in waiting:
+        if cause is not None and (proposal.source, proposal.destination) == (cause.source, cause.destination):
+            return Context(cause, proposal)
+    return Context(cause, next((p for p in waiting if service in (p.destination, p.source)), None))
+
+
+def _news(before: Iterable[ProposalFinding], after: Iterable[ProposalFinding]) -> list[ProposalFinding]:
+    """Return the proposals that say something else than the last one about the same route did."""
+    known = {(p.source, p.destination, p.route): (p.status, p.policy) for p in before}
+    return [p for p in after if known.get((p.source, p.destination, p.route)) != (p.status, p.policy)]
+
+
+def _kinds(rows: Iterable[object]) -> list[type]:
+    return list(dict.fromkeys(type(row) for row in rows))

@@ -1,0 +1,120 @@
+"""The notebook's view of a mesh: the same functions as the service runs, over any window.
+
+mesh = connect()
+mesh.map(seconds=900).figure()
+mesh.map(start=datetime(…, tzinfo=UTC), end=…).to_frame()
+mesh.edges().figure("frontend", "recommendation")
+mesh.propose()                  computed now; mesh.proposals() are those on record
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from meshwise.analytics.audits import audits_for
+from meshwise.analytics.control_api import ControlApi
+from meshwise.analytics.load import Client, load_world, resolution_for, settled
+from meshwise.analytics.service_map import service_map
+from meshwise.analytics.settings import AnalyticsSettings
+from meshwise.analytics.slo.counts import load_counts
+from meshwise.analytics.slo.evaluate import evaluate, windows_of
+from meshwise.analytics.slo.objectives import objectives_for
+from meshwise.analytics.sql import load_sql
+from meshwise.analytics.views import AnomalyTable, MapView, ProposalTable, SeriesView, SloTable
+from meshwise.analytics.world import Window, World
+from meshwise.contracts.policy import Policy
+from meshwise.contracts.rows import ProposalFinding
+from meshwise.store.client import connect as connect_store
+
+DEFAULT_SPAN_S = 900.0
+
+
+def connect(store_url: str, *, control_url: str | None = None, user: str = "", password: str = "") -> Mesh:
+    """Return a view of the mesh whose store answers at ``store_url``.
+
+    Raises:
+        UnavailableError: the store does not answer.
+    """
+    client = connect_store(store_url, user=user, password=password)
+    return Mesh(client, AnalyticsSettings(), control=ControlApi(control_url) if control_url else None)
+
+
+class Mesh:
+    """One mesh, read through its store. ``settings`` tune the audits as they do for the service."""
+
+    def __init__(self, client: Client, settings: AnalyticsSettings, *, control: ControlApi | None = None) -> None:
+        self._client = client
+        self._settings = settings
+        self._control = control
+        self._audits = audits_for(settings)
+
+    def world(
+        self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None
+    ) -> World:
+        """Return the model of a window: the last ``seconds`` (900 by default), or ``start`` to ``end``.
+
+        Raises:
+            ValueError: the window is empty, or both ways were used.
+        """
+        window = self._window(seconds, start, end)
+        return load_world(self._client, window, resolution_for(window, datetime.now(UTC)))
+
+    def map(
+        self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None
+    ) -> MapView:
+        """Return the service map of a window."""
+        return MapView(service_map(self.world(seconds, start=start, end=end)))
+
+    def edges(
+        self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None
+    ) -> SeriesView:
+        """Return every edge of a window over time."""
+        return SeriesView(self.world(seconds, start=start, end=end))
+
+    def slo(self, end: datetime | None = None) -> SloTable:
+        """Return the state of every objective as of ``end`` (now by default)."""
+        end = end or datetime.now(UTC)
+        defaults, overrides = self._settings.default_objective, self._settings.objectives
+        wanted = windows_of(objectives_for(["", *overrides], defaults, overrides))
+        counts = load_counts(self._client, end, wanted)
+        objectives = objectives_for({*counts, *overrides}, defaults, overrides)
+        return SloTable([state.finding for state in evaluate(objectives, counts, end)])
+
+    def anomalies(
+        self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None
+    ) -> AnomalyTable:
+        """Return the anomaly score of every edge in a window, the worst first."""
+        found = self._audits.detect(self.world(seconds, start=start, end=end))
+        return AnomalyTable(sorted(found, key=lambda anomaly: -anomaly.score))
+
+    def proposals(self, days: float = 30.0) -> ProposalTable:
+        """Return the last proposal on record for every route, at most ``days`` old, the newest first."""
+        since = int(datetime.now(UTC).timestamp() - days * 86_400)
+        result = self._client.query(load_sql("proposals_latest"), parameters={"since": max(0, since)})
+        return ProposalTable([ProposalFinding(*row) for row in result.result_rows])
+
+    def propose(
+        self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None
+    ) -> ProposalTable:
+        """Return what would be proposed from the attempts of a window; nothing is recorded or submitted."""
+        window = self._window(seconds, start, end)
+        world = load_world(self._client, window, resolution_for(window, datetime.now(UTC)))
+        return ProposalTable(self._audits.propose(self._client, window, world, self._policies()))
+
+    def _policies(self) -> tuple[Policy, ...]:
+        return self._control.policies() if self._control else ()
+
+    def _window(self, seconds: float | None, start: datetime | None, end: datetime | None) -> Window:
+        if start is None and end is None:
+            return settled(seconds or DEFAULT_SPAN_S, datetime.now(UTC), self._settings.settle_s)
+        if start is None or end is None or seconds is not None:
+            raise ValueError("give either seconds, or start and end")
+        return Window(start, end)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._control:
+            self._control.close()
+        client: Any = self._client
+        client.close()

@@ -1,0 +1,32 @@
+-- Attempts on the wire that ended in a window: CLIENT spans of the proxies, the newest ones of each route and method.
+-- Parameters: start and end (Unix seconds, end excluded), scope, max_per_route, max_rows; the others name attributes.
+-- Columns: start (Unix seconds), duration and cut (seconds), ordinal, status, policy version, final, outcome, request
+-- id, endpoint, instance, source, destination, route, method.
+SELECT
+    toUnixTimestamp64Nano(Timestamp) / 1e9 AS started,
+    Duration / 1e9 AS duration,
+    toFloat64OrZero(SpanAttributes[{cut:String}]) / 1e3 AS cut,
+    toUInt32OrZero(SpanAttributes[{ordinal:String}]) AS ordinal,
+    toUInt16OrZero(SpanAttributes[{status:String}]) AS status,
+    toUInt64OrZero(SpanAttributes[{policy_version:String}]) AS policy_version,
+    SpanAttributes[{final:String}] = 'true' AS final,
+    SpanAttributes[{outcome:String}] AS outcome,
+    SpanAttributes[{request_id:String}] AS request_id,
+    SpanAttributes[{endpoint:String}] AS endpoint,
+    ResourceAttributes[{instance:String}] AS instance,
+    SpanAttributes[{source:String}] AS source,
+    SpanAttributes[{destination:String}] AS destination,
+    SpanAttributes[{route:String}] AS route,
+    SpanAttributes[{method:String}] AS method
+FROM otel_traces
+-- An attempt lasts an hour at most, so earlier starts need not be read.
+WHERE Timestamp >= toDateTime({start:UInt32}, 'UTC') - INTERVAL 1 HOUR
+    AND Timestamp < toDateTime({end:UInt32}, 'UTC')
+    AND toUnixTimestamp64Nano(Timestamp) + Duration >= toInt64({start:UInt32}) * 1000000000
+    AND toUnixTimestamp64Nano(Timestamp) + Duration < toInt64({end:UInt32}) * 1000000000
+    AND SpanKind = 'Client'
+    AND ScopeName = {scope:String}
+    AND ordinal > 0
+ORDER BY started DESC
+LIMIT {max_per_route:UInt32} BY source, destination, route, method
+LIMIT {max_rows:UInt32}

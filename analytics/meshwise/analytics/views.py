@@ -1,0 +1,165 @@
+"""What the notebook API returns: findings with ``.to_frame()``, a table as their rich form, and ``.figure()``.
+
+Names come from telemetry, so everything that becomes HTML is escaped first.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import pandas as pd
+
+from meshwise.analytics import figures
+from meshwise.analytics.service_map import ServiceMap
+from meshwise.analytics.world import World
+from meshwise.contracts.rows import AnomalyFinding, EdgeFinding, ProposalFinding, SloFinding
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure  # type: ignore[import-untyped]  # plotly ships no types
+
+Row = TypeVar("Row", bound=object)
+MAX_SHOWN = 50
+"""Rows that the rich form of a table shows."""
+
+
+class Table(Generic[Row]):
+    """Rows of one kind. Indexing and iterating give the typed rows, ``to_frame`` the table."""
+
+    title = "findings"
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = tuple(rows)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per finding, one column per field."""
+        names = [field.name for field in fields(self.rows[0])] if self.rows else []  # type: ignore[arg-type]  # rows are dataclasses
+        return pd.DataFrame([[getattr(row, name) for name in names] for row in self.rows], columns=names)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, position: int) -> Row:
+        return self.rows[position]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {len(self.rows)} {self.title}>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{_table(self.to_frame())}"
+
+
+class EdgeTable(Table[EdgeFinding]):
+    """Edges of the map."""
+
+    title = "edges"
+
+
+class SloTable(Table[SloFinding]):
+    """States of objectives."""
+
+    title = "objectives"
+
+
+class AnomalyTable(Table[AnomalyFinding]):
+    """Anomaly scores of edges, the worst first."""
+
+    title = "edges scored"
+
+
+class ProposalTable(Table[ProposalFinding]):
+    """Proposals and refusals."""
+
+    title = "proposals"
+
+    def figure(self, position: int = 0) -> Figure:
+        """Return the evidence of one proposal as a plot: what an attempt timeout costs and gains.
+
+        Raises:
+            ValueError: the proposal carries no curve, as a refusal does not.
+        """
+        return figures.proposal_figure(self.rows[position])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MapView:
+    """The service map of a window."""
+
+    found: ServiceMap
+
+    @property
+    def edges(self) -> EdgeTable:
+        """The edges with their numbers from both sides."""
+        return EdgeTable(self.found.edges)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per edge."""
+        return self.edges.to_frame()
+
+    def figure(self) -> Figure:
+        """Return the map as a plot: callers left, callees right, width by rate, colour by error share."""
+        return figures.map_figure(self.found)
+
+    def __repr__(self) -> str:
+        window = self.found.window
+        return (
+            f"<MapView: {len(self.found.nodes)} services, {len(self.found.edges)} edges, "
+            f"{window.start:%Y-%m-%d %H:%M:%S} … {window.end:%H:%M:%S} UTC>"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{_table(self.to_frame())}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SeriesView:
+    """Every edge over time."""
+
+    world: World
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per edge and bucket: rate, error share, latencies in seconds, retries."""
+        parts = []
+        for key, series in self.world.edges.items():
+            side = series.observed
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "time": self.world.times,
+                        "source": key.source,
+                        "destination": key.destination,
+                        "requests": side.requests,
+                        "rate": side.rate,
+                        "error_share": side.error_share,
+                        "p50": side.quantile(0.50),
+                        "p95": side.quantile(0.95),
+                        "p99": side.quantile(0.99),
+                        "attempts": series.attempts,
+                        "retries": series.retries,
+                        "retries_denied": series.retries_denied,
+                    }
+                )
+            )
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def figure(self, source: str, destination: str) -> Figure:
+        """Return one edge over time: rate, error share and percentiles.
+
+        Raises:
+            KeyError: there was no such edge in the window.
+        """
+        return figures.edge_figure(self.world, source, destination)
+
+    def __repr__(self) -> str:
+        return f"<SeriesView: {len(self.world.edges)} edges, {self.world.size} buckets of {self.world.bucket_s} s>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{_table(self.to_frame())}"
+
+
+def _table(frame: pd.DataFrame) -> str:
+    if frame.empty:
+        return "<p>nothing in this window</p>"
+    return str(frame.head(MAX_SHOWN).to_html(escape=True, index=False, float_format="{:.4g}".format, na_rep="–"))
