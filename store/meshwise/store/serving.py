@@ -1,0 +1,203 @@
+"""How every HTTP server of the house listens: the door is checked once, here, and not once per room.
+
+Open on loopback only. Anywhere else a server refuses to start without TLS and a token. A page in a browser can make it
+send requests to loopback, or point its own name there (DNS rebinding): such requests carry a foreign Origin or a
+foreign Host, and end at ``Access`` before any route.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import ipaddress
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import structlog
+
+from meshwise.contracts.errors import ConfigError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+log = structlog.get_logger(__name__)
+
+LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+PROBES: Final = frozenset({"/livez", "/readyz"})
+"""Paths that an orchestrator asks without a token; they carry no secrets."""
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where a room listens and what a caller must bring. ``room`` names its settings in messages."""
+
+    room: str
+    host: str
+    port: int
+    token: str = ""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    drain_s: float = 5.0
+    secured: bool = False
+    """True when the room checks credentials of its own, which then count as a token."""
+
+    def check(self) -> None:
+        """Refuse an address that others reach without a token and TLS, and TLS files that cannot be used.
+
+        Raises:
+            ConfigError: saying what is missing; nothing may be started.
+        """
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ConfigError(f"{self.room}.tls_cert and {self.room}.tls_key belong together: set both or none")
+        if not is_loopback(self.host) and (not (self.token or self.secured) or self.tls_cert is None):
+            raise ConfigError(
+                f"{self.room}.host {self.host} is reachable by others: set {self.room}.token, {self.room}.tls_cert and "
+                f"{self.room}.tls_key, or listen on 127.0.0.1"
+            )
+        if self.tls_cert is not None and self.tls_key is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.tls_cert, self.tls_key)
+            except (OSError, ssl.SSLError) as error:
+                raise ConfigError(
+                    f"{self.room}.tls_cert {self.tls_cert} and its key cannot be used ({error}): name two PEM files "
+                    "that belong together"
+                ) from None
+
+    def listen(self) -> socket.socket:
+        """Return a socket that listens on the address; port 0 picks a free one.
+
+        Raises:
+            ConfigError: the address is taken or not this machine's.
+        """
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            return socket.create_server((self.host, self.port), family=family, backlog=1024)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ConfigError(
+                f"{self.room} cannot listen on {self.host}:{self.port} ({reason}): stop what uses it, or set "
+                f"{self.room}.port"
+            ) from None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address to listen on is reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def host_name(host: str) -> str:
+    """Return the name in a Host header, lower case and without its port."""
+    if host.startswith("["):
+        return host[: host.find("]") + 1].lower()
+    return host.partition(":")[0].lower()
+
+
+class Access:
+    """Pure ASGI middleware around a whole server: Host, Origin and token are checked before any route."""
+
+    def __init__(self, app: App, door: Door) -> None:
+        self._app = app
+        names = LOOPBACK_NAMES | {door.host.lower()} | {name.lower() for name in door.allowed_hosts}
+        # Off loopback the token guards, and the names a server goes by are not known here.
+        self._hosts = names if is_loopback(door.host) else None
+        self._credentials = f"Bearer {door.token}".encode() if door.token else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer that it is refused."""
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if refusal is None:
+            await self._app(scope, receive, send)
+            return
+        status, path, text = refusal
+        body = f'{{"error":{{"path":"{path}","problem":"{text}"}}}}'.encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        if status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1")
+        if self._hosts is not None and host_name(host) not in self._hosts:
+            return 400, "host", "the Host header does not name this server; see the setting allowed_hosts"
+        origin = headers.get(b"origin")
+        if origin is not None and urlsplit(origin.decode("latin-1")).netloc.lower() != host.lower():
+            return 403, "origin", "requests of other sites are refused"
+        if self._credentials is not None and scope["path"] not in PROBES:
+            given = headers.get(b"authorization", b"")
+            if not hmac.compare_digest(given, self._credentials):
+                return 401, "authorization", "a bearer token is required" if not given else "the bearer token is wrong"
+        return None
+
+
+def serve(app: App, door: Door, listener: socket.socket, *, on_stop: Callable[[], None] | None = None) -> None:
+    """Serve ``app`` on ``listener`` until SIGTERM or SIGINT, then drain for ``door.drain_s`` seconds and return.
+
+    ``on_stop`` is called when the signal arrives, for what would keep the drain from ending, such as open streams.
+    """
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        http="httptools",
+        ws="none",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=max(1, round(door.drain_s)),
+        ssl_certfile=door.tls_cert,
+        ssl_keyfile=door.tls_key,
+    )
+    with contextlib.suppress(KeyboardInterrupt), listener:
+        asyncio.run(_serve(config, door, listener, on_stop))
+    log.info("stopped", room=door.room)
+
+
+async def _serve(
+    config: uvicorn.Config, door: Door, listener: socket.socket, on_stop: Callable[[], None] | None
+) -> None:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Leaves signals to us: uvicorn would raise them again once it stopped."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    server = Server(config)
+
+    def stop() -> None:
+        log.info("stopping", room=door.room)
+        server.should_exit = True
+        if on_stop is not None:
+            on_stop()
+
+    if threading.current_thread() is threading.main_thread():
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+    host, port = listener.getsockname()[:2]
+    log.info("listening", room=door.room, host=host, port=port, tls=door.tls_cert is not None)
+    await server.serve(sockets=[listener])
