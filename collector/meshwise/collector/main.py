@@ -1,0 +1,222 @@
+"""Start a collector, and stop it so that nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import structlog
+import uvicorn
+import uvloop
+
+from meshwise.collector.inserter import Inserter, Retry, StoreState
+from meshwise.collector.landing import ClickHouseLanding
+from meshwise.collector.metrics import CollectorMetrics
+from meshwise.collector.operations import Lifecycle, build_pages
+from meshwise.collector.pipeline import Lane, Pipeline
+from meshwise.collector.receivers.grpc import GrpcReceiver, build_server
+from meshwise.collector.receivers.http import HttpReceiver
+from meshwise.collector.settings import CollectorSettings
+from meshwise.collector.signals import Signal
+from meshwise.collector.spool.backlog import Backlog
+from meshwise.collector.spool.directory import SpoolDirectory, SpoolSpace
+from meshwise.collector.spool.recovery import recover
+from meshwise.collector.spool.writer import SealRule, SpoolWriter
+from meshwise.contracts.errors import ConfigError
+from meshwise.store import serving
+
+log = structlog.get_logger(__name__)
+
+GRPC_GRACE_S = 2.0
+"""Time that calls under way have to finish when the collector stops."""
+
+
+def run(settings: CollectorSettings) -> None:
+    """Collect until SIGTERM or SIGINT, then drain and return.
+
+    Raises ConfigError: a port is taken, the directory or the TLS files cannot be used, or the address is open to
+    others without token and TLS. A store that is down is no error.
+    """
+    door = serving.Door(
+        room="collector",
+        host=settings.host,
+        port=settings.http_port,
+        token=settings.token,
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+    )
+    door.check()
+    directory = SpoolDirectory(settings.data_dir)
+    try:
+        with _listen(door) as listener:
+            uvloop.run(_Collector(settings, directory).serve(listener))
+    finally:
+        directory.close()
+
+
+def _listen(door: serving.Door) -> socket.socket:
+    try:
+        return door.listen()
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("collector.port", "collector.http_port")) from None
+
+
+class _HttpServer(uvicorn.Server):
+    """Leaves signals to the collector, which has more to stop than HTTP."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Collector:
+    """The parts of one process, wired together."""
+
+    def __init__(self, settings: CollectorSettings, directory: SpoolDirectory) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._lifecycle = Lifecycle()
+        self._metrics = CollectorMetrics()
+
+    async def serve(self, listener: socket.socket) -> None:
+        settings, metrics = self._settings, self._metrics
+        space = SpoolSpace(settings.spool_max_bytes, settings.spool_min_free_bytes, settings.retry_after_s)
+        space.observe_disk(*self._directory.free_bytes())
+        store = StoreState()
+        landing = ClickHouseLanding(
+            settings.store_url, settings.store_user, settings.store_password, settings.insert_timeout_s
+        )
+        rule = SealRule(settings.segment_bytes, settings.flush_interval_s, settings.retry_after_s)
+        retry = Retry(settings.insert_retry_min_s, settings.insert_retry_max_s)
+        lanes: dict[Signal, Lane] = {}
+        inserters: list[Inserter] = []
+        for name in Signal:
+            backlog = Backlog()
+            writer = SpoolWriter(name, self._directory, space, backlog, rule=rule, metrics=metrics)
+            lanes[name] = Lane(writer, backlog)
+            inserters.append(
+                Inserter(
+                    name,
+                    backlog,
+                    landing,
+                    directory=self._directory,
+                    space=space,
+                    store=store,
+                    retry=retry,
+                    metrics=metrics,
+                )
+            )
+            await self._recover(name, backlog, space)
+        pipeline = Pipeline(settings, lanes, space, metrics)
+        http = self._http_server(pipeline, store)
+        grpc_server = build_server(GrpcReceiver(pipeline, token=settings.token), settings.max_body_bytes)
+        grpc_port = self._bind_grpc(grpc_server)
+
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        writing = [asyncio.create_task(lane.writer.run()) for lane in lanes.values()]
+        inserting = [asyncio.create_task(inserter.run()) for inserter in inserters]
+        serving_http = asyncio.create_task(http.serve(sockets=[listener]))
+        await grpc_server.start()
+        stopping = asyncio.create_task(stop.wait())
+        log.info("listening", transport="grpc", host=settings.host, port=grpc_port)
+        log.info("listening", transport="http", host=settings.host, port=listener.getsockname()[1])
+        # None of these ends by itself: when one does, something is broken and stopping in order is best.
+        await asyncio.wait([stopping, serving_http, *writing, *inserting], return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping")
+        self._lifecycle.draining = True
+        http.should_exit = True
+        await grpc_server.stop(GRPC_GRACE_S)
+        await serving_http
+        for lane in lanes.values():
+            lane.writer.close()
+        await asyncio.gather(*writing)
+        await self._drain(lanes, inserting)
+        stopping.cancel()
+        await landing.close()
+        log.info("stopped", spooled_bytes=space.used)
+
+    async def _recover(self, name: Signal, backlog: Backlog, space: SpoolSpace) -> None:
+        found = await asyncio.to_thread(recover, self._directory, name)
+        for sealed in found.segments:
+            space.add(sealed.size)
+            backlog.put(sealed)
+        self._metrics.recovered.labels(name.value).inc(found.items)
+        self._metrics.torn_bytes.labels(name.value).inc(found.torn_bytes)
+        self._metrics.lost_records.labels(name.value).inc(found.lost_records)
+        self._metrics.unreadable.labels(name.value).inc(found.unreadable)
+        if found.segments:
+            log.info("spool recovered", signal=name.value, segments=len(found.segments), items=found.items)
+
+    def _http_server(self, pipeline: Pipeline, store: StoreState) -> _HttpServer:
+        settings = self._settings
+        hosts = None
+        if serving.is_loopback(settings.host):
+            names = {"localhost", "127.0.0.1", "::1", settings.host, *settings.allowed_hosts}
+            hosts = frozenset(name.lower().strip("[]") for name in names)
+        app = HttpReceiver(
+            pipeline,
+            build_pages(pipeline, self._metrics, store, self._lifecycle),
+            max_body_bytes=settings.max_body_bytes,
+            body_timeout_s=settings.body_timeout_s,
+            token=settings.token,
+            hosts=hosts,
+        )
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=settings.max_connections,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+        )
+        return _HttpServer(config)
+
+    def _bind_grpc(self, server: grpc.aio.Server) -> int:
+        settings = self._settings
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        address = f"{host}:{settings.grpc_port}"
+        try:
+            if settings.tls_cert is not None and settings.tls_key is not None:
+                pair = (_pem(settings.tls_key), _pem(settings.tls_cert))
+                return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+            return server.add_insecure_port(address)
+        except RuntimeError:
+            raise ConfigError(
+                f"collector cannot listen on {address}: stop what uses it, or set collector.grpc_port"
+            ) from None
+
+    async def _drain(self, lanes: dict[Signal, Lane], inserting: list[asyncio.Task[None]]) -> None:
+        """Give the inserters a few seconds; what is left stays on disk for the next start."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_s):
+                await asyncio.gather(*(lane.backlog.emptied() for lane in lanes.values()))
+        for task in inserting:
+            task.cancel()
+        for outcome in await asyncio.gather(*inserting, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+
+
+def _pem(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror})") from None
+
+
+__all__ = ["run"]

@@ -1,0 +1,122 @@
+"""What happens to a request between a receiver and its answer: unpack, convert, validate, spool.
+
+The steps in order: charge memory → undo the content encoding → JSON to protobuf → validate and cut out bad items →
+append to the spool → answer. Receivers know transports, this knows none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from meshwise.collector.admission import Lease, MemoryLimit
+from meshwise.collector.errors import RefusedError
+from meshwise.collector.inflate import IDENTITY, inflate, too_large
+from meshwise.collector.items import ItemLimits
+from meshwise.collector.metrics import CollectorMetrics
+from meshwise.collector.otlp_json import to_protobuf
+from meshwise.collector.settings import CollectorSettings
+from meshwise.collector.signals import DOORS, Signal
+from meshwise.collector.spool.backlog import Backlog
+from meshwise.collector.spool.directory import SpoolSpace
+from meshwise.collector.spool.writer import SpoolWriter
+from meshwise.collector.validate import Limits, Verdict, validate
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The way of one signal to the store."""
+
+    writer: SpoolWriter
+    backlog: Backlog
+
+    def lag(self, now: float) -> float:
+        """Age in seconds of the oldest record that is not in the store."""
+        oldest = [at for at in (self.backlog.oldest_at, self.writer.opened_at) if at is not None]
+        return max(0.0, now - min(oldest)) if oldest else 0.0
+
+
+class Pipeline:
+    """Takes requests of every signal; ``accept`` returns once what it accepted is on disk."""
+
+    def __init__(
+        self,
+        settings: CollectorSettings,
+        lanes: Mapping[Signal, Lane],
+        space: SpoolSpace,
+        metrics: CollectorMetrics,
+    ) -> None:
+        self._lanes = lanes
+        self._space = space
+        self._metrics = metrics
+        self._max_bytes = settings.max_body_bytes
+        self._offload_bytes = settings.offload_bytes
+        self._memory = MemoryLimit(settings.max_parse_bytes, settings.retry_after_s)
+        self._limits = Limits(
+            settings.max_items,
+            ItemLimits(
+                settings.max_attributes, settings.max_key_bytes, settings.max_value_bytes, settings.max_item_bytes
+            ),
+        )
+        # One large request is parsed at a time: what a hostile one grows to is paid once.
+        self._parsing = asyncio.Lock()
+
+    @property
+    def spool_full(self) -> bool:
+        """True while senders are told to wait for disk."""
+        return self._space.full
+
+    def admit(self) -> Lease:
+        """Open the account of a request before its body is read; raises RefusedError while the spool is full."""
+        self._space.admit()
+        return self._memory.lease()
+
+    async def accept(
+        self, signal: Signal, body: bytes, lease: Lease, *, transport: str, coding: str = "", json: bool = False
+    ) -> Verdict:
+        """Check ``body`` and put it on disk; what the verdict calls accepted is safe when this returns.
+
+        Raises RefusedError when nothing of it was taken.
+        """
+        if len(body) > self._max_bytes:
+            raise too_large(self._max_bytes)
+        lease.charge(len(body))
+        if coding.strip().lower() not in IDENTITY:
+            packed = body
+            body = await self._offload(len(packed) * 4, lambda: inflate(packed, coding, self._max_bytes, lease.charge))
+        if json:
+            document = body
+            body = await self._offload(len(document) * 8, lambda: to_protobuf(document, DOORS[signal].request))
+        request = body
+        verdict = await self._offload(len(request), lambda: validate(signal, request, self._limits))
+        if verdict.accepted:
+            await self._lanes[signal].writer.append(verdict.body, verdict.accepted)
+        self._metrics.requests.labels(signal.value, transport).inc()
+        self._metrics.accepted.labels(signal.value).inc(verdict.accepted)
+        self._metrics.rejected.labels(signal.value).inc(verdict.rejected)
+        return verdict
+
+    def refused(self, signal: Signal | None, refusal: RefusedError) -> None:
+        """Count a refusal."""
+        self._metrics.refused.labels(signal.value if signal else "none", refusal.reason.value).inc()
+
+    def observe(self) -> None:
+        """Bring the gauges up to date."""
+        now = time.time()
+        self._metrics.spool_bytes.set(self._space.used)
+        self._metrics.parse_bytes.set(self._memory.used)
+        for signal, lane in self._lanes.items():
+            self._metrics.backlog.labels(signal.value).set(len(lane.backlog))
+            self._metrics.lag_seconds.labels(signal.value).set(lane.lag(now))
+
+    async def _offload(self, weight: int, step: Callable[[], Result]) -> Result:
+        """Run a step here when it is short, in a worker thread when ``weight`` bytes would hold up the loop."""
+        if weight <= self._offload_bytes:
+            return step()
+        async with self._parsing:
+            return await asyncio.to_thread(step)

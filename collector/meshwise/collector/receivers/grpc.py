@@ -1,0 +1,86 @@
+"""OTLP/gRPC: generic handlers that take and give bytes, so a request is parsed once, by the validator."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, NoReturn
+
+import grpc
+import grpc.aio
+import structlog
+
+from meshwise.collector.answers import CODES, status_of
+from meshwise.collector.errors import Reason, RefusedError
+from meshwise.collector.pipeline import Pipeline
+from meshwise.collector.signals import DOORS, Signal, success
+
+log = structlog.get_logger(__name__)
+
+GZIP_MARK: Final = b"\x1f\x8b"
+"""No OTLP request begins so: it would be field 3 with a wire type that does not exist."""
+FRAME_SLACK: Final = 1024
+"""A message a little over the limit still reaches us and gets a clear answer."""
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+Export = Callable[[bytes, Context], Awaitable[bytes]]
+
+
+class GrpcReceiver:
+    """The three Export methods."""
+
+    def __init__(self, pipeline: Pipeline, *, token: str = "") -> None:
+        self._pipeline = pipeline
+        self._credentials = f"Bearer {token}" if token else None
+
+    def handlers(self) -> tuple[grpc.GenericRpcHandler[bytes, bytes], ...]:
+        """Handlers for a server; other methods of these services answer UNIMPLEMENTED."""
+        found = []
+        for door in DOORS.values():
+            service, method = door.grpc_method.strip("/").split("/")
+            handler = grpc.unary_unary_rpc_method_handler(self._export_of(door.signal))
+            found.append(grpc.method_handlers_generic_handler(service, {method: handler}))
+        return tuple(found)
+
+    def _export_of(self, signal: Signal) -> Export:
+        async def export(body: bytes, context: Context) -> bytes:
+            try:
+                self._authorize(context.invocation_metadata() or ())
+                with self._pipeline.admit() as lease:
+                    coding = "gzip" if body.startswith(GZIP_MARK) else ""
+                    verdict = await self._pipeline.accept(signal, body, lease, transport="grpc", coding=coding)
+                return success(signal, verdict.rejected, verdict.message).SerializeToString()
+            except RefusedError as refusal:
+                self._pipeline.refused(signal, refusal)
+                await _abort(context, refusal)
+
+        return export
+
+    def _authorize(self, metadata: Iterable[tuple[str, str | bytes]]) -> None:
+        if self._credentials is None:
+            return
+        given = next((value for key, value in metadata if key == "authorization"), "")
+        if not isinstance(given, str) or not hmac.compare_digest(given.encode(), self._credentials.encode()):
+            raise RefusedError(Reason.UNAUTHENTICATED, "a valid bearer token is required")
+
+
+async def _abort(context: Context, refusal: RefusedError) -> NoReturn:
+    details = (("grpc-status-details-bin", status_of(refusal).SerializeToString()),)
+    await context.abort(CODES[refusal.reason].grpc, refusal.message, details)
+
+
+def build_server(receiver: GrpcReceiver, max_body_bytes: int) -> grpc.aio.Server:
+    """Build the server, not yet listening. Messages reach us as they were sent: gzip is undone with a bound, by us."""
+    limit = max_body_bytes + FRAME_SLACK
+    options = (
+        ("grpc.max_receive_message_length", limit),
+        ("grpc.max_send_message_length", 4 * 1024 * 1024),
+        # The library would unpack a bomb whole before looking at its size.
+        ("grpc.per_message_decompression", 0),
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    )
+    server = grpc.aio.server(options=options)
+    server.add_generic_rpc_handlers(receiver.handlers())
+    return server
