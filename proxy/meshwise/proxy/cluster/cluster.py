@@ -1,0 +1,104 @@
+"""The lasting state of one cluster and its endpoints; snapshots come and go above it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from meshwise.contracts.policy import Policy
+from meshwise.contracts.snapshot import Endpoint
+from meshwise.proxy.cluster.breaker import Load
+from meshwise.proxy.cluster.budget import RetryBudget
+from meshwise.proxy.cluster.outlier import Health
+
+if TYPE_CHECKING:
+    from meshwise.proxy.net.pool import Waiter
+    from meshwise.proxy.net.upstream import UpstreamConnection
+
+
+class EndpointState:
+    """One endpoint: its address, its health, its load, its idle connections (the newest last)."""
+
+    __slots__ = ("active", "gone", "health", "host", "id", "idle", "port")
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.id = endpoint.id
+        self.host = endpoint.host
+        self.port = endpoint.port
+        self.active = 0
+        self.health = Health()
+        self.idle: list[UpstreamConnection] = []
+        self.gone = False
+        """No snapshot names it any more: its connections close as they fall idle."""
+
+    def resting(self, now: float) -> bool:
+        """Tell whether the endpoint is ejected."""
+        return now < self.health.ejected_until
+
+    def __repr__(self) -> str:
+        return f"<EndpointState {self.id} {self.host}:{self.port} {self.active} active>"
+
+
+class Cluster:
+    """A service as this proxy sees it. Kept as long as the process lives, so that budgets survive a new snapshot."""
+
+    __slots__ = ("_budgets", "endpoints", "load", "name", "turn", "waiting")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.endpoints: tuple[EndpointState, ...] = ()
+        self.load = Load()
+        self.turn = 0
+        self.waiting: deque[Waiter] = deque()
+        """Who waits for a connection because the breaker allows no more of them."""
+        self._budgets: dict[str, tuple[object, RetryBudget]] = {}
+
+    def update(self, endpoints: Iterable[Endpoint]) -> list[EndpointState]:
+        """Take the endpoints of a new snapshot; return those that are gone. Same id and address: same state."""
+        known = {(state.id, state.host, state.port): state for state in self.endpoints}
+        states = []
+        for endpoint in endpoints:
+            key = (endpoint.id, endpoint.host, endpoint.port)
+            states.append(known.pop(key) if key in known else EndpointState(endpoint))
+        self.endpoints = tuple(states)
+        for state in known.values():
+            state.gone = True
+        return list(known.values())
+
+    def budget(self, policy: Policy) -> RetryBudget:
+        """Return the retry budget of ``policy`` here; it begins anew only when its parameters change."""
+        params = policy.retry.budget
+        known = self._budgets.get(policy.name)
+        if known is None or known[0] != params:
+            known = self._budgets[policy.name] = (params, RetryBudget(params))
+        return known[1]
+
+    def keep_budgets(self, names: Iterable[str]) -> None:
+        """Forget the budgets of policies that no longer exist."""
+        wanted = set(names)
+        self._budgets = {name: budget for name, budget in self._budgets.items() if name in wanted}
+
+    def describe(self, now: float) -> dict[str, Any]:
+        """Return the state for people to read."""
+        return {
+            "requests": self.load.requests,
+            "pending": self.load.pending,
+            "connections": self.load.connections,
+            "tripped": {limit.value: count for limit, count in self.load.tripped.items()},
+            "endpoints": [
+                {
+                    "id": state.id,
+                    "host": state.host,
+                    "port": state.port,
+                    "active": state.active,
+                    "idle_connections": len(state.idle),
+                    "ejected": state.resting(now),
+                    "ejected_for_s": round(max(0.0, state.health.ejected_until - now), 3),
+                    "ejections": state.health.times,
+                    "consecutive_failures": state.health.failures,
+                }
+                for state in self.endpoints
+            ],
+            "retry_budgets": {name: round(budget.balance(now), 2) for name, (_, budget) in self._budgets.items()},
+        }

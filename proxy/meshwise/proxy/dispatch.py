@@ -1,0 +1,350 @@
+"""The stack, top to bottom. This is the one place that says what happens to a request, and in which order.
+
+Outbound (the application calls another service)
+
+1. route      Host, or the authority of an absolute target, names a cluster of the snapshot; never an address. 404
+2. rule       the most specific policy governs; the built-in default when there is none
+3. trace      the application's ``traceparent`` is the parent; without a valid one a trace begins here
+4. deadline   request timeout of the rule, shrunk by the deadline the application passes on
+5. breaker    requests under way in the cluster. 503 overflow
+6. attempt    CLIENT span, remaining deadline, ordinal; attempt timeout
+7. balancer   an endpoint that does not rest; on a retry another one than before
+8. pool       a kept connection, or a new one; connections and waiters are bounded. 503 connect, overflow
+9. answer     outlier detection counts it; forwarded, or thrown away for a retry:
+10. retry     rules of ``cluster.retry``, last of all the budget; back-off; again from 6
+
+Inbound (another proxy calls the application)
+
+1. source     ``x-meshwise-source`` names the caller; anything else is ``unknown``
+2. trace      SERVER span below the caller's attempt; the application gets the SERVER span's id
+3. deadline   ``x-meshwise-deadline``, at most; else the setting
+4. breaker, pool, answer as above, towards one endpoint: the application. No retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Final
+
+from meshwise.contracts import telemetry
+from meshwise.contracts.policy import Breaker, Match, Policy, Retry, Timeout
+from meshwise.contracts.snapshot import Endpoint
+from meshwise.proxy.cluster.cluster import Cluster
+from meshwise.proxy.errors import NoRoute
+from meshwise.proxy.exchange import Attempt, Exchange
+from meshwise.proxy.http1.heads import CHUNKED, ResponseHead
+from meshwise.proxy.http1.limits import Limits
+from meshwise.proxy.net.downstream import DownstreamConnection
+from meshwise.proxy.net.pool import UpstreamPool
+from meshwise.proxy.routing import RouteTable, Rule, service_name
+from meshwise.proxy.settings import ProxySettings
+from meshwise.proxy.telemetry.records import AttemptRecord, Recorder, RequestRecord, TraceContext
+from meshwise.proxy.trace_context import TraceSource, bounded_tracestate, format_traceparent, parse_traceparent
+
+UNKNOWN_SOURCE: Final = "unknown"
+
+_SOURCE = re.compile(rb"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?")
+_MILLISECONDS = re.compile(rb"[0-9]{1,8}")
+_ORDINAL = re.compile(rb"[1-9][0-9]?")
+
+
+class Dispatcher:
+    """What both sides share: limits, counters, the connections of one listener."""
+
+    side: str
+    trusts_reasons: bool
+    """Answers come from proxies, whose ``x-meshwise-error`` is to be believed."""
+
+    def __init__(
+        self,
+        settings: ProxySettings,
+        recorder: Recorder,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        pool_idle_s: float,
+    ) -> None:
+        self.settings = settings
+        self.recorder = recorder
+        self.limits = limits_of(settings)
+        self.pool = UpstreamPool(loop, self.limits, idle_s=pool_idle_s, write_high=settings.write_high_bytes)
+        self.traces = TraceSource(settings.trace_ratio)
+        self.connections: set[DownstreamConnection] = set()
+        self.draining = False
+        self.in_flight = 0
+        """Requests admitted and not finished."""
+        self.replay_bytes = 0
+        """Request bodies kept for retries, all together."""
+        self.counts: dict[str, int] = {}
+        """Answers the proxy made itself, by reason, and other rare events; the reasons are a fixed set."""
+
+    def count(self, reason: str) -> None:
+        """Count one rare event."""
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+
+    def keep(self, size: int) -> bool:
+        """Reserve memory for a body that may have to be sent again; tell whether there is any."""
+        if self.replay_bytes + size > self.settings.replay_total_bytes:
+            return False
+        self.replay_bytes += size
+        return True
+
+    def admit_connection(self, connection: DownstreamConnection) -> bool:
+        """Count a new connection; tell whether there is room for it."""
+        if len(self.connections) >= self.settings.max_connections:
+            self.count("too_many_connections")
+            return False
+        self.connections.add(connection)
+        return True
+
+    def forget_connection(self, connection: DownstreamConnection) -> None:
+        """A connection has ended."""
+        self.connections.discard(connection)
+
+    def open(self, exchange: Exchange) -> None:
+        """Route a request and start it."""
+        raise NotImplementedError
+
+    def attempt_trace(self, exchange: Exchange) -> TraceContext:
+        """Return the context that the next attempt carries."""
+        raise NotImplementedError
+
+    def request_base(self, exchange: Exchange) -> bytes:
+        """Return what every attempt sends alike: request line and fields, without the empty line."""
+        head = exchange.head
+        trace = exchange.trace
+        if head.length == CHUNKED:
+            framing = b"transfer-encoding: chunked\r\n"
+        elif head.length > 0 or head.method in (b"POST", b"PUT", b"PATCH"):
+            framing = b"content-length: %d\r\n" % head.length
+        else:
+            framing = b""
+        return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b%b%b%b" % (
+            head.method,
+            head.target,
+            head.authority,
+            head.kept,
+            framing,
+            b"expect: 100-continue\r\n" if head.expects else b"",
+            b"tracestate: %b\r\n" % trace.tracestate.encode() if trace.tracestate else b"",
+            b"%b: %b\r\n" % (_HEADER_SOURCE, exchange.source.encode()),
+        )
+
+    def attempt_fields(self, exchange: Exchange, attempt: Attempt) -> bytes:  # noqa: ARG002  # inbound needs it
+        """Return the fields that differ between attempts, and the empty line."""
+        return b"traceparent: %b\r\n%b: %d\r\n%b: %d\r\n\r\n" % (
+            format_traceparent(attempt.trace),
+            _HEADER_DEADLINE,
+            attempt.remaining_ms,
+            _HEADER_ATTEMPT,
+            attempt.ordinal,
+        )
+
+    def answer_fields(self, head: ResponseHead) -> bytes:
+        """Return fields to add to a forwarded answer."""
+        raise NotImplementedError
+
+    def record_attempt(self, exchange: Exchange, attempt: Attempt, outcome: str, *, final: bool) -> None:
+        """Record a finished attempt."""
+        raise NotImplementedError
+
+    def record_request(self, exchange: Exchange, outcome: str) -> None:
+        """Record a finished request."""
+        raise NotImplementedError
+
+
+class OutboundDispatcher(Dispatcher):
+    """Requests of the application to other services."""
+
+    side = telemetry.SIDE_CLIENT
+    trusts_reasons = True
+
+    def __init__(self, settings: ProxySettings, recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(settings, recorder, loop, pool_idle_s=settings.proxy_pool_idle_s)
+        self.table: RouteTable | None = None
+        """Replaced as a whole when a snapshot arrives; requests under way keep what they have."""
+
+    def open(self, exchange: Exchange) -> None:
+        """Steps 1 to 4; the rest is the exchange's."""
+        head = exchange.head
+        table = self.table
+        route = table.find(head.authority) if table is not None else None
+        if route is None:
+            name = service_name(head.authority).decode("ascii", "replace")
+            why = "is no service of this mesh" if table is not None else "is not known yet: no snapshot has arrived"
+            exchange.fail(NoRoute(f"{name!r} {why}"))
+            return
+        rule = route.rule_for(exchange.method, exchange.path)
+        exchange.source = self.settings.service
+        trace = parse_traceparent(head.traceparent)
+        if trace is None:
+            trace = self.traces.root()
+        elif head.tracestate is not None:
+            trace.tracestate = bounded_tracestate(head.tracestate)
+        limit = rule.policy.timeout.request
+        if head.deadline and _MILLISECONDS.fullmatch(head.deadline):
+            limit = min(limit, int(head.deadline) / 1000.0)
+        exchange.admit(route.cluster, rule, trace, exchange.started + limit)
+
+    def attempt_trace(self, exchange: Exchange) -> TraceContext:
+        """A CLIENT span per attempt, all below the caller's span."""
+        return self.traces.child(exchange.trace)
+
+    def answer_fields(self, head: ResponseHead) -> bytes:
+        """Pass on why another proxy made the answer."""
+        return b"%b: %b\r\n" % (_HEADER_ERROR, head.error) if head.error else b""
+
+    def record_attempt(self, exchange: Exchange, attempt: Attempt, outcome: str, *, final: bool) -> None:
+        """One CLIENT span."""
+        policy = exchange.policy
+        start_ns = exchange.start_ns + int((attempt.started - exchange.started) * 1e9)
+        self.recorder.attempt(
+            AttemptRecord(
+                attempt.trace,
+                exchange.request_id,
+                attempt.ordinal,
+                start_ns,
+                exchange.end_ns(),
+                exchange.source,
+                exchange.destination,
+                exchange.rule.route,
+                exchange.method,
+                exchange.path,
+                attempt.status,
+                outcome,
+                final,
+                attempt.endpoint.id,
+                attempt.endpoint.host,
+                attempt.endpoint.port,
+                policy.name,
+                policy.version,
+                max(1, round((attempt.deadline - attempt.started) * 1000)),
+                attempt.remaining_ms,
+                attempt.balance,
+                "closed",
+                attempt.retry_reason,
+                attempt.retry_denied,
+            )
+        )
+
+    def record_request(self, exchange: Exchange, outcome: str) -> None:
+        """The logical request; its spans are its attempts."""
+        self.recorder.request(
+            RequestRecord(
+                self.side,
+                None,
+                exchange.start_ns,
+                exchange.end_ns(),
+                exchange.source,
+                exchange.destination,
+                exchange.rule.route,
+                exchange.method,
+                exchange.path,
+                exchange.status,
+                outcome,
+                exchange.attempts,
+                exchange.policy.version,
+                exchange.downstream.peer,
+                exchange.trace.trace_id,
+            )
+        )
+
+
+class InboundDispatcher(Dispatcher):
+    """Requests of other services to the application beside us."""
+
+    side = telemetry.SIDE_SERVER
+    trusts_reasons = False
+
+    def __init__(self, settings: ProxySettings, recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(settings, recorder, loop, pool_idle_s=settings.app_pool_idle_s)
+        assert settings.app_port is not None
+        self.cluster = Cluster(settings.service)
+        self.cluster.update([Endpoint("application", settings.app_host, settings.app_port)])
+        limit = settings.max_connections
+        policy = Policy(
+            name="inbound",
+            match=Match(service=settings.service),
+            timeout=Timeout(
+                request=settings.inbound_timeout_s, connect=settings.inbound_connect_timeout_s, idle=_NO_IDLE_LIMIT_S
+            ),
+            retry=Retry(max=0),
+            breaker=Breaker(max_connections=limit, max_pending=limit, max_requests=limit),
+        )
+        self._rule = Rule(policy, self.cluster.budget(policy))
+
+    def open(self, exchange: Exchange) -> None:
+        """Steps 1 to 3; the rest is the exchange's."""
+        head = exchange.head
+        source = head.source
+        exchange.source = source.decode() if source and _SOURCE.fullmatch(source) else UNKNOWN_SOURCE
+        parent = parse_traceparent(head.traceparent)
+        if parent is None:
+            parent = self.traces.root()
+        elif head.tracestate is not None:
+            parent.tracestate = bounded_tracestate(head.tracestate)
+        limit = self.settings.inbound_timeout_s
+        if head.deadline and _MILLISECONDS.fullmatch(head.deadline):
+            limit = max(1, int(head.deadline)) / 1000.0
+        exchange.admit(self.cluster, self._rule, self.traces.child(parent), exchange.started + limit)
+
+    def attempt_trace(self, exchange: Exchange) -> TraceContext:
+        """The application sees the SERVER span."""
+        return exchange.trace
+
+    def attempt_fields(self, exchange: Exchange, attempt: Attempt) -> bytes:
+        """The caller's ordinal is passed on, ours would say nothing."""
+        ordinal = exchange.head.attempt
+        return b"traceparent: %b\r\n%b: %d\r\n%b: %b\r\n\r\n" % (
+            format_traceparent(attempt.trace),
+            _HEADER_DEADLINE,
+            attempt.remaining_ms,
+            _HEADER_ATTEMPT,
+            ordinal if _ORDINAL.fullmatch(ordinal) else b"1",
+        )
+
+    def answer_fields(self, head: ResponseHead) -> bytes:  # noqa: ARG002
+        """Nothing: only a proxy may give a reason, so the application's is dropped."""
+        return b""
+
+    def record_attempt(self, exchange: Exchange, attempt: Attempt, outcome: str, *, final: bool) -> None:
+        """The SERVER span is the request's; there is nothing else to tell."""
+
+    def record_request(self, exchange: Exchange, outcome: str) -> None:
+        """One SERVER span."""
+        self.recorder.request(
+            RequestRecord(
+                self.side,
+                exchange.trace,
+                exchange.start_ns,
+                exchange.end_ns(),
+                exchange.source,
+                exchange.destination,
+                "",
+                exchange.method,
+                exchange.path,
+                exchange.status,
+                outcome,
+                exchange.attempts,
+                0,
+                exchange.downstream.peer,
+                exchange.trace.trace_id,
+            )
+        )
+
+
+def limits_of(settings: ProxySettings) -> Limits:
+    """Return the readers' limits that the settings name."""
+    return Limits(
+        request_line=settings.max_request_line_bytes,
+        head=settings.max_head_bytes,
+        field=settings.max_field_bytes,
+        fields=settings.max_fields,
+    )
+
+
+_HEADER_SOURCE: Final = telemetry.HEADER_SOURCE.encode()
+_HEADER_DEADLINE: Final = telemetry.HEADER_DEADLINE.encode()
+_HEADER_ATTEMPT: Final = telemetry.HEADER_ATTEMPT.encode()
+_HEADER_ERROR: Final = telemetry.HEADER_ERROR.encode()
+_NO_IDLE_LIMIT_S: Final = 3600.0

@@ -1,0 +1,153 @@
+"""Everything that makes a proxy answer by itself, and what that answer is.
+
+ProxyError
+├── DownstreamError   the caller is wrong; the connection closes after the answer
+│   ├── BadRequest            400 bad_request
+│   ├── SlowRequest           408 slow_request
+│   ├── TargetTooLong         414 target_too_long
+│   ├── ExpectationUnknown    417 expectation
+│   ├── HeadTooLarge          431 head_too_large
+│   ├── NotSupported          501 not_supported
+│   └── VersionNotSupported   505 version
+├── RoutingError      the mesh cannot take the request now
+│   ├── NoRoute               404 no_route
+│   ├── NoEndpoint            503 no_endpoint
+│   ├── Overflow              503 overflow
+│   └── Draining              503 draining
+└── UpstreamError     the endpoint, or the way to it, failed
+    ├── ConnectFailed         503 connect
+    ├── UpstreamReset         502 reset
+    ├── BadAnswer             502 bad_answer
+    └── RequestTimeout        504 request_timeout
+"""
+
+# ruff: noqa: N818  # each is named after the answer it becomes
+from __future__ import annotations
+
+from typing import ClassVar
+
+from meshwise.contracts import telemetry
+from meshwise.contracts.errors import MeshwiseError
+
+
+class ProxyError(MeshwiseError):
+    """An answer that the proxy makes itself: ``status``, the ``x-meshwise-error`` reason, and how it is counted."""
+
+    status: ClassVar[int] = 500
+    phrase: ClassVar[str] = "Internal Server Error"
+    reason: ClassVar[str] = "internal"
+    outcome: ClassVar[str] = telemetry.OUTCOME_REJECTED
+
+
+class DownstreamError(ProxyError):
+    """The caller's message is wrong; nothing of it is forwarded."""
+
+
+class BadRequest(DownstreamError):
+    """The bytes have no single reading as a request."""
+
+    status, phrase, reason = 400, "Bad Request", "bad_request"
+
+
+class SlowRequest(DownstreamError):
+    """Head or body stopped coming."""
+
+    status, phrase, reason = 408, "Request Timeout", "slow_request"
+    outcome = telemetry.OUTCOME_CANCELLED
+
+
+class TargetTooLong(DownstreamError):
+    """The request line is beyond its limit."""
+
+    status, phrase, reason = 414, "URI Too Long", "target_too_long"
+
+
+class ExpectationUnknown(DownstreamError):
+    """An expectation other than 100-continue."""
+
+    status, phrase, reason = 417, "Expectation Failed", "expectation"
+
+
+class HeadTooLarge(DownstreamError):
+    """Header lines are too many, too long, or too large in all."""
+
+    status, phrase, reason = 431, "Request Header Fields Too Large", "head_too_large"
+
+
+class NotSupported(DownstreamError):
+    """An upgrade, a tunnel or a transfer coding that is not spoken here."""
+
+    status, phrase, reason = 501, "Not Implemented", "not_supported"
+
+
+class VersionNotSupported(DownstreamError):
+    """Neither HTTP/1.1 nor HTTP/1.0."""
+
+    status, phrase, reason = 505, "HTTP Version Not Supported", "version"
+
+
+class RoutingError(ProxyError):
+    """The mesh has nowhere to send the request, or no room for it."""
+
+
+class NoRoute(RoutingError):
+    """The named service is not in the snapshot."""
+
+    status, phrase, reason = 404, "Not Found", "no_route"
+
+
+class NoEndpoint(RoutingError):
+    """The service has no endpoint."""
+
+    status, phrase, reason = 503, "Service Unavailable", "no_endpoint"
+
+
+class Overflow(RoutingError):
+    """The breaker is open: too much is under way."""
+
+    status, phrase, reason = 503, "Service Unavailable", "overflow"
+
+
+class Draining(RoutingError):
+    """This proxy is about to stop."""
+
+    status, phrase, reason = 503, "Service Unavailable", "draining"
+
+
+class UpstreamError(ProxyError):
+    """The endpoint, or the way to it, failed."""
+
+
+class ConnectFailed(UpstreamError):
+    """No connection: refused, unreachable, or the connect timeout."""
+
+    status, phrase, reason = 503, "Service Unavailable", "connect"
+    outcome = telemetry.OUTCOME_CONNECT
+
+
+class UpstreamReset(UpstreamError):
+    """The connection ended before the answer was complete."""
+
+    status, phrase, reason = 502, "Bad Gateway", "reset"
+    outcome = telemetry.OUTCOME_RESET
+
+
+class BadAnswer(UpstreamError):
+    """What the upstream sent has no single reading as an answer."""
+
+    status, phrase, reason = 502, "Bad Gateway", "bad_answer"
+    outcome = telemetry.OUTCOME_RESET
+
+
+class RequestTimeout(UpstreamError):
+    """The request, or an attempt, took longer than its policy allows."""
+
+    status, phrase, reason = 504, "Gateway Timeout", "request_timeout"
+    outcome = telemetry.OUTCOME_TIMEOUT
+
+
+OUTCOME_OF_REASON: dict[str, str] = {
+    kind.reason: kind.outcome
+    for kind in (ConnectFailed, UpstreamReset, BadAnswer, RequestTimeout, NoEndpoint, Overflow)
+}
+"""How a caller counts a 5xx answer in which the other proxy gives its reason; every other 5xx is an error."""

@@ -1,0 +1,575 @@
+"""One request on its way: the state machine between a downstream connection and its attempts upstream.
+
+Rules
+
+1. A request is admitted once, finished once and recorded once, whatever happens in between.
+2. At most one attempt is under way. An attempt ends with an answer, a failure, its timeout, or the caller's departure.
+3. An attempt may be repeated until the head of an answer was forwarded, and as long as the body is at hand.
+4. Whoever reads slowly pauses whoever sends: downstream bytes wait in the kernel, not here.
+5. An answer that breaks off after its head was forwarded ends the downstream connection: it must not look complete.
+
+What the two sides of a proxy do differently is in ``dispatch``.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from meshwise.contracts import telemetry
+from meshwise.contracts.policy import IDEMPOTENT_METHODS, Policy
+from meshwise.proxy.cluster import balancer, outlier, retry
+from meshwise.proxy.cluster.cluster import Cluster, EndpointState
+from meshwise.proxy.errors import (
+    OUTCOME_OF_REASON,
+    ConnectFailed,
+    NoEndpoint,
+    Overflow,
+    ProxyError,
+    RequestTimeout,
+    SlowRequest,
+)
+from meshwise.proxy.http1.bodies import LAST_CHUNK, chunk
+from meshwise.proxy.http1.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
+from meshwise.proxy.routing import Rule
+from meshwise.proxy.telemetry.records import TraceContext
+
+if TYPE_CHECKING:
+    from meshwise.proxy.dispatch import Dispatcher
+    from meshwise.proxy.net.downstream import DownstreamConnection
+    from meshwise.proxy.net.upstream import UpstreamConnection
+
+_SMALL_BODY: Final = 65_536
+"""A request body up to this size is read to its end before a local answer, so that the connection can go on."""
+
+_NOT_REACHED: Final = frozenset((b"connect", b"no_endpoint", b"overflow", b"draining"))
+"""Reasons of another proxy's answer which say that the application never saw the request."""
+
+
+class Attempt:
+    """One try at one endpoint."""
+
+    __slots__ = (
+        "balance",
+        "cancelled",
+        "connect_timeout",
+        "connection",
+        "deadline",
+        "endpoint",
+        "exchange",
+        "ordinal",
+        "outcome",
+        "remaining_ms",
+        "resent",
+        "retry_denied",
+        "retry_reason",
+        "started",
+        "status",
+        "trace",
+    )
+
+    def __init__(self, exchange: Exchange, endpoint: EndpointState, ordinal: int, trace: TraceContext) -> None:
+        self.exchange = exchange
+        self.endpoint = endpoint
+        self.ordinal = ordinal
+        self.trace = trace
+        self.connection: UpstreamConnection | None = None
+        self.cancelled = False
+        self.connect_timeout = 0.0
+        self.started = 0.0
+        self.deadline = 0.0
+        """When the attempt is cut off if no answer has begun; never after the request's deadline."""
+        self.remaining_ms = 0
+        self.retry_reason = ""
+        self.retry_denied = ""
+        self.balance = 0.0
+        self.resent = False
+        self.status = 0
+        self.outcome = ""
+
+    def on_connection(self, connection: UpstreamConnection) -> None:
+        """The pool has a connection, perhaps to another endpoint of the cluster."""
+        if connection.endpoint is not self.endpoint:
+            self.endpoint.active -= 1
+            self.endpoint = connection.endpoint
+            self.endpoint.active += 1
+        self.exchange.send(self, connection)
+
+    def on_connect_failed(self, error: ConnectFailed) -> None:
+        """The pool has none."""
+        self.exchange.on_upstream_failed(error, reached=False)
+
+
+class Exchange:
+    """One request and its answer."""
+
+    __slots__ = (
+        "_activity",
+        "_answer_chunked",
+        "_base",
+        "_body",
+        "_body_size",
+        "_gap",
+        "_pending_error",
+        "_replayable",
+        "_resume_at",
+        "_retry_reason",
+        "_tried",
+        "attempt",
+        "attempts",
+        "cluster",
+        "deadline",
+        "destination",
+        "dispatcher",
+        "downstream",
+        "finished",
+        "head",
+        "method",
+        "path",
+        "policy",
+        "request_done",
+        "request_id",
+        "response_started",
+        "rule",
+        "source",
+        "start_ns",
+        "started",
+        "status",
+        "trace",
+    )
+
+    def __init__(self, dispatcher: Dispatcher, downstream: DownstreamConnection, head: RequestHead) -> None:
+        self.dispatcher = dispatcher
+        self.downstream = downstream
+        self.head = head
+        self.start_ns = time.time_ns()
+        self.started = self._activity = monotonic()
+        self.method = head.method.decode("ascii")
+        self.path = head.path.decode("ascii")
+        self.source = self.destination = ""
+        self.cluster: Cluster | None = None
+        """``None`` as long as, and if, the request was not admitted to a cluster."""
+        self.deadline = self.started + dispatcher.settings.inbound_timeout_s
+        self.request_id = b""
+        self.attempts = 0
+        self.attempt: Attempt | None = None
+        self.request_done = False
+        self.response_started = False
+        self.finished = False
+        self.status = 0
+        self._base = b""
+        self._body: list[bytes] = []
+        self._body_size = 0
+        self._replayable = True
+        self._resume_at = 0.0
+        self._retry_reason = ""
+        self._tried: tuple[EndpointState, ...] = ()
+        self._answer_chunked = False
+        self._pending_error: ProxyError | None = None
+        self._gap = dispatcher.settings.body_gap_s
+
+    # --- from dispatch ---
+
+    def admit(self, cluster: Cluster, rule: Rule, trace: TraceContext, deadline: float) -> None:
+        """Begin the request in ``cluster`` under ``rule``; from here on it is counted."""
+        self.cluster = cluster
+        self.destination = cluster.name
+        self.rule = rule
+        self.policy: Policy = rule.policy
+        self.trace = trace
+        """Outbound: the caller's span, parent of every attempt. Inbound: the SERVER span itself."""
+        self.deadline = deadline
+        dispatcher = self.dispatcher
+        dispatcher.in_flight += 1
+        dispatcher.recorder.active(dispatcher.side, self.destination, 1)
+        if cluster.load.admit_request(self.policy.breaker) is not None:
+            cluster.load.requests += 1  # finish() takes it off again
+            self.fail(Overflow(f"too many requests to {cluster.name} are under way"))
+            return
+        rule.budget.request(self.started)
+        self.request_id = dispatcher.traces.request_id()
+        self._next_attempt(self.started)
+
+    # --- from downstream ---
+
+    def on_request_body(self, data: bytes) -> None:
+        """A piece of the request's body has come."""
+        self._activity = monotonic()
+        attempt = self.attempt
+        sent = attempt is not None and attempt.connection is not None
+        if self._pending_error is not None:
+            return
+        if attempt is not None and attempt.connection is not None:
+            attempt.connection.write(chunk(data) if self.head.length == CHUNKED else data)
+        if not self._replayable:
+            return
+        if self._body_size + len(data) > self.dispatcher.settings.replay_bytes or not self.dispatcher.keep(len(data)):
+            if sent:
+                self._drop_body()
+                return
+            self.dispatcher.replay_bytes += len(data)  # not sent yet: must be kept, but no more is read
+            self.downstream.hold_for_upstream()
+        self._body.append(data)
+        self._body_size += len(data)
+
+    def on_request_end(self) -> None:
+        """The request is complete."""
+        self.request_done = True
+        if self._pending_error is not None:
+            self._reply(self._pending_error)
+            return
+        attempt = self.attempt
+        if attempt is not None and attempt.connection is not None and self.head.length == CHUNKED:
+            attempt.connection.write(LAST_CHUNK)
+
+    def on_downstream_gone(self, *, by_us: bool = False) -> None:
+        """The caller went away, or was cut off at the end of a drain (``by_us``): the attempt is pointless."""
+        outcome = telemetry.OUTCOME_RESET if by_us else telemetry.OUTCOME_CANCELLED
+        self._end_attempt(outcome, final=True, close=True)
+        self.finish(outcome)
+
+    def on_downstream_full(self) -> None:
+        """The caller reads too slowly."""
+        if self.attempt is not None and self.attempt.connection is not None:
+            self.attempt.connection.pause_reading()
+
+    def on_downstream_ready(self) -> None:
+        """The caller has caught up."""
+        if self.attempt is not None and self.attempt.connection is not None:
+            self.attempt.connection.resume_reading()
+
+    def on_bad_body(self, error: ProxyError) -> None:
+        """The request's body turned out to be malformed; whatever was sent of it must not look complete."""
+        self._end_attempt(telemetry.OUTCOME_CANCELLED, final=True, close=True)
+        if self.response_started:
+            self.downstream.abort()
+            self.finish(telemetry.OUTCOME_CANCELLED)
+        else:
+            self._reply(error, outcome=telemetry.OUTCOME_CANCELLED)
+
+    def on_timer(self, now: float) -> None:
+        """A deadline of this request may have passed."""
+        attempt = self.attempt
+        if now >= self.deadline:
+            self._time_out(f"no answer within {1000 * (self.deadline - self.started):.0f} ms")
+        elif attempt is None and self._resume_at and now >= self._resume_at:
+            self._resume_at = 0.0
+            self._next_attempt(now)
+        elif attempt is not None and not self.response_started and now >= attempt.deadline:
+            self.on_upstream_failed(
+                RequestTimeout(f"attempt {attempt.ordinal} took more than {1000 * (now - attempt.started):.0f} ms"),
+                reached=attempt.connection is not None,
+            )
+        elif now >= self._activity + self._gap_s():
+            if self.request_done or self.response_started:
+                self._time_out("nothing was sent for too long")
+            else:
+                self._end_attempt(telemetry.OUTCOME_CANCELLED, final=True, close=True)
+                self._reply(SlowRequest("the request's body stopped coming"))
+        else:
+            self._arm()
+
+    # --- from upstream ---
+
+    def send(self, attempt: Attempt, connection: UpstreamConnection) -> None:
+        """Send the request's head and what is known of its body over ``connection``."""
+        attempt.connection = connection
+        head = self.head
+        if not self._base:
+            self._base = self.dispatcher.request_base(self)
+        data = self._base + self.dispatcher.attempt_fields(self, attempt)
+        if self._body:
+            body = b"".join(self._body)
+            data += chunk(body) if head.length == CHUNKED else body
+            if self._body_size > self.dispatcher.settings.replay_bytes:
+                self._drop_body()
+        if self.request_done and head.length == CHUNKED:
+            data += LAST_CHUNK
+        connection.send(self, data, to_head=head.method == b"HEAD")
+        self.downstream.release_for_upstream()
+
+    def on_upstream_full(self) -> None:
+        """The endpoint reads too slowly."""
+        self.downstream.hold_for_upstream()
+
+    def on_upstream_ready(self) -> None:
+        """The endpoint has caught up."""
+        self._activity = monotonic()
+        self.downstream.release_for_upstream()
+
+    def on_response_head(self, head: ResponseHead) -> None:
+        """An answer has begun: forward it, or try again."""
+        attempt = self.attempt
+        if attempt is None:
+            return
+        status = head.status
+        if status < 200:
+            if self.head.minor and (status != 100 or self.head.expects):
+                self.downstream.write(head.line + head.kept + b"\r\n")
+            return
+        attempt.status = self.status = status
+        if status < 400:
+            attempt.outcome = telemetry.OUTCOME_OK
+            self._observe(attempt.endpoint, failed=False)
+        else:
+            if status < 500:
+                attempt.outcome = telemetry.OUTCOME_OK
+            elif head.error and self.dispatcher.trusts_reasons:
+                attempt.outcome = OUTCOME_OF_REASON.get(head.error.decode("latin-1"), telemetry.OUTCOME_ERROR)
+            else:
+                attempt.outcome = telemetry.OUTCOME_ERROR
+            self._observe(attempt.endpoint, failed=status >= 500)
+            reached = head.error not in _NOT_REACHED or not self.dispatcher.trusts_reasons
+            verdict = self._decide(retry.Failure(attempt.outcome, status, reached))
+            attempt.retry_denied = verdict.denied
+            if verdict.wait is not None:
+                reason = str(status) if attempt.outcome in ("ok", "error") else attempt.outcome
+                self._end_attempt(attempt.outcome, final=False, close=not self.request_done)
+                self._wait(verdict.wait, reason)
+                return
+        self._forward(head)
+
+    def on_response_body(self, data: bytes) -> None:
+        """A piece of the answer's body."""
+        self._activity = monotonic()
+        self.downstream.write(chunk(data) if self._answer_chunked else data)
+
+    def on_response_end(self) -> None:
+        """The answer is complete."""
+        attempt = self.attempt
+        if attempt is None:
+            return
+        if self._answer_chunked:
+            self.downstream.write(LAST_CHUNK)
+        attempt.connection = None  # already given back
+        outcome = attempt.outcome
+        self._end_attempt(outcome, final=True)
+        self.finish(outcome)
+
+    def on_upstream_failed(self, error: ProxyError, *, reached: bool, stale: bool = False) -> None:
+        """The attempt has failed without a complete answer."""
+        attempt = self.attempt
+        if attempt is None or self.cluster is None:
+            return
+        if self.response_started:
+            self._end_attempt(error.outcome, final=True, close=True)
+            self.downstream.abort()
+            self.finish(error.outcome)
+            return
+        if stale and not attempt.resent and self._replayable and self.method in IDEMPOTENT_METHODS:
+            # The endpoint had closed this idle connection before the request came: the same attempt, a fresh one.
+            attempt.resent = True
+            attempt.connection = None
+            self.dispatcher.count("stale_connection")
+            self.dispatcher.pool.connect(self.cluster, attempt)
+            return
+        self._observe(attempt.endpoint, failed=True)
+        verdict = self._decide(retry.Failure(error.outcome, 0, reached))
+        attempt.retry_denied = verdict.denied
+        self._end_attempt(error.outcome, final=verdict.wait is None, close=True)
+        if verdict.wait is None:
+            self.fail(error)
+        else:
+            self._wait(verdict.wait, error.outcome)
+
+    # --- the end ---
+
+    def fail(self, error: ProxyError) -> None:
+        """Answer by ourselves, after the request's body if it is small and on its way."""
+        if not self.request_done and 0 <= self.head.length <= _SMALL_BODY and not self.head.expects:
+            self._pending_error = error
+            self._drop_body()
+            self.downstream.release_for_upstream()
+            self._arm()
+        else:
+            self._reply(error)
+
+    def finish(self, outcome: str) -> None:
+        """Record the request; does so once."""
+        if self.finished:
+            return
+        self.finished = True
+        self._drop_body()
+        cluster = self.cluster
+        if cluster is not None:
+            dispatcher = self.dispatcher
+            cluster.load.requests -= 1
+            dispatcher.in_flight -= 1
+            dispatcher.recorder.active(dispatcher.side, self.destination, -1)
+            dispatcher.record_request(self, outcome)
+        self.downstream.on_exchange_done(request_done=self.request_done)
+
+    def end_ns(self) -> int:
+        """Unix nanoseconds now, by the clock the request started with: no jump of the wall clock makes it negative."""
+        return self.start_ns + int((monotonic() - self.started) * 1e9)
+
+    # --- inside ---
+
+    def _next_attempt(self, now: float) -> None:
+        cluster = self.cluster
+        assert cluster is not None
+        endpoints = cluster.endpoints
+        if not endpoints:
+            self.fail(NoEndpoint(f"no endpoint of {cluster.name} is known"))
+            return
+        policy = self.policy
+        if len(endpoints) == 1:
+            endpoint = endpoints[0]
+        else:
+            cluster.turn += 1
+            candidates = balancer.usable(endpoints, now, self._tried)
+            endpoint = balancer.pick(candidates, policy.balance.algorithm, cluster.turn, random.random)
+            self._tried += (endpoint,)
+        self.attempts += 1
+        attempt = Attempt(self, endpoint, self.attempts, self.dispatcher.attempt_trace(self))
+        attempt.started = now
+        attempt.connect_timeout = policy.timeout.connect
+        remaining = self.deadline - now
+        attempt.remaining_ms = max(1, int(remaining * 1000 + 0.999))
+        limit = policy.timeout.attempt
+        attempt.deadline = now + limit if limit is not None and limit < remaining else self.deadline
+        attempt.retry_reason = self._retry_reason
+        attempt.balance = self.rule.budget.balance(now)
+        endpoint.active += 1
+        self.attempt = attempt
+        try:
+            connection = self.dispatcher.pool.acquire(cluster, attempt, policy.breaker)
+        except Overflow as error:
+            # Never on the wire: no attempt to record.
+            endpoint.active -= 1
+            self.attempts -= 1
+            self.attempt = None
+            self.fail(error)
+            return
+        if connection is not None:
+            self.send(attempt, connection)
+        self._arm()
+
+    def _decide(self, failure: retry.Failure) -> retry.Verdict:
+        params = self.policy.retry
+        if params.max == 0:
+            return retry.Verdict()
+        key = params.idempotency_header
+        return retry.decide(
+            params,
+            failure,
+            retry.Situation(
+                retries_made=self.attempts - 1,
+                method=self.method,
+                has_key=key is not None and self.head.has(key.encode("latin-1")),
+                replayable=self._replayable,
+                now=monotonic(),
+                deadline=self.deadline,
+            ),
+            withdraw=self.rule.budget.withdraw,
+            rng=random.random,
+        )
+
+    def _wait(self, seconds: float, reason: str) -> None:
+        self._retry_reason = reason
+        self._resume_at = monotonic() + seconds
+        self._arm()
+
+    def _observe(self, endpoint: EndpointState, *, failed: bool) -> None:
+        if not failed:
+            endpoint.health.failures = 0
+            return
+        assert self.cluster is not None
+        peers = [state.health for state in self.cluster.endpoints]
+        if outlier.observe(endpoint.health, peers, self.policy.outlier, failed=True, now=monotonic()):
+            self.dispatcher.recorder.ejected(self.destination, endpoint.id)
+
+    def _end_attempt(self, outcome: str, *, final: bool, close: bool = False) -> None:
+        """Record the attempt under way, if any, and let go of its connection."""
+        attempt, self.attempt = self.attempt, None
+        if attempt is None or self.cluster is None:
+            return
+        attempt.endpoint.active -= 1
+        connection = attempt.connection
+        if connection is None:
+            self.dispatcher.pool.abandon(self.cluster, attempt)
+        elif close:
+            connection.close()
+        else:
+            connection.detach()
+        self.dispatcher.record_attempt(self, attempt, outcome, final=final)
+
+    def _forward(self, head: ResponseHead) -> None:
+        self.response_started = True
+        minor = self.head.minor
+        length = head.length
+        if length > 0:
+            framing = b"content-length: %d\r\n" % length
+        elif length in (CHUNKED, UNTIL_CLOSE):
+            # HTTP/1.0 knows no chunks: there the end of the connection ends the answer.
+            self._answer_chunked = bool(minor)
+            framing = b"transfer-encoding: chunked\r\n" if minor else b""
+        elif self.method == "HEAD" or head.status in (204, 304):
+            framing = b""
+        else:
+            framing = b"content-length: 0\r\n"
+        if not self.request_done or not self.head.keep_alive or self.dispatcher.draining:
+            self.downstream.close_after_answer()
+            framing += b"connection: close\r\n"
+        self.downstream.write(b"%b%b%b%b\r\n" % (head.line, head.kept, self.dispatcher.answer_fields(head), framing))
+
+    def _time_out(self, message: str) -> None:
+        error = RequestTimeout(message)
+        attempt = self.attempt
+        if attempt is not None:
+            self._observe(attempt.endpoint, failed=True)
+        self._end_attempt(error.outcome, final=True, close=True)
+        if self.response_started:
+            self.downstream.abort()
+            self.finish(error.outcome)
+        else:
+            self._pending_error = None
+            self._reply(error)
+
+    def _reply(self, error: ProxyError, outcome: str = "") -> None:
+        """Send the proxy's own answer."""
+        if self.finished:
+            return
+        self.status = error.status
+        close = not self.request_done or not self.head.keep_alive or self.dispatcher.draining
+        if close:
+            self.downstream.close_after_answer()
+        self.dispatcher.count(error.reason)
+        self.downstream.write(local_answer(error, close=close, to_head=self.method == "HEAD"))
+        self.finish(outcome or error.outcome)
+
+    def _drop_body(self) -> None:
+        self.dispatcher.replay_bytes -= self._body_size
+        self._body = []
+        self._body_size = 0
+        self._replayable = self.finished or self.head.length == 0
+
+    def _gap_s(self) -> float:
+        if self.cluster is None:
+            return self._gap
+        return self.policy.timeout.idle if self.request_done else min(self._gap, self.policy.timeout.idle)
+
+    def _arm(self) -> None:
+        at = min(self.deadline, self._activity + self._gap_s())
+        if self.attempt is not None:
+            if not self.response_started and self.attempt.deadline < at:
+                at = self.attempt.deadline
+        elif self._resume_at and self._resume_at < at:
+            at = self._resume_at
+        self.downstream.timer.set(at)
+
+
+def local_answer(error: ProxyError, *, close: bool, to_head: bool = False) -> bytes:
+    """Return the complete answer that the proxy makes itself: one line of text that says what is wrong."""
+    body = f"{error}\n".encode("utf-8", "replace")
+    return b"HTTP/1.1 %d %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n%b: %b\r\n%b\r\n%b" % (
+        error.status,
+        error.phrase.encode(),
+        len(body),
+        telemetry.HEADER_ERROR.encode(),
+        error.reason.encode(),
+        b"connection: close\r\n" if close else b"",
+        b"" if to_head else body,
+    )

@@ -1,0 +1,103 @@
+"""The proxy as a process: start the parts in order, wait for a signal, drain in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Any
+
+import structlog
+import uvloop
+
+from meshwise.contracts.errors import ConfigError, DocumentError
+from meshwise.proxy.admin import AdminServer
+from meshwise.proxy.proxy import FLUSH_S, Proxy, load_snapshot_file, proxy_version, resource_of
+from meshwise.proxy.settings import ProxySettings
+from meshwise.proxy.telemetry.recorder import RingRecorder
+
+log = structlog.get_logger(__name__)
+
+
+def run(settings: ProxySettings) -> None:
+    """Run one proxy until SIGTERM or SIGINT, then drain and return.
+
+    Raises:
+        ConfigError: a port is taken, a file cannot be read; nothing was started.
+    """
+    uvloop.run(serve(settings))
+
+
+async def serve(settings: ProxySettings, stop: asyncio.Event | None = None) -> None:
+    """The same inside a running loop; ``stop`` ends it as a signal does.
+
+    Raises:
+        ConfigError: as in ``run``.
+    """
+    stop = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    snapshot = load_snapshot_file(settings)
+    recorder = RingRecorder(settings.service, ring_records=settings.ring_size)
+    proxy = Proxy(settings, recorder)
+    proxy.on_drain = stop.set
+    if snapshot is not None:
+        try:
+            proxy.apply(snapshot)
+        except DocumentError as error:
+            raise ConfigError(f"proxy.snapshot_file {settings.snapshot_file}: {error}") from None
+    admin = AdminServer(settings.host, settings.admin_port, proxy, recorder=recorder)
+    admin_port = await admin.start()
+    try:
+        await proxy.start()
+        instance_id = settings.instance_id or f"{settings.service}-{proxy.inbound_port or proxy.outbound_port}"
+        exporter = _exporter(settings, recorder, instance_id)
+        control = _control(settings, proxy, instance_id, admin_port)
+        if exporter is not None:
+            await exporter.start()
+        if control is not None:
+            await control.start()
+        log.info("proxy started", service=settings.service, id=instance_id, admin_port=admin_port)
+        await stop.wait()
+
+        log.info("draining", requests=proxy.in_flight)
+        proxy.begin_drain()
+        # First of all out of the registry: callers then close their idle connections before we do.
+        leaving = asyncio.ensure_future(control.stop()) if control is not None else None
+        await proxy.stop()
+        if leaving is not None:
+            await leaving
+        if exporter is not None:
+            await exporter.stop(FLUSH_S)
+        log.info("drained")
+    finally:
+        await admin.stop()
+
+
+def _exporter(settings: ProxySettings, recorder: RingRecorder, instance_id: str) -> Any:
+    if settings.collector_url is None:
+        return None
+    from meshwise.proxy.telemetry.exporter import Exporter
+
+    resource = resource_of(settings, instance_id)
+    return Exporter(recorder, resource, settings.collector_url, settings.export_interval_s)
+
+
+def _control(settings: ProxySettings, proxy: Proxy, instance_id: str, admin_port: int) -> Any:
+    if settings.control_url is None:
+        return None
+    from meshwise.proxy.control_client import ControlClient
+    from meshwise.proxy.snapshot_cache import SnapshotCache
+
+    registration = {
+        "id": instance_id,
+        "service": settings.service,
+        "host": settings.advertise_host,
+        "port": proxy.inbound_port,
+        "admin_port": admin_port,
+        "version": proxy_version(),
+    }
+    if settings.zone:
+        registration["zone"] = settings.zone
+    cache = SnapshotCache(settings.snapshot_cache_dir, instance_id) if settings.snapshot_cache_dir else None
+    return ControlClient(settings.control_url, registration, proxy.apply, proxy.policies_in_force, cache)

@@ -1,0 +1,1 @@
+"""The only part that touches sockets: listeners, connections, pools, timers. Protocols and callbacks, no streams."""

@@ -1,0 +1,238 @@
+"""One proxy, wired: listeners, clusters, telemetry, control, administration; and how it starts and drains."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from time import monotonic
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from meshwise.contracts import telemetry
+from meshwise.contracts.errors import ConfigError, DocumentError
+from meshwise.contracts.snapshot import Snapshot, parse_snapshot
+from meshwise.proxy.cluster.cluster import Cluster
+from meshwise.proxy.dispatch import Dispatcher, InboundDispatcher, OutboundDispatcher
+from meshwise.proxy.net.downstream import DownstreamConnection
+from meshwise.proxy.routing import build_table
+from meshwise.proxy.settings import ProxySettings
+from meshwise.proxy.telemetry.records import Recorder
+
+SWEEP_S: Final = 1.0
+"""How often idle upstream connections are looked through."""
+FLUSH_S: Final = 5.0
+"""Longest last export of telemetry."""
+
+log = structlog.get_logger(__name__)
+
+
+class Proxy:
+    """The data path of one proxy. ``start``, then ``apply`` snapshots, then ``stop`` once.
+
+    It is also the administration pages' view. ``recorder`` takes every finished request.
+    """
+
+    def __init__(self, settings: ProxySettings, recorder: Recorder) -> None:
+        self.settings = settings
+        self.outbound_port = 0
+        self.inbound_port = 0
+        loop = asyncio.get_running_loop()
+        self.outbound = OutboundDispatcher(settings, recorder, loop)
+        self.inbound = InboundDispatcher(settings, recorder, loop) if settings.app_port is not None else None
+        self.on_drain: Callable[[], None] = _nothing
+        """What the administration page's drain button does."""
+        self._loop = loop
+        self._clusters: dict[str, Cluster] = {}
+        self._servers: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._draining = False
+        self._stopped = False
+
+    @property
+    def sides(self) -> list[Dispatcher]:
+        """Outbound, and inbound when there is an application."""
+        return [self.outbound] if self.inbound is None else [self.outbound, self.inbound]
+
+    @property
+    def in_flight(self) -> int:
+        """Requests admitted and not finished, both sides."""
+        return sum(side.in_flight for side in self.sides)
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ConfigError: a port is taken.
+        """
+        settings = self.settings
+        self.outbound_port = await self._listen(self.outbound, "outbound", settings.outbound_port)
+        if self.inbound is not None:
+            self.inbound_port = await self._listen(self.inbound, "inbound", settings.inbound_port)
+        self._sweep()
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Put a snapshot in force; requests under way are not affected.
+
+        Raises:
+            DocumentError: it is for another service; the one in force stays.
+        """
+        if snapshot.service != self.settings.service:
+            raise DocumentError("service", f"is {snapshot.service!r}, but this proxy is {self.settings.service!r}")
+        for name in snapshot.clusters:
+            if name not in self._clusters:
+                self._clusters[name] = Cluster(name)
+        for name, cluster in list(self._clusters.items()):
+            for gone in cluster.update(snapshot.clusters.get(name, ())):
+                self.outbound.pool.drain(gone)
+            if name not in snapshot.clusters and not cluster.load.requests and not cluster.load.connections:
+                del self._clusters[name]
+        self.outbound.table = build_table(snapshot, self.settings.service, self._clusters.__getitem__)
+        log.info("snapshot applied", version=snapshot.version, clusters=len(snapshot.clusters))
+
+    def policies_in_force(self) -> dict[str, int]:
+        """Return name → version of every policy of the snapshot in force."""
+        table = self.outbound.table
+        return {} if table is None else {policy.name: policy.version for policy in table.snapshot.policies}
+
+    def begin_drain(self) -> None:
+        """Be not ready and let connections end with their next answer; keep serving."""
+        self._draining = True
+        for side in self.sides:
+            side.draining = True
+
+    async def stop(self) -> None:
+        """Serve for ``drain_delay_s`` more, finish what is under way within ``drain_timeout_s``, then close."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self.begin_drain()
+        await asyncio.sleep(self.settings.drain_delay_s)
+        for server in self._servers:
+            server.close()
+        deadline = monotonic() + self.settings.drain_timeout_s
+        while monotonic() < deadline:
+            busy = [c for side in self.sides for c in list(side.connections) if not c.close_if_idle()]
+            if not busy:
+                break
+            await asyncio.sleep(0.02)
+        cut = [connection for side in self.sides for connection in list(side.connections)]
+        if self.in_flight:
+            log.warning("drain timed out", requests=self.in_flight)
+        for connection in cut:
+            connection.cut_off()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for side in self.sides:
+            await side.pool.close()
+        for cluster in [*self._clusters.values(), *([self.inbound.cluster] if self.inbound else [])]:
+            for endpoint in cluster.endpoints:
+                self.outbound.pool.drain(endpoint)
+
+    # --- the administration pages' view ---
+
+    def ready(self) -> list[str]:
+        """Return why this proxy should get no traffic; empty when it should."""
+        reasons = []
+        if self._draining:
+            reasons.append("draining")
+        if not self._servers:
+            reasons.append("not listening")
+        if self.outbound.table is None:
+            reasons.append("no snapshot yet")
+        return reasons
+
+    def config_dump(self) -> Mapping[str, Any]:
+        """Return settings and snapshot."""
+        table = self.outbound.table
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "snapshot": None if table is None else table.snapshot.to_document(),
+        }
+
+    def clusters(self) -> Mapping[str, Any]:
+        """Return every cluster's state."""
+        now = monotonic()
+        return {name: cluster.describe(now) for name, cluster in self._clusters.items()}
+
+    def stats(self) -> Mapping[str, Any]:
+        """Return counters and gauges of both sides."""
+        return {
+            name: {
+                "connections": len(side.connections),
+                "in_flight": side.in_flight,
+                "replay_bytes": side.replay_bytes,
+                "events": dict(side.counts),
+            }
+            for name, side in zip(("outbound", "inbound"), self.sides, strict=False)
+        }
+
+    def drain(self) -> None:
+        """Begin to drain as SIGTERM does; return at once."""
+        self.on_drain()
+
+    # --- inside ---
+
+    async def _listen(self, side: Dispatcher, name: str, port: int) -> int:
+        host = self.settings.host
+        try:
+            server = await self._loop.create_server(
+                lambda: DownstreamConnection(side, self._loop), host, port, backlog=1024
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"the {name} port {host}:{port} cannot be bound ({error.strerror}): "
+                f"stop what uses it, or set proxy.{name}_port"
+            ) from None
+        self._servers.append(server)
+        bound = int(server.sockets[0].getsockname()[1])
+        log.info("listening", listener=name, host=host, port=bound)
+        return bound
+
+    def _sweep(self) -> None:
+        now = monotonic()
+        for cluster in self._clusters.values():
+            self.outbound.pool.sweep(cluster, now)
+        if self.inbound is not None:
+            self.inbound.pool.sweep(self.inbound.cluster, now)
+        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+
+
+def resource_of(settings: ProxySettings, instance_id: str) -> dict[str, str]:
+    """Return the OpenTelemetry resource that this proxy's telemetry carries."""
+    return {
+        telemetry.SERVICE_NAME: settings.service,
+        telemetry.SERVICE_INSTANCE_ID: instance_id,
+        telemetry.SERVICE_VERSION: proxy_version(),
+    }
+
+
+def proxy_version() -> str:
+    """Return the installed version."""
+    try:
+        return version("meshwise")
+    except PackageNotFoundError:
+        return "0"
+
+
+def load_snapshot_file(settings: ProxySettings) -> Snapshot | None:
+    """Return the snapshot in ``settings.snapshot_file``, or ``None`` when that is not set.
+
+    Raises:
+        ConfigError: the file cannot be read or is no snapshot.
+    """
+    path = settings.snapshot_file
+    if path is None:
+        return None
+    try:
+        return parse_snapshot(orjson.loads(path.read_bytes()))
+    except OSError as error:
+        raise ConfigError(f"proxy.snapshot_file {path} cannot be read: {error.strerror}") from None
+    except (orjson.JSONDecodeError, DocumentError) as error:
+        raise ConfigError(f"proxy.snapshot_file {path} is no snapshot: {error}") from None
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -1,0 +1,91 @@
+"""From a request's authority, method and path to a cluster and the policy that governs it.
+
+Everything that can be decided when a snapshot arrives is decided then: a table is built once, never edited, and
+replaced by one assignment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meshwise.contracts.policy import ANY, DEFAULT_POLICY, Policy, matches_route
+from meshwise.contracts.snapshot import Snapshot
+from meshwise.proxy.cluster.budget import RetryBudget
+from meshwise.proxy.cluster.cluster import Cluster
+
+
+class Rule:
+    """One policy as it applies to one cluster."""
+
+    __slots__ = ("budget", "methods", "policy", "route")
+
+    def __init__(self, policy: Policy, budget: RetryBudget) -> None:
+        self.policy = policy
+        self.budget = budget
+        self.route = policy.match.route or ""
+        self.methods = frozenset(policy.match.methods)
+
+    def governs(self, method: str, path: str) -> bool:
+        """Tell whether the rule is about such a request; source and service matched when the table was built."""
+        if self.methods and method not in self.methods:
+            return False
+        return not self.route or matches_route(self.route, path)
+
+
+class Route:
+    """Where requests for one service go: a cluster, and its rules from the most specific to the default."""
+
+    __slots__ = ("_only", "cluster", "rules")
+
+    def __init__(self, cluster: Cluster, rules: tuple[Rule, ...]) -> None:
+        self.cluster = cluster
+        self.rules = rules
+        first = rules[0]
+        self._only = None if first.methods or first.route else first
+
+    def rule_for(self, method: str, path: str) -> Rule:
+        """Return the rule that governs; there always is one."""
+        if self._only is not None:
+            return self._only
+        for rule in self.rules:
+            if rule.governs(method, path):
+                return rule
+        return self.rules[-1]
+
+
+class RouteTable:
+    """What one snapshot says about requests that leave ``source``."""
+
+    __slots__ = ("_by_authority", "snapshot")
+
+    def __init__(self, snapshot: Snapshot, routes: dict[str, Route]) -> None:
+        self.snapshot = snapshot
+        self._by_authority = {name.encode(): route for name, route in routes.items()}
+
+    def find(self, authority: bytes) -> Route | None:
+        """Return the route of a lower-case ``host[:port]``; the port is of no account, and an address is no name."""
+        return self._by_authority.get(authority) or self._by_authority.get(service_name(authority))
+
+
+def service_name(authority: bytes) -> bytes:
+    """Return the service that a lower-case authority names: the host without port and final dot."""
+    return authority.partition(b":")[0].rstrip(b".")
+
+
+def build_table(snapshot: Snapshot, source: str, cluster_of: Callable[[str], Cluster]) -> RouteTable:
+    """Return the table for ``snapshot``; ``cluster_of`` gives the lasting state behind a service name."""
+    routes = {}
+    for name in snapshot.clusters:
+        cluster = cluster_of(name)
+        policies = [
+            policy
+            for policy in snapshot.policies
+            if policy.match.service in (ANY, name) and policy.match.source in (None, source)
+        ]
+        # A stable sort: of equally specific policies the one that control lists first governs.
+        policies.sort(key=lambda policy: policy.match.specificity, reverse=True)
+        policies.append(DEFAULT_POLICY)
+        rules = tuple(Rule(policy, cluster.budget(policy)) for policy in policies)
+        cluster.keep_budgets(policy.name for policy in policies)
+        routes[name] = Route(cluster, rules)
+    return RouteTable(snapshot, routes)
