@@ -1,10 +1,53 @@
-"""Sends what the recorder gathered to the collector, off the hot path."""
+"""Sends what the recorder gathered to the collector, off the hot path.
+
+Two tasks: one encodes (spans and logs about every second, metrics at wall-clock multiples of the interval), one sends,
+so that a slow collector never delays the closing of an interval. Encoded payloads wait in two bounded queues; what the
+bounds push out is counted and reported as ``METRIC_TELEMETRY_DROPPED``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Final
 
-from meshwise.proxy.telemetry.recorder import RingRecorder
+import structlog
+
+from meshwise.contracts import telemetry as names
+from meshwise.contracts.errors import UnavailableError
+from meshwise.proxy.net.http_client import HttpClient
+from meshwise.proxy.telemetry.backlog import Backlog, Payload
+from meshwise.proxy.telemetry.delivery import judge
+from meshwise.proxy.telemetry.metrics import Histogram, Sum, Window, points
+from meshwise.proxy.telemetry.otlp import Encoder
+from meshwise.proxy.telemetry.otlp_metrics import encode_points
+from meshwise.proxy.telemetry.recorder import Ring, RingRecorder
+from meshwise.proxy.telemetry.records import AttemptRecord
+from meshwise.proxy.telemetry.resource import complete_resource
+from meshwise.proxy.telemetry.wire import AttributeValue
+
+METRICS_BACKLOG_BYTES: Final = 16 * 1024 * 1024
+SPANS_BACKLOG_BYTES: Final = 8 * 1024 * 1024
+BATCH: Final = 512
+"""Spans or log records in one request, and how many wake the exporter early."""
+SLICE: Final = 64
+"""Records encoded before the loop gets a turn: a fraction of a millisecond."""
+POINTS: Final = 500
+"""Data points in one request."""
+GRACE_S: Final = 0.05
+"""Wait past the end of an interval, so that records already on their way are in it."""
+FIRST_WAIT_S: Final = 0.5
+LONGEST_WAIT_S: Final = 15.0
+"""Pause after a failed export; doubles from the first to the longest, with jitter."""
+LAST_TRIES: Final = 4
+"""Failures in a row after which the final flush gives up before its deadline."""
+SIGNAL: Final = "meshwise.telemetry.signal"
+"""Attribute on ``METRIC_TELEMETRY_DROPPED``: traces, logs or metrics."""
+
+log = structlog.get_logger(__name__)
 
 
 class Exporter:
@@ -16,16 +59,228 @@ class Exporter:
     def __init__(
         self,
         recorder: RingRecorder,
-        resource: Mapping[str, str | int | float | bool],
+        resource: Mapping[str, AttributeValue],
         collector_url: str,
         interval_s: float = 10.0,
         *,
+        span_interval_s: float = 1.0,
         timeout_s: float = 10.0,
+        first_wait_s: float = FIRST_WAIT_S,
+        metrics_backlog_bytes: int = METRICS_BACKLOG_BYTES,
+        spans_backlog_bytes: int = SPANS_BACKLOG_BYTES,
+        clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._recorder = recorder
+        self._resource = dict(resource)
+        self._client = HttpClient(collector_url)
+        self._interval_ns = round(interval_s * 1e9)
+        self._span_interval_s = span_interval_s
+        self._timeout_s = timeout_s
+        self._first_wait_s = first_wait_s
+        self._clock_ns = clock_ns
+        self._encoder = Encoder(self._resource, str(self._resource.get(names.SERVICE_VERSION, "")))
+        self._metrics = Backlog(metrics_backlog_bytes)
+        self._spans = Backlog(spans_backlog_bytes)
+        self._reported: dict[str, int] = {}
+        self._full = asyncio.Event()
+        self._waiting = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failures = 0
+        self.exported: dict[str, int] = {}
+        """Items the collector took, by signal."""
+        recorder.aggregate.set_interval(interval_s)
+        recorder.wake = self._full.set
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Encoded bytes waiting for the collector."""
+        return self._metrics.held_bytes + self._spans.held_bytes
 
     async def start(self) -> None:
         """Begin exporting in the background; never waits for the collector."""
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._encode_forever()), asyncio.create_task(self._send_forever())]
 
     async def stop(self, deadline_s: float = 5.0) -> None:
         """Flush everything, the open metric interval included, within ``deadline_s`` seconds."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._encode_signals()
+                self._encode_metrics(all_of_it=True)
+                tries = 0
+                while tries < LAST_TRIES and (payload := self._next()):
+                    wait = await self._deliver(payload)
+                    tries = tries + 1 if wait else 0
+                    if wait:
+                        await asyncio.sleep(min(wait, 0.5))
+        except TimeoutError:
+            pass
+        if self._metrics or self._spans:
+            log.warning("telemetry left undelivered", metrics=len(self._metrics), spans=len(self._spans))
+        await self._client.close()
+
+    async def _encode_forever(self) -> None:
+        # The SDK completes the resource in a thread: importing it takes longer than a proxy may take to start.
+        try:
+            resource = await asyncio.to_thread(complete_resource, self._resource)
+            self._encoder = Encoder(resource, str(resource.get(names.SERVICE_VERSION, "")))
+        except Exception as error:  # noqa: BLE001 - a bad OTEL_RESOURCE_ATTRIBUTES must not cost the telemetry
+            log.warning("resource not completed", error=str(error))
+        next_signals = time.monotonic() + self._span_interval_s
+        boundary = self._next_boundary()
+        while True:
+            due_metrics = (boundary - self._clock_ns()) / 1e9 + GRACE_S
+            pause = max(0.0, min(due_metrics, next_signals - time.monotonic()))
+            try:
+                async with asyncio.timeout(pause):
+                    await self._full.wait()
+            except TimeoutError:
+                pass
+            self._full.clear()
+            try:
+                await self._encode_signals()
+                if self._clock_ns() >= boundary:
+                    self._encode_metrics()
+            except Exception:
+                log.exception("telemetry not encoded")
+            next_signals = time.monotonic() + self._span_interval_s
+            if self._clock_ns() >= boundary:
+                boundary = self._next_boundary()
+            elif boundary - self._clock_ns() > 2 * self._interval_ns:
+                boundary = self._next_boundary()  # the wall clock was set back
+
+    def _next_boundary(self) -> int:
+        now = self._clock_ns()
+        return now - now % self._interval_ns + self._interval_ns
+
+    async def _encode_signals(self) -> None:
+        """Empty both rings into payloads, giving the loop a turn between slices."""
+        await self._empty(self._recorder.spans, "traces", self._span)
+        await self._empty(self._recorder.logs, "logs", self._log)
+
+    async def _empty(self, ring: Ring, signal: str, encode: Callable[..., bytes]) -> None:
+        # What arrives while this runs is left for the next round, so the round ends.
+        left = len(ring)
+        while left > 0:
+            encoded: list[bytes] = []
+            try:
+                while left > 0 and len(encoded) < BATCH:
+                    records = ring.pop(min(SLICE, left, BATCH - len(encoded)))
+                    left = left - len(records) if records else 0
+                    for record in records:
+                        try:
+                            encoded.append(encode(record))
+                        except Exception as error:  # noqa: BLE001 - one odd record must not cost the others
+                            self._recorder.lose(signal, 1)
+                            log.warning("record not encodable", signal=signal, error=repr(error))
+                    await asyncio.sleep(0)
+            finally:
+                # Also when stopped between two slices: what left the ring must reach the queue.
+                if encoded:
+                    self._keep(self._spans, Payload(signal, self._encoder.envelope(encoded), len(encoded)))
+
+    def _span(self, record: object) -> bytes:
+        if isinstance(record, AttemptRecord):
+            return self._encoder.attempt_span(record)
+        return self._encoder.server_span(record)  # type: ignore[arg-type]
+
+    def _log(self, record: object) -> bytes:
+        return self._encoder.log_record(record, self._clock_ns())  # type: ignore[arg-type]
+
+    def _encode_metrics(self, *, all_of_it: bool = False) -> None:
+        """Turn the windows that ended into payloads; the newest carries the gauge and the losses too."""
+        now = self._clock_ns()
+        windows = self._recorder.aggregate.take(now, all_of_it=all_of_it)
+        own = self._own_points()
+        if own and not windows:
+            start = now - now % self._interval_ns
+            if not all_of_it:
+                start -= self._interval_ns
+            windows = [Window(start, min(now, start + self._interval_ns))]
+        for window in windows:
+            found: list[Sum | Histogram] = list(points(window))
+            if window is windows[-1]:
+                found += own
+            rest = iter(found)
+            while chunk := list(islice(rest, POINTS)):
+                fields = encode_points(chunk, window.start_ns, window.end_ns)
+                self._keep(self._metrics, Payload("metrics", self._encoder.envelope(fields), len(chunk)))
+
+    def _own_points(self) -> list[Sum]:
+        own = [
+            Sum(names.METRIC_IN_FLIGHT, {names.SIDE: side, names.DESTINATION: destination}, count)
+            for (side, destination), count in self._recorder.in_flight.items()
+        ]
+        for signal, count in self._recorder.dropped().items():
+            lost = count - self._reported.get(signal, 0)
+            if lost:
+                own.append(Sum(names.METRIC_TELEMETRY_DROPPED, {SIGNAL: signal}, lost))
+                self._reported[signal] = count
+        return own
+
+    def _keep(self, backlog: Backlog, payload: Payload) -> None:
+        for lost in backlog.push(payload):
+            self._recorder.lose(lost.signal, lost.items)
+        self._waiting.set()
+
+    def _next(self) -> Payload | None:
+        """Take the next payload: metrics first, they are few and must not be lost."""
+        for backlog in (self._metrics, self._spans):
+            if backlog:
+                return backlog.pop()
+        return None
+
+    async def _send_forever(self) -> None:
+        while True:
+            payload = self._next()
+            if payload is None:
+                self._waiting.clear()
+                await self._waiting.wait()
+                continue
+            wait = await self._deliver(payload)
+            if wait:
+                await asyncio.sleep(wait)
+
+    async def _deliver(self, payload: Payload) -> float:
+        """Send ``payload`` once; return the seconds to wait before the next attempt, 0 when it is settled."""
+        settled = False
+        try:
+            answer = await self._client.request(
+                "POST",
+                f"/v1/{payload.signal}",
+                payload.body,
+                {"content-type": "application/x-protobuf", "user-agent": "meshwise-proxy"},
+                timeout_s=self._timeout_s,
+            )
+            verdict = judge(answer, payload.items, time.time())
+            if verdict.again:
+                return self._pause(verdict.problem, verdict.wait_s)
+            settled = True
+        except UnavailableError as error:
+            return self._pause(str(error), None)
+        finally:
+            if not settled:
+                # Also when cancelled in the middle: the flush at the end sends it again.
+                backlog = self._metrics if payload.signal == "metrics" else self._spans
+                for lost in backlog.restore(payload):
+                    self._recorder.lose(lost.signal, lost.items)
+        if self._failures:
+            log.info("telemetry flows again", after_failures=self._failures)
+            self._failures = 0
+        if verdict.rejected or verdict.problem:
+            self._recorder.lose(payload.signal, verdict.rejected)
+            log.warning("telemetry rejected", signal=payload.signal, items=verdict.rejected, problem=verdict.problem)
+        self.exported[payload.signal] = self.exported.get(payload.signal, 0) + payload.items - verdict.rejected
+        return 0.0
+
+    def _pause(self, problem: str, asked_s: float | None) -> float:
+        self._failures += 1
+        if self._failures == 1:
+            log.warning("telemetry held back", problem=problem)
+        wait = min(LONGEST_WAIT_S, self._first_wait_s * 2.0 ** min(self._failures - 1, 10))
+        wait *= random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
+        return max(wait, asked_s or 0.0)

@@ -1,18 +1,68 @@
-"""Where the data path leaves its records."""
+"""Where the data path leaves its records: counted at once, kept for the exporter within a bound."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
 
+from meshwise.contracts.telemetry import FAILURES
+from meshwise.proxy.telemetry.metrics import MAX_SERIES, Aggregate
 from meshwise.proxy.telemetry.records import AttemptRecord, RequestRecord
+
+AccessLog: TypeAlias = Literal["failed", "all", "off"]
+
+RECORD_BYTES: Final = 512
+"""What a record without its path is taken to weigh in memory."""
+
+
+class Ring:
+    """The newest records within a number and a weight; pushing out an old one is counted in ``dropped``."""
+
+    __slots__ = ("_bytes", "_max_bytes", "_max_records", "_records", "dropped")
+
+    def __init__(self, max_records: int, max_bytes: int) -> None:
+        self._records: deque[AttemptRecord | RequestRecord] = deque()
+        self._max_records = max_records
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def held_bytes(self) -> int:
+        """Estimated weight of what is held."""
+        return self._bytes
+
+    def push(self, record: AttemptRecord | RequestRecord) -> int:
+        """Append ``record`` and return how many are held."""
+        records = self._records
+        records.append(record)
+        self._bytes += RECORD_BYTES + len(record.path)
+        held = len(records)
+        while held > self._max_records or (self._bytes > self._max_bytes and held > 1):
+            self._bytes -= RECORD_BYTES + len(records.popleft().path)
+            self.dropped += 1
+            held -= 1
+        return held
+
+    def pop(self, most: int) -> list[AttemptRecord | RequestRecord]:
+        """Remove and return up to ``most`` of the oldest records."""
+        records = self._records
+        taken = [records.popleft() for _ in range(min(most, len(records)))]
+        for record in taken:
+            self._bytes -= RECORD_BYTES + len(record.path)
+        return taken
 
 
 class RingRecorder:
     """Counts every record exactly and keeps a bounded ring of spans and access-log records for the exporter.
 
     ``service`` is the proxy's own service. ``access_log`` is ``failed`` (failed or slower than ``slow_s`` seconds),
-    ``all`` or ``off``.
+    ``all`` or ``off``. Unsampled spans count in the metrics but are not kept. Used from the event loop's thread only.
     """
 
     def __init__(
@@ -21,21 +71,73 @@ class RingRecorder:
         *,
         ring_records: int = 2048,
         ring_bytes: int = 1024 * 1024,
-        access_log: str = "failed",
+        access_log: AccessLog = "failed",
         slow_s: float = 1.0,
-        max_series: int = 2000,
+        max_series: int = MAX_SERIES,
+        wake_at: int = 512,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.service = service
+        self.aggregate = Aggregate(service, max_series=max_series)
+        self.spans = Ring(ring_records, ring_bytes)
+        self.logs = Ring(ring_records, ring_bytes)
+        self.in_flight: dict[tuple[str, str], int] = {}
+        """Logical requests under way by side and destination."""
+        self.lost_in_export: dict[str, int] = {}
+        """Records the exporter had to give up, by signal."""
+        self.wake: Callable[[], None] = _nothing
+        """Called when ``wake_at`` spans or log records wait."""
+        self._log_all = access_log == "all"
+        self._log_off = access_log == "off"
+        self._slow_ns = round(slow_s * 1e9)
+        self._wake_at = wake_at
+        self._clock_ns = clock_ns
+        self._max_series = max_series
 
     def attempt(self, record: AttemptRecord) -> None:
         """Take one finished attempt."""
+        self.aggregate.attempt(record)
+        if record.trace.flags & 1 and self.spans.push(record) == self._wake_at:
+            self.wake()
 
     def request(self, record: RequestRecord) -> None:
         """Take one finished logical request."""
+        self.aggregate.request(record)
+        trace = record.trace
+        if trace is not None and trace.flags & 1 and self.spans.push(record) == self._wake_at:
+            self.wake()
+        if self._log_off:
+            return
+        failed_or_slow = record.outcome in FAILURES or record.end_ns - record.start_ns >= self._slow_ns
+        if (failed_or_slow or self._log_all) and self.logs.push(record) == self._wake_at:
+            self.wake()
 
     def ejected(self, destination: str, endpoint: str) -> None:
         """Count one endpoint taken out of rotation."""
+        self.aggregate.ejected(destination, endpoint, self._clock_ns())
 
     def active(self, side: str, destination: str, change: int) -> None:
         """Add ``change`` (+1 or -1) to the requests under way."""
+        key = (side, destination)
+        count = self.in_flight.get(key, 0) + change
+        if count > 0:
+            self.in_flight[key] = count
+        else:
+            # A destination without requests is forgotten, so names once seen do not pile up.
+            self.in_flight.pop(key, None)
+
+    def lose(self, signal: str, count: int) -> None:
+        """Count records of ``signal`` (traces, logs, metrics) that the exporter gave up."""
+        if count:
+            self.lost_in_export[signal] = self.lost_in_export.get(signal, 0) + count
+
+    def dropped(self) -> dict[str, int]:
+        """Return what was lost since start, by signal."""
+        lost = dict(self.lost_in_export)
+        for signal, ring in (("traces", self.spans), ("logs", self.logs)):
+            lost[signal] = lost.get(signal, 0) + ring.dropped
+        return lost
+
+
+def _nothing() -> None:
+    """Stand in until an exporter listens."""
