@@ -2,23 +2,15 @@
 CREATE MATERIALIZED VIEW IF NOT EXISTS mesh_landing_logs_mv TO otel_logs AS
 WITH
     -- A list or map inside an attribute becomes JSON text; what nests deeper is kept as base64 of its protobuf bytes.
-    e -> multiIf(
-        isNotNull(e.string_value), toJSONString(assumeNotNull(e.string_value)),
-        isNotNull(e.bool_value), if(assumeNotNull(e.bool_value), 'true', 'false'),
-        isNotNull(e.int_value), toString(assumeNotNull(e.int_value)),
-        isNotNull(e.double_value), if(isFinite(assumeNotNull(e.double_value)), toString(assumeNotNull(e.double_value)), concat('"', toString(assumeNotNull(e.double_value)), '"')),
-        isNotNull(e.bytes_value), concat('"', base64Encode(assumeNotNull(e.bytes_value)), '"'),
-        isNotNull(e.array_value), concat('{"otlp.array":"', base64Encode(assumeNotNull(e.array_value)), '"}'),
-        isNotNull(e.kvlist_value), concat('{"otlp.kvlist":"', base64Encode(assumeNotNull(e.kvlist_value)), '"}'),
-        'null') AS element_json,
-    v -> multiIf(
-        isNotNull(v.string_value), assumeNotNull(v.string_value),
-        isNotNull(v.bool_value), if(assumeNotNull(v.bool_value), 'true', 'false'),
-        isNotNull(v.int_value), toString(assumeNotNull(v.int_value)),
-        isNotNull(v.double_value), toString(assumeNotNull(v.double_value)),
-        isNotNull(v.bytes_value), base64Encode(assumeNotNull(v.bytes_value)),
-        notEmpty(v.array_value.values), concat('[', arrayStringConcat(arrayMap(e -> element_json(e), v.array_value.values), ','), ']'),
-        notEmpty(v.kvlist_value.values), concat('{', arrayStringConcat(arrayMap(e -> concat(toJSONString(e.key), ':', element_json(e.value)), v.kvlist_value.values), ','), '}'),
+    e -> coalesce(
+        nullIf(toJSONString(e.string_value), 'null'), toString(e.bool_value), toString(e.int_value),
+        nullIf(toJSONString(e.double_value), 'null'), concat('"', base64Encode(e.bytes_value), '"'),
+        concat('{"otlp.array":"', base64Encode(e.array_value), '"}'),
+        concat('{"otlp.kvlist":"', base64Encode(e.kvlist_value), '"}'), 'null') AS element_json,
+    v -> coalesce(
+        v.string_value, toString(v.bool_value), toString(v.int_value), toString(v.double_value), base64Encode(v.bytes_value),
+        nullIf(concat('[', arrayStringConcat(arrayMap(e -> element_json(e), v.array_value.values), ','), ']'), '[]'),
+        nullIf(concat('{', arrayStringConcat(arrayMap(e -> concat(toJSONString(e.key), ':', element_json(e.value)), v.kvlist_value.values), ','), '}'), '{}'),
         '') AS value_text,
     a -> mapFromArrays(arrayMap(one -> toLowCardinality(one.key), a), arrayMap(one -> value_text(one.value), a)) AS attribute_map
 SELECT
