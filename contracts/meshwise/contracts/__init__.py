@@ -1,6 +1,7 @@
 """The shared language of meshwise: what two or more rooms must agree on, and nothing else.
 
-- ``policy``     the traffic policy document: parsed once, immutable, refused whole when wrong
+- ``policy``     the traffic policy document: parsed once, immutable, refused whole when wrong; ``policy.schema.json``
+                 says its structure to editors and other programs
 - ``snapshot``   what control hands a proxy: endpoints per service, and the policies in force
 - ``telemetry``  names of attributes and metrics, OpenTelemetry's first
 - ``histogram``  exponential buckets that add up, so that percentiles survive aggregation

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from meshwise.contracts.duration import format_duration
 from meshwise.contracts.errors import DocumentError
-from meshwise.contracts.reading import Reader
+from meshwise.contracts.reading import Reader, shown
 
 MAX_RETRIES: Final = 2
 """Three attempts in all. source: SRE practice, AWS SDKs, Istio's default."""
@@ -36,6 +36,7 @@ Algorithm = Literal["round_robin", "least_request"]
 ALGORITHMS: Final[tuple[Algorithm, ...]] = ("round_robin", "least_request")
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?", re.ASCII)
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # a header's name: RFC 9110 §5.1
 _METHOD = re.compile(r"[A-Z]{1,20}", re.ASCII)
 _SEGMENT = re.compile(r"\{[A-Za-z0-9_]{1,40}\}|[A-Za-z0-9._~!$&'()+,;=:@%-]{1,200}", re.ASCII)
 
@@ -255,17 +256,22 @@ def check_chain(policies: Iterable[Policy]) -> None:
         DocumentError: naming both policies and both timeouts.
     """
     named = [policy for policy in policies if policy.match.source is not None]
-    for outer in named:
-        for inner in named:
-            if outer.match.service != inner.match.source or inner.timeout.request <= outer.timeout.request:
-                continue
-            raise DocumentError(
-                "timeout.request",
-                f"impossible timeout chain: {inner.name} lets {inner.match.source} wait "
-                f"{format_duration(inner.timeout.request)} for {inner.match.service}, but {outer.name} gives "
-                f"{outer.match.source} only {format_duration(outer.timeout.request)} for {outer.match.service}; "
-                f"lower the first or raise the second",
-            )
+    tightest: dict[str, Policy] = {}
+    for policy in named:
+        held = tightest.get(policy.match.service)
+        if held is None or policy.timeout.request < held.timeout.request:
+            tightest[policy.match.service] = policy
+    for inner in named:
+        outer = tightest.get(inner.match.source or "")
+        if outer is None or inner.timeout.request <= outer.timeout.request:
+            continue
+        raise DocumentError(
+            "timeout.request",
+            f"impossible timeout chain: {inner.name} lets {inner.match.source} wait "
+            f"{format_duration(inner.timeout.request)} for {inner.match.service}, but {outer.name} gives "
+            f"{outer.match.source} only {format_duration(outer.timeout.request)} for {outer.match.service}; "
+            f"lower the first or raise the second",
+        )
 
 
 def matches_route(template: str, path: str) -> bool:
@@ -360,6 +366,8 @@ def _retry(reader: Reader) -> Retry:
     reader.take("methods")
     header = reader.take_text("idempotency_header", "", longest=100) if reader.has("idempotency_header") else ""
     reader.take("idempotency_header")
+    if header and not _TOKEN.fullmatch(header):
+        raise DocumentError(reader.at("idempotency_header"), f"{shown(header)} is not the name of a header")
     retry = Retry(
         max=reader.take_count("max", default.max, 0, MAX_RETRIES),
         on=_retry_on(reader.take_section("on")),
@@ -377,9 +385,7 @@ def _retry_on(reader: Reader) -> RetryOn:
     codes = []
     for position, code in enumerate(reader.take_list("codes") or ()):
         if isinstance(code, bool) or not isinstance(code, int) or not 400 <= code <= 599:
-            raise DocumentError(
-                f"{reader.at('codes')}[{position}]", f"{str(code)[:40]!r} is not a status of 400 to 599"
-            )
+            raise DocumentError(f"{reader.at('codes')}[{position}]", f"{shown(code)} is not a status of 400 to 599")
         codes.append(code)
     on = RetryOn(
         connect=reader.take_flag("connect", default.connect),
@@ -441,7 +447,7 @@ def _balance(reader: Reader) -> Balance:
 def _text_items(reader: Reader, key: str, form: re.Pattern[str], wanted: str) -> Iterable[str]:
     for position, item in enumerate(reader.take_list(key) or ()):
         if not isinstance(item, str) or not form.fullmatch(item):
-            raise DocumentError(f"{reader.at(key)}[{position}]", f"{str(item)[:40]!r} is not {wanted}")
+            raise DocumentError(f"{reader.at(key)}[{position}]", f"{shown(item)} is not {wanted}")
         yield item
 
 

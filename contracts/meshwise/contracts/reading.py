@@ -7,7 +7,6 @@ what was not taken and names the nearest valid field.
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 
 from meshwise.contracts.duration import parse_duration
@@ -82,7 +81,7 @@ class Reader:
         if isinstance(value, bool) or not isinstance(value, int):
             raise DocumentError(self.at(key), f"must be a whole number, not {_kind(value)}")
         if not lowest <= value <= highest:
-            raise DocumentError(self.at(key), f"{value} is outside {lowest} to {highest}")
+            raise DocumentError(self.at(key), f"{shown(value)} is outside {lowest} to {highest}")
         return value
 
     def take_number(self, key: str, default: float, lowest: float, highest: float) -> float:
@@ -90,10 +89,11 @@ class Reader:
         value = self.take(key)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise DocumentError(self.at(key), f"must be a number, not {_kind(value)}")
+        # Comparing refuses NaN and infinity too, and does not overflow on an integer of thousands of digits.
         if not lowest <= value <= highest:
-            raise DocumentError(self.at(key), f"{value:g} is outside {lowest:g} to {highest:g}")
+            raise DocumentError(self.at(key), f"{shown(value)} is outside {lowest:g} to {highest:g}")
         return float(value)
 
     def take_seconds(self, key: str, default: float | None, lowest: float, highest: float) -> float | None:
@@ -126,6 +126,17 @@ class Reader:
             near = difflib.get_close_matches(key, self._known, n=1)
             remedy = f"did you mean {near[0]!r}?" if near else f"known fields: {', '.join(sorted(self._known))}"
             raise DocumentError(self.at(key[:80]), f"unknown field; {remedy}")
+
+
+def shown(value: object) -> str:
+    """Return a wrong value as an error message quotes it: short, whatever it is."""
+    if isinstance(value, str):
+        return repr(value[:40])
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, int):  # the text of a huge one is refused by Python itself
+        return str(value) if abs(value) < 10**20 else "a huge number"
+    return _kind(value)
 
 
 def _kind(value: object) -> str:

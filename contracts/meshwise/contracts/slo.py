@@ -6,8 +6,9 @@ Terms follow OpenSLO v1; the four rules and their windows follow the Google SRE 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from meshwise.contracts.errors import DocumentError
 
@@ -34,11 +35,13 @@ class Objective:
     def __post_init__(self) -> None:
         if not self.service:
             raise DocumentError("service", "must name a service")
+        if self.indicator not in get_args(Indicator):
+            raise DocumentError("indicator", f"{self.indicator!r} is not one of {', '.join(get_args(Indicator))}")
         if not 0.0 < self.target < 1.0:
             raise DocumentError("target", f"{self.target} is not a share between 0 and 1, both excluded")
-        if self.window_s <= 0:
-            raise DocumentError("window", "must be longer than nothing")
-        if self.indicator == "latency" and not (self.threshold_s and self.threshold_s > 0):
+        if not 0.0 < self.window_s < math.inf:
+            raise DocumentError("window", "must be longer than nothing and end some time")
+        if self.indicator == "latency" and not 0.0 < (self.threshold_s or 0.0) < math.inf:
             raise DocumentError("threshold", "a latency objective needs a threshold above zero")
 
     @property

@@ -69,10 +69,8 @@ def parse_snapshot(document: object) -> Snapshot:
     if version < 0:
         raise DocumentError("version", "is required")
     service = reader.take_text("service")
-    raw_clusters = reader.take("clusters") or {}
-    if not isinstance(raw_clusters, Mapping):
-        raise DocumentError("clusters", "must be a mapping of service names")
-    clusters = {str(name): _endpoints(raw, f"clusters.{name}") for name, raw in sorted(raw_clusters.items())}
+    services = reader.take_section("clusters")
+    clusters = {name: _endpoints(services.take(name), services.at(name[:80])) for name in sorted(services.names)}
     raw_policies = reader.take_list("policies") or ()
     reader.finish()
     if len(raw_policies) > MAX_ENTRIES or sum(map(len, clusters.values())) > MAX_ENTRIES:
@@ -82,7 +80,8 @@ def parse_snapshot(document: object) -> Snapshot:
         try:
             policies.append(parse_policy(raw))
         except DocumentError as error:
-            raise DocumentError(f"policies[{position}].{error.path}", error.problem) from None
+            path = f"policies[{position}]"
+            raise DocumentError(f"{path}.{error.path}" if error.path else path, error.problem) from None
     return Snapshot(version, service, clusters, tuple(policies))
 
 
