@@ -1,0 +1,292 @@
+"""Propose one timeout-and-retry policy per route, or say why not.
+
+The order of questions, each of which ends in a finding with its reason:
+
+1. Enough data, fresh, of one regime, and a replay that reproduces what was observed? Else ``refused``.
+2. May this edge retry more? Overload, side effects, causes further down, retries that did not help: each lowers the
+   most retries tried. Where nothing else would help, ``refused`` with that reason.
+3. Does the best of the grid gain enough over the policy in force, with an interval that leaves out zero? Else
+   ``unchanged``.
+4. Otherwise ``proposed``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from meshwise.analytics.proposal import evidence as show
+from meshwise.analytics.proposal.candidates import Grid, governing, grid
+from meshwise.analytics.proposal.choice import Trial, gain, ranked, within_limits
+from meshwise.analytics.proposal.config import ProposalConfig
+from meshwise.analytics.proposal.gates import cause_below, overload, repeatable_share, retries_disappoint
+from meshwise.analytics.proposal.regime import Regime, split
+from meshwise.analytics.replay.attempts import AttemptKey, Attempts
+from meshwise.analytics.replay.blocks import arrange
+from meshwise.analytics.replay.simulate import replay, wilson
+from meshwise.analytics.world import World
+from meshwise.contracts.errors import DocumentError
+from meshwise.contracts.policy import Policy
+from meshwise.contracts.rows import ProposalFinding
+
+_MODEL_ERROR = 0.02
+"""Most the replay of the policy in force may miss the observed success by, beyond its interval."""
+
+
+class _RefusedError(Exception):
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Ceiling:
+    """Most retries to try, and what holds them down."""
+
+    retries: int
+    code: str = ""
+    reason: str = ""
+
+
+def propose(
+    attempts: Attempts, world: World, policies_in_force: Sequence[Policy], config: ProposalConfig
+) -> list[ProposalFinding]:
+    """Return one finding per route with attempts, in order of source, destination and route.
+
+    Deterministic: equal attempts, policies and settings give equal findings, ids included. ``world`` supplies the end
+    of the window and what happens on the edges further down.
+    """
+    routed = ((key, group) for key, group in attempts.groups() if key.source and key.destination)
+    return [_Route(key, group, world, tuple(policies_in_force), config).finding() for key, group in routed]
+
+
+class _Route:
+    def __init__(
+        self,
+        key: AttemptKey,
+        attempts: Attempts,
+        world: World,
+        policies: tuple[Policy, ...],
+        config: ProposalConfig,
+    ) -> None:
+        self.key, self.attempts, self.world, self.policies, self.config = key, attempts, world, policies, config
+        self.end = world.window.end.timestamp()
+        self.current = governing(key, policies)
+
+    def finding(self) -> ProposalFinding:
+        """Return what is proposed, or why nothing is."""
+        try:
+            return self._judge()
+        except _RefusedError as refusal:
+            return self._finding(
+                "refused",
+                f"No proposal for {show.label(self.key)}: {refusal.reason}.",
+                code=refusal.code,
+                evidence={"reason": refusal.code, "window": show.window_of(self.attempts)},
+            )
+
+    def _judge(self) -> ProposalFinding:
+        config = self.config
+        self._refuse_thin(self.attempts, "in the window")
+        if self.end - float(self.attempts.start[-1]) > config.max_age_s:
+            age = self.end - float(self.attempts.start[-1])
+            raise _RefusedError("stale", f"the newest attempt is {age:.0f} s old, more than {config.max_age_s:.0f} s")
+        regime = split(self.attempts, config.block_s, config.min_blocks)
+        if regime.cuts:
+            self._refuse_thin(regime.now, "since the failure share last changed")
+        if regime.is_drifting:
+            raise _RefusedError(
+                "drifting", "the failure share is still changing; advice would fit neither before nor after"
+            )
+        blocks = arrange(regime.now, config.block_s)
+        current = Trial(self.current, replay(blocks, self.current, config.simulated_requests, config.seed))
+        self._refuse_unlike(current, regime.now)
+        ceiling = self._ceiling(regime.now)
+        tried = self._grid(regime, ceiling)
+        trials = [Trial(p, replay(blocks, p, config.simulated_requests, config.seed)) for p in tried.variations]
+        allowed = ranked([trial for trial in trials if within_limits(trial, current, config)])
+        evidence = self._evidence(regime, tried, trials, current, ceiling)
+        if ceiling.code == "overload" and self._sheds(current):
+            less = [t for t in allowed if t.policy.retry.max < self.current.retry.max]
+            less = [t for t in less if t.policy.timeout.attempt == self.current.timeout.attempt]
+            if less:
+                return self._shed(less[0], current, evidence, ceiling)
+        if not allowed:
+            return self._unchanged(current, None, evidence, ceiling)
+        best, runner_up = allowed[0], allowed[1] if len(allowed) > 1 else None
+        change = gain(best, current, config)
+        if not change.is_worth_it:
+            return self._unchanged(current, best, evidence, ceiling)
+        evidence["chosen"], evidence["runner_up"] = show.shown(best), show.shown(runner_up)
+        evidence["gain"] = {
+            "success": [round(v, 6) for v in (change.success.value, change.success.low, change.success.high)],
+            "p99_s": [round(v, 6) for v in (change.p99.value, change.p99.low, change.p99.high)],
+            "by": change.by,
+        }
+        evidence["assumptions"] = show.assumptions(best.policy, repeatable_share(regime.now, best.policy))
+        evidence["would_change_mind"] = show.would_change_mind(best, change, config)
+        text = show.sentence(self.key, best, current, change.by)
+        return self._finding("proposed", text, policy=best.policy, evidence=evidence, samples=best.result.samples)
+
+    def _refuse_thin(self, attempts: Attempts, where: str) -> None:
+        config = self.config
+        blocks = len({math.floor(start / config.block_s) for start in attempts.start[attempts.ordinal == 1].tolist()})
+        if len(attempts) < config.min_attempts or blocks < config.min_blocks:
+            raise _RefusedError(
+                "thin",
+                f"{len(attempts)} attempts in {blocks} blocks {where}; "
+                f"it takes {config.min_attempts} in {config.min_blocks}",
+            )
+
+    def _refuse_unlike(self, current: Trial, now: Attempts) -> None:
+        """Refuse when replaying the policy in force does not give what callers saw under it."""
+        last = now.final & (now.outcome != "cancelled") & (now.policy_version == self.current.version)
+        if last.sum() < self.config.min_attempts:
+            return
+        seen, replayed = float(now.ok[last].mean()), current.result.success
+        low, high = wilson(seen * float(last.sum()), float(last.sum()))
+        miss = max(replayed.low - high, low - replayed.high, 0.0)
+        if miss > _MODEL_ERROR:
+            raise _RefusedError(
+                "model",
+                f"replaying the policy in force gives {show.percent(replayed.value)} success, "
+                f"but {show.percent(seen)} was observed",
+            )
+
+    def _ceiling(self, now: Attempts) -> _Ceiling:
+        config, present = self.config, self.current.retry.max
+        repeatable = repeatable_share(now, self.current)
+        load = overload(now, config).reason
+        below = cause_below(self.key, self.world, config)
+        stuck = retries_disappoint(now)
+        if load:
+            return _Ceiling(present, "overload", f"{load}: more retries would feed the overload")
+        if below:
+            return _Ceiling(
+                present, "below", f"its failures follow {below}; only the layer next to a fault should retry"
+            )
+        if repeatable == 0.0:
+            methods = ", ".join(sorted({str(method) for method in now.method}))
+            return _Ceiling(
+                present,
+                "side_effects",
+                f"{methods} is not idempotent, so a request must not be sent again after a timeout",
+            )
+        if stuck:
+            return _Ceiling(present, "stuck", f"{stuck}: the failures stick to the request")
+        return _Ceiling(config.max_retries)
+
+    def _grid(self, regime: Regime, ceiling: _Ceiling) -> Grid:
+        try:
+            tried = grid(
+                self.key,
+                self.current,
+                self.policies,
+                regime,
+                self.config,
+                most_retries=min(ceiling.retries, self.config.max_retries),
+            )
+        except DocumentError as error:
+            raise _RefusedError("chain", str(error)) from error
+        if not ceiling.code:
+            return tried
+        # Held down: nothing may wait longer, retry more or retry on more than now.
+        kept = tuple(p for p in tried.variations if _is_tamer(p, self.current))
+        return Grid(tried.base, kept, tried.floor_s)
+
+    def _sheds(self, current: Trial) -> bool:
+        return current.result.attempts_per_request.value > 1.05 and self.current.retry.max > 0
+
+    def _shed(self, best: Trial, current: Trial, evidence: dict[str, object], ceiling: _Ceiling) -> ProposalFinding:
+        evidence["chosen"] = show.shown(best)
+        evidence["assumptions"] = [
+            "retries add load to a callee that has too much of it; replay cannot show the relief"
+        ]
+        evidence["would_change_mind"] = ["failures that no longer rise with load"]
+        saved = 1.0 - best.result.attempts_per_request.value / current.result.attempts_per_request.value
+        text = (
+            f"{show.label(self.key)} looks overloaded ({ceiling.reason}); {show.retries(best.policy)} instead of "
+            f"{show.retries(self.current)} takes {saved:.0%} of the attempts off it."
+        )
+        return self._finding("proposed", text, policy=best.policy, evidence=evidence, samples=best.result.samples)
+
+    def _unchanged(
+        self, current: Trial, best: Trial | None, evidence: dict[str, object], ceiling: _Ceiling
+    ) -> ProposalFinding:
+        evidence["runner_up"] = show.shown(best)
+        success = current.result.success
+        if ceiling.code and success.value < 1.0 - self.config.min_success_gain:
+            evidence["reason"] = ceiling.code
+            return self._finding(
+                "refused",
+                f"No proposal for {show.label(self.key)} ({show.percent(success.value)} succeed): {ceiling.reason}.",
+                code=ceiling.code,
+                evidence=evidence,
+                samples=current.result.samples,
+            )
+        text = (
+            f"{show.label(self.key)} stays as it is: {show.percent(success.value)} succeed with p99 "
+            f"{show.seconds(current.result.p99.value)}, and no policy tried is better by "
+            f"{self.config.min_success_gain * 100:g} points of success or {self.config.min_p99_gain:.0%} of p99."
+        )
+        return self._finding("unchanged", text, evidence=evidence, samples=current.result.samples)
+
+    def _evidence(
+        self, regime: Regime, tried: Grid, trials: Sequence[Trial], current: Trial, ceiling: _Ceiling
+    ) -> dict[str, object]:
+        return {
+            "window": show.window_of(regime.now),
+            "normal": show.window_of(regime.normal),
+            "regime_changes": regime.cuts,
+            "observed": show.observed(regime.now),
+            "current": show.shown(current),
+            "chosen": None,
+            "runner_up": None,
+            "curve": show.curve([current, *trials]),
+            "shortest_safe_attempt_s": tried.floor_s,
+            "held_down_by": ceiling.reason,
+        }
+
+    def _finding(
+        self,
+        status: str,
+        sentence: str,
+        *,
+        evidence: dict[str, object],
+        policy: Policy | None = None,
+        code: str = "",
+        samples: int | None = None,
+    ) -> ProposalFinding:
+        document = None
+        if policy is not None:
+            document = {**policy.to_document(), "reason": sentence[:2000], "version": self.current.version}
+        return ProposalFinding(
+            id=show.proposal_id(self.key, status, policy or self.current, code),
+            created_at=datetime.fromtimestamp(self.end, UTC),
+            source=self.key.source,
+            destination=self.key.destination,
+            route=self.key.route,
+            status=status,
+            sentence=sentence,
+            samples=len(self.attempts) if samples is None else samples,
+            policy=show.dumps(document),
+            current=show.dumps(self.current.to_document()),
+            evidence=show.dumps(evidence),
+        )
+
+
+def _is_tamer(policy: Policy, current: Policy) -> bool:
+    before, after = current.retry, policy.retry
+    longest = current.timeout.attempt or current.timeout.request
+    return (
+        after.max <= before.max
+        and (policy.timeout.attempt or policy.timeout.request) <= longest
+        and after.on.timeout <= before.on.timeout
+        and (after.max == 0 or after.on.reset <= before.on.reset)
+        and set(after.on.codes) <= set(before.on.codes)
+    )
+
+
+__all__ = ["propose"]

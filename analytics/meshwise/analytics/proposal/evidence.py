@@ -1,0 +1,150 @@
+"""What a proposal shows for itself: sentence, curve, intervals, assumptions, and what would change our mind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from meshwise.analytics.proposal.choice import Gain, Trial
+from meshwise.analytics.proposal.config import ProposalConfig
+from meshwise.analytics.replay.attempts import AttemptKey, Attempts
+from meshwise.analytics.replay.simulate import ASSUMPTIONS
+from meshwise.analytics.replay.survival import KaplanMeier
+from meshwise.contracts.duration import format_duration
+from meshwise.contracts.policy import Policy
+
+
+def proposal_id(key: AttemptKey, status: str, policy: Policy | None, code: str = "") -> str:
+    """Return an id that is equal whenever edge, route, status, cause and the policy's effect are."""
+    document = None
+    if policy is not None:
+        document = {k: v for k, v in policy.to_document().items() if k not in ("version", "reason")}
+    text = json.dumps([*key, status, code, document], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def label(key: AttemptKey) -> str:
+    """Return an edge and route as people read it."""
+    return f"{key.source} → {key.destination}" + (f" {key.route}" if key.route else "")
+
+
+def percent(share: float) -> str:
+    """Return a share as text with two decimals where they matter."""
+    return f"{share * 100:.2f} %" if share > 0.99 or share < 0.01 else f"{share * 100:.1f} %"
+
+
+def seconds(value: float) -> str:
+    """Return a latency as text, in milliseconds below a second."""
+    return f"{value * 1000:.0f} ms" if value < 1.0 else f"{value:.2f} s"
+
+
+def retries(policy: Policy) -> str:
+    """Return the retries of a policy as text."""
+    return {0: "no retry", 1: "1 retry", 2: "2 retries"}[policy.retry.max]
+
+
+def limits(policy: Policy) -> str:
+    """Return timeout and retries of a policy in a few words."""
+    if policy.timeout.attempt is None:
+        return f"{format_duration(policy.timeout.request)} per request and {retries(policy)}"
+    return f"{format_duration(policy.timeout.attempt)} per attempt and {retries(policy)}"
+
+
+def sentence(key: AttemptKey, best: Trial, current: Trial, by: str) -> str:
+    """Say in one sentence what is proposed, what it gives, what it costs, and from how much data."""
+    new, old = best.result, current.result
+    success = f"{percent(new.success.value)} of requests would succeed instead of {percent(old.success.value)}"
+    tail = f"p99 {seconds(old.p99.value)} → {seconds(new.p99.value)}"
+    load = f"{(new.attempts_per_request.value / old.attempts_per_request.value - 1.0) * 100:+.0f} % attempts"
+    gains = f"{success}, {tail}" if by == "success" else f"{tail}, {success}"
+    return (
+        f"With {limits(best.policy)} on {label(key)}, {gains}, {load} "
+        f"(replay of {new.samples} requests in {new.blocks} blocks; 95 % interval of success "
+        f"{percent(new.success.low)} to {percent(new.success.high)})."
+    )
+
+
+def window_of(attempts: Attempts) -> dict[str, object]:
+    """Return first and last start of ``attempts`` and their number."""
+    if not len(attempts):
+        return {"attempts": 0}
+    return {
+        "start": datetime.fromtimestamp(float(attempts.start[0]), UTC).isoformat(),
+        "end": datetime.fromtimestamp(float(attempts.start[-1]), UTC).isoformat(),
+        "attempts": len(attempts),
+    }
+
+
+def observed(attempts: Attempts) -> dict[str, object]:
+    """Return what was recorded, before any replay: outcomes, and how long attempts take with cuts accounted for."""
+    names, counts = np.unique(attempts.outcome, return_counts=True)
+    survival = KaplanMeier().fit(attempts.duration, ~attempts.censored)
+    quantiles = {f"p{q * 100:g}": survival.quantile(q) for q in (0.5, 0.9, 0.95, 0.99)}
+    return {
+        "outcomes": {str(name): int(count) for name, count in zip(names, counts, strict=True)},
+        "attempts_cut_off": int(attempts.censored.sum()),
+        "endpoints": len(np.unique(attempts.endpoint)),
+        "duration_s": {name: value if np.isfinite(value) else None for name, value in quantiles.items()},
+    }
+
+
+def curve(trials: Iterable[Trial]) -> list[dict[str, object]]:
+    """Return one point per policy tried."""
+    return [
+        {
+            "attempt_timeout_s": trial.policy.timeout.attempt,
+            "request_timeout_s": trial.policy.timeout.request,
+            "retries": trial.policy.retry.max,
+            "success": round(trial.result.success.value, 6),
+            "success_low": round(trial.result.success.low, 6),
+            "success_high": round(trial.result.success.high, 6),
+            "p99": round(trial.result.p99.value, 6),
+            "amplification": round(trial.result.attempts_per_request.value, 6),
+        }
+        for trial in trials
+    ]
+
+
+def shown(trial: Trial | None) -> dict[str, Any] | None:
+    """Return a trial as JSON-ready values."""
+    return None if trial is None else {"policy": trial.policy.to_document(), "replay": trial.result.to_document()}
+
+
+def assumptions(policy: Policy, repeatable: float) -> list[str]:
+    """Return what must hold for the prediction to hold."""
+    found = [*ASSUMPTIONS, f"requests repeat only if their method is one of {', '.join(policy.retry.methods)}"]
+    if repeatable < 1.0:
+        found.append(f"{percent(repeatable)} of the requests have such a method; the others get no retry on timeout")
+    return found
+
+
+def would_change_mind(best: Trial, change: Gain, config: ProposalConfig) -> list[str]:
+    """Return the observations that would withdraw a proposal."""
+    found = [
+        f"attempts per request above {config.max_amplification:g}, or 429, 503 or refused connections on this edge",
+        "retries that fail as often as the attempts they repeat: then the failures stick to the request",
+        "a canary whose share of good requests is not at least that of its control group",
+    ]
+    if best.policy.timeout.attempt is not None:
+        found.insert(
+            0,
+            f"healthy answers slower than {format_duration(best.policy.timeout.attempt)}: "
+            "the attempt timeout would cut them off",
+        )
+    gains = change.success if change.by == "success" else change.p99
+    unit = "points of success" if change.by == "success" else "of p99"
+    low, high = sorted((abs(gains.low), abs(gains.high)))
+    shown_as = (
+        (f"{low * 100:.2f} to {high * 100:.2f}") if change.by == "success" else f"{seconds(low)} to {seconds(high)}"
+    )
+    return [*found, f"a gain outside the predicted {shown_as} {unit}"]
+
+
+def dumps(document: Sequence[object] | dict[str, object] | None) -> str:
+    """Return JSON text, empty for ``None``; not-a-number and infinities are refused rather than written."""
+    return "" if document is None else json.dumps(document, allow_nan=False, ensure_ascii=False)

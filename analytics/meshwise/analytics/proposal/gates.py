@@ -1,0 +1,97 @@
+"""What must not be retried more: overload, side effects, failures that come from further down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from meshwise.analytics.proposal.config import ProposalConfig
+from meshwise.analytics.replay.attempts import AttemptKey, Attempts
+from meshwise.analytics.replay.blocks import block_numbers
+from meshwise.analytics.replay.simulate import wilson
+from meshwise.analytics.world import World
+from meshwise.contracts.policy import IDEMPOTENT_METHODS, Policy
+from meshwise.contracts.telemetry import OUTCOME_CANCELLED, OUTCOME_CONNECT, OUTCOME_REJECTED, OUTCOME_TIMEOUT
+
+LOAD_STATUSES = (429, 503)
+"""Answers by which a callee says that it has too much to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """Why failures look like overload, empty when they do not; then retries may only fall."""
+
+    reason: str
+
+
+def overload(attempts: Attempts, config: ProposalConfig) -> Overload:
+    """Look for overload in the attempts of one route.
+
+    Two signs: most failures are rejections, refused connections, 429 or 503; or failures of any kind rise with the
+    request rate, when that rate varied enough to tell.
+    """
+    failed = ~attempts.ok & (attempts.outcome != OUTCOME_CANCELLED)
+    if failed.mean() < 0.01:
+        return Overload("")
+    telling = np.isin(attempts.outcome, (OUTCOME_REJECTED, OUTCOME_CONNECT)) | np.isin(attempts.status, LOAD_STATUSES)
+    share = float((failed & telling).sum() / failed.sum())
+    if share >= config.load_error_share:
+        return Overload(f"{share:.0%} of the failures are rejections, refused connections, 429 or 503")
+    position = np.unique(block_numbers(attempts, config.block_s), return_inverse=True)[1]
+    first = attempts.ordinal == 1
+    # Arrivals, not attempts: retries follow failures and would always seem to cause them.
+    rate = np.bincount(position[first], minlength=int(position.max()) + 1).astype(np.float64)[1:-1]
+    bad = np.bincount(position[first & failed], minlength=int(position.max()) + 1)[1:-1]
+    if len(rate) >= 5 and rate.min() > 0 and rate.std() > 0.2 * rate.mean() and np.ptp(bad) > 0:
+        test = spearmanr(rate, bad / rate)
+        if test.statistic >= config.load_correlation and test.pvalue < 0.05:
+            return Overload(f"failures rise with the request rate (rank correlation {test.statistic:.2f})")
+    return Overload("")
+
+
+def repeatable_share(attempts: Attempts, policy: Policy) -> float:
+    """Return the share (0–1) of requests that may be retried after a timeout: their method is idempotent."""
+    allowed = [m for m in policy.retry.methods if m in IDEMPOTENT_METHODS or policy.retry.idempotency_header]
+    return float(np.isin(attempts.method[attempts.ordinal == 1], allowed).mean())
+
+
+def cause_below(key: AttemptKey, world: World, config: ProposalConfig) -> str:
+    """Name the edge below ``key`` whose failures explain those of this one, empty when none does.
+
+    Only one layer should retry: the one next to the fault.
+    """
+    here = next((series for edge, series in world.edges.items() if edge == (key.source, key.destination)), None)
+    if here is None or not here.observed.failures.sum():
+        return ""
+    into = sum(int(s.observed.failures.sum()) for e, s in world.edges.items() if e.destination == key.destination)
+    below = {e: int(s.observed.failures.sum()) for e, s in world.edges.items() if e.source == key.destination}
+    worst = max(below, key=lambda edge: (below[edge], edge), default=None)
+    if worst is None or below[worst] < config.downstream_share * into:
+        return ""
+    # A callee that timed out on us has failed by itself only if its own calls were sound; here they were not.
+    return f"{worst.source} → {worst.destination}"
+
+
+def retries_disappoint(attempts: Attempts, least: int = 30) -> str:
+    """Say so when retries already made succeed clearly less often than first attempts do: the failures stick."""
+    known = attempts.outcome != OUTCOME_CANCELLED
+    first, again = known & (attempts.ordinal == 1), known & (attempts.ordinal > 1)
+    if again.sum() < least or not first.any():
+        return ""
+    usual, made = float(attempts.ok[first].mean()), float(attempts.ok[again].mean())
+    if wilson(made * float(again.sum()), float(again.sum()))[1] >= usual - 0.05:
+        return ""
+    return f"{int(again.sum())} retries already made succeeded in {made:.1%}, first attempts in {usual:.1%}"
+
+
+def retryable_codes(attempts: Attempts, least_share: float = 0.001) -> Sequence[int]:
+    """Return the statuses worth a retry that were seen: 500, 502. 503 means overload, 504 a deadline further down."""
+    return tuple(code for code in (500, 502) if (attempts.status == code).mean() >= least_share)
+
+
+def has_timeouts(attempts: Attempts) -> bool:
+    """Tell whether any attempt was cut off by a timeout."""
+    return bool((attempts.outcome == OUTCOME_TIMEOUT).any())
