@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 GZIP_MARK: Final = b"\x1f\x8b"
 """No OTLP request begins so: it would be field 3 with a wire type that does not exist."""
+KNOWN_CODINGS: Final = 0b101
+"""Identity and gzip, in gRPC's numbering; others are answered UNIMPLEMENTED by the library."""
 FRAME_SLACK: Final = 1024
 """A message a little over the limit still reaches us and gets a clear answer."""
 
@@ -77,6 +79,7 @@ def build_server(receiver: GrpcReceiver, max_body_bytes: int) -> grpc.aio.Server
         ("grpc.max_send_message_length", 4 * 1024 * 1024),
         # The library would unpack a bomb whole before looking at its size.
         ("grpc.per_message_decompression", 0),
+        ("grpc.compression_enabled_algorithms_bitset", KNOWN_CODINGS),
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

@@ -1,0 +1,68 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshwise.collector import wire
+from support.otlp import traces
+
+
+def fields(data: bytes, most: int = 10**6) -> list[tuple[int, int, int, int, int]]:
+    return list(wire.scan(data, 0, len(data), wire.Allowance(most)))
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_numbers_survive_a_round_trip(value: int) -> None:
+    """A varint reads back as what was written, and ends where it ends."""
+    data = wire.write_varint(value)
+    assert wire.read_varint(data, 0, len(data)) == (value, len(data))
+
+
+def test_fields_cover_a_message_without_gaps() -> None:
+    """Every byte of a valid message belongs to exactly one field."""
+    data = traces([1, 2, 3]).SerializeToString()
+    found = fields(data)
+    assert [number for number, *_ in found] == [1]
+    assert found[0][2] == 0
+    assert found[-1][4] == len(data)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_fields_or_one_error(noise: bytes) -> None:
+    """Whatever the bytes are, the scan ends within them or says that they are not protobuf."""
+    try:
+        found = fields(noise)
+    except wire.WireError:
+        return
+    assert sum(end - start for _, _, start, _, end in found) == len(noise)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x00\x01", b"\x0a\x05ab", b"\x0b", b"\x0c", b"\x0a\xff\xff\xff\xff\x0f", b"\x08" + b"\xff" * 11, b"\x09abc"],
+    ids=["field 0", "cut value", "group", "group end", "huge length", "endless number", "cut fixed"],
+)
+def test_what_is_not_protobuf_is_named(data: bytes) -> None:
+    """Cut values, groups, field 0 and endless numbers raise one error type."""
+    with pytest.raises(wire.WireError):
+        fields(data)
+
+
+def test_a_scan_stops_at_its_allowance() -> None:
+    """Millions of tiny fields cost no more time than was allowed."""
+    with pytest.raises(wire.TooManyFieldsError):
+        fields(b"\x08\x00" * 100, most=99)
+
+
+@given(st.sets(st.integers(0, 9)), st.integers(1, 10))
+def test_cutting_leaves_exactly_the_other_items(bad: set[int], count: int) -> None:
+    """Cut items are gone, every other span is unchanged and in its order, and lengths fit again."""
+    request = traces(range(count))
+    left, seen = wire.cut(request.SerializeToString(), ((1,), (2,), (2,)), bad, wire.Allowance(10**6))
+    expected = traces([n for n in range(count) if n not in bad], start_ns=start_of(request))
+    assert seen == count
+    assert type(request).FromString(left) == expected
+
+
+def start_of(request: object) -> int:
+    start: int = request.resource_spans[0].scope_spans[0].spans[0].start_time_unix_nano  # type: ignore[attr-defined]
+    return start
