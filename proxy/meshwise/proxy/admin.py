@@ -246,7 +246,9 @@ class _Connection(asyncio.Protocol):
             return
         method = self._parser.get_method().decode("latin-1")
         reply = self._pages.reply(method, self._target.decode("latin-1"), from_page=self._from_page)
-        self._send(reply, keep=self._parser.should_keep_alive(), head_only=method == "HEAD")
+        # Nothing is ever upgraded: what follows such a request would be another protocol, so the connection ends.
+        keep = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+        self._send(reply, keep=keep, head_only=method == "HEAD")
 
     def _send(self, reply: Reply, *, keep: bool, head_only: bool = False) -> None:
         if self._transport is None or self._transport.is_closing():

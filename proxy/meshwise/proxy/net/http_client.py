@@ -308,7 +308,7 @@ class _Connection(asyncio.Protocol):
                 return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             exchange.fail(f"the answer is not HTTP: {error}")
             self._keep = False
             self.close()

@@ -40,7 +40,7 @@ POINTS: Final = 500
 GRACE_S: Final = 0.05
 """Wait past the end of an interval, so that records already on their way are in it."""
 FIRST_WAIT_S: Final = 0.5
-LONGEST_WAIT_S: Final = 15.0
+LONGEST_WAIT_S: Final = 5.0
 """Pause after a failed export; doubles from the first to the longest, with jitter."""
 LAST_TRIES: Final = 4
 """Failures in a row after which the final flush gives up before its deadline."""

@@ -62,7 +62,8 @@ class RingRecorder:
     """Counts every record exactly and keeps a bounded ring of spans and access-log records for the exporter.
 
     ``service`` is the proxy's own service. ``access_log`` is ``failed`` (failed or slower than ``slow_s`` seconds),
-    ``all`` or ``off``. Unsampled spans count in the metrics but are not kept. Used from the event loop's thread only.
+    ``all`` or ``off``. ``ring_bytes`` is 1 KiB a record unless given. Unsampled spans count in the metrics but are not
+    kept. Used from the event loop's thread only.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class RingRecorder:
         service: str = "",
         *,
         ring_records: int = 2048,
-        ring_bytes: int = 1024 * 1024,
+        ring_bytes: int | None = None,
         access_log: AccessLog = "failed",
         slow_s: float = 1.0,
         max_series: int = MAX_SERIES,
@@ -79,8 +80,9 @@ class RingRecorder:
     ) -> None:
         self.service = service
         self.aggregate = Aggregate(service, max_series=max_series)
-        self.spans = Ring(ring_records, ring_bytes)
-        self.logs = Ring(ring_records, ring_bytes)
+        weight = ring_records * RECORD_BYTES * 2 if ring_bytes is None else ring_bytes
+        self.spans = Ring(ring_records, weight)
+        self.logs = Ring(ring_records, weight)
         self.in_flight: dict[tuple[str, str], int] = {}
         """Logical requests under way by side and destination."""
         self.lost_in_export: dict[str, int] = {}
