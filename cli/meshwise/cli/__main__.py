@@ -1,0 +1,5 @@
+"""``python -m meshwise.cli`` is ``meshwise``."""
+
+from meshwise.cli import main
+
+main()

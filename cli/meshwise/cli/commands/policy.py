@@ -1,0 +1,121 @@
+"""``meshwise policy``: the policies in force, and changes to them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from meshwise.cli.commands.options import OPERATOR_PANEL, Config, ControlUrl, Json, Reason
+from meshwise.cli.control_api import ControlApi, open_control
+from meshwise.cli.tables import table
+from meshwise.cli.yaml_file import read_yaml
+from meshwise.contracts.errors import ConfigError, DocumentError
+from meshwise.contracts.policy import changed_fields, parse_policy
+
+Name = Annotated[str, typer.Argument(help="Name of the policy.", metavar="NAME")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of ``policy``."""
+    group = typer.Typer(no_args_is_help=True, help="List, show, apply and undo traffic policies.")
+    group.command("list", help="The policies in force.")(list_policies)
+    group.command("show", help="One policy in full, with its versions.")(show)
+    group.command("apply", help="Put the policies of a YAML or JSON file in force everywhere.")(apply)
+    group.command("undo", help="Go back to the version before.")(undo)
+    app.add_typer(group, name="policy", rich_help_panel=OPERATOR_PANEL)
+
+
+def list_policies(config: Config = None, control_url: ControlUrl = None, as_json: Json = False) -> None:
+    """Print the policies in force."""
+    entries = open_control(config, control_url).get("/v1/policies")["policies"]
+    if as_json:
+        typer.echo(json.dumps(entries, indent=2))
+        return
+    rows = [
+        (
+            policy["name"],
+            str(policy["version"]),
+            policy["timeout"]["request"],
+            policy["timeout"].get("attempt", "-"),
+            str(policy["retry"]["max"]),
+            entry["created_by"],
+            policy.get("reason", ""),
+        )
+        for entry in entries
+        for policy in (entry["policy"],)
+    ]
+    typer.echo(table(("NAME", "VERSION", "REQUEST", "ATTEMPT", "RETRIES", "BY", "REASON"), rows))
+
+
+def show(name: Name, config: Config = None, control_url: ControlUrl = None, as_json: Json = False) -> None:
+    """Print one policy in force and its history."""
+    versions = open_control(config, control_url).get(f"/v1/policies/{name}/versions")["versions"]
+    if as_json:
+        typer.echo(json.dumps(versions, indent=2))
+        return
+    typer.echo(yaml.safe_dump(versions[0]["policy"], sort_keys=False).rstrip())
+    rows = [
+        (str(v["policy"]["version"]), v["created_at"], v["created_by"], v["policy"].get("reason", "")) for v in versions
+    ]
+    typer.echo("\n" + table(("VERSION", "AT", "BY", "REASON"), rows))
+
+
+def apply(
+    file: Annotated[Path, typer.Argument(help="One policy, or a list of them.", metavar="FILE")],
+    config: Config = None,
+    control_url: ControlUrl = None,
+    reason: Reason = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+) -> None:
+    """Put the policies of a file in force; a file with a mistake changes nothing."""
+    documents = _documents(file)
+    control = open_control(config, control_url)
+    current = {entry["policy"]["name"]: entry["policy"] for entry in control.get("/v1/policies")["policies"]}
+    for document in documents:
+        policy = parse_policy(document)
+        before = current.get(policy.name, {})
+        changes = [
+            change for change in changed_fields(before, policy.to_document()) if change[0] not in {"version", "reason"}
+        ]
+        for path, old, new in changes if before else ():
+            typer.echo(f"{policy.name}: {path}: {old} -> {new}")
+        if dry_run:
+            typer.echo(f"{policy.name}: {'would change' if changes else 'unchanged'}")
+            continue
+        answer = control.put(
+            f"/v1/policies/{policy.name}",
+            {
+                "policy": document,
+                "reason": reason or policy.reason or f"applied from {file.name}",
+                **({"base_version": before["version"]} if before else {}),
+            },
+        )
+        typer.echo(f"{policy.name}: version {answer['policy']['version']} is in force")
+
+
+def undo(name: Name, config: Config = None, control_url: ControlUrl = None, reason: Reason = "undone by hand") -> None:
+    """Give a policy the content of its version before."""
+    control: ControlApi = open_control(config, control_url)
+    answer = control.post(f"/v1/policies/{name}/undo", {"reason": reason})
+    policy = answer.get("policy")
+    typer.echo(
+        f"{name}: version {policy['version']} is in force" if policy else f"{name}: removed, the defaults govern"
+    )
+
+
+def _documents(file: Path) -> list[dict[str, Any]]:
+    document = read_yaml(file)
+    documents: list[Any] = document if isinstance(document, list) else [document]
+    if not documents:
+        raise ConfigError(f"{file}: holds no policy")
+    for position, item in enumerate(documents):
+        try:
+            parse_policy(item)
+        except DocumentError as error:
+            at = f"{file}[{position}]" if len(documents) > 1 else str(file)
+            raise ConfigError(f"{at}: {error}") from None
+    return documents

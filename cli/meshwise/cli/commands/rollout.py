@@ -1,0 +1,68 @@
+"""``meshwise rollout``: canary rollouts under way, and the operator's word on them."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from meshwise.cli.commands.options import OPERATOR_PANEL, Config, ControlUrl, Json, Reason
+from meshwise.cli.control_api import open_control
+from meshwise.cli.tables import table
+
+Id = Annotated[str, typer.Argument(help="Id of the rollout.", metavar="ID")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of ``rollout``."""
+    group = typer.Typer(no_args_is_help=True, help="List, show, approve and roll back canary rollouts.")
+    group.command("list", help="Every rollout, the newest first.")(list_rollouts)
+    group.command("show", help="One rollout with its proxies and verdicts.")(show)
+    group.command("approve", help="Let a waiting rollout begin.")(approve)
+    group.command("rollback", help="Take a rollout back at once.")(rollback)
+    app.add_typer(group, name="rollout", rich_help_panel=OPERATOR_PANEL)
+
+
+def list_rollouts(config: Config = None, control_url: ControlUrl = None, as_json: Json = False) -> None:
+    """Print every rollout."""
+    rollouts = open_control(config, control_url).get("/v1/rollouts")["rollouts"]
+    if as_json:
+        typer.echo(json.dumps(rollouts, indent=2))
+        return
+    rows = [(r["id"], r["policy_name"], r["state"], _stage(r), r["created_at"], r["reason"]) for r in rollouts]
+    typer.echo(table(("ID", "POLICY", "STATE", "STAGE", "CREATED", "REASON"), rows))
+
+
+def show(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, as_json: Json = False) -> None:
+    """Print one rollout."""
+    rollout = open_control(config, control_url).get(f"/v1/rollouts/{rollout_id}")
+    if as_json:
+        typer.echo(json.dumps(rollout, indent=2))
+        return
+    typer.echo(f"{rollout['policy_name']}: {rollout['state']}, stage {_stage(rollout)}")
+    typer.echo(f"reason   {rollout['reason']}")
+    typer.echo(f"canary   {', '.join(rollout['canary_proxies']) or '-'}")
+    typer.echo(f"control  {', '.join(rollout['control_proxies']) or '-'}")
+    rows = [(v["at"], str(v["stage"]), v["decision"], v["by"], v["reason"]) for v in rollout["verdicts"]]
+    typer.echo("\n" + table(("AT", "STAGE", "DECISION", "BY", "REASON"), rows))
+
+
+def approve(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, reason: Reason = "") -> None:
+    """Let a waiting rollout begin."""
+    _say(open_control(config, control_url).post(f"/v1/rollouts/{rollout_id}/approve", {"reason": reason}))
+
+
+def rollback(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, reason: Reason = "") -> None:
+    """Take a rollout back."""
+    _say(open_control(config, control_url).post(f"/v1/rollouts/{rollout_id}/rollback", {"reason": reason}))
+
+
+def _say(rollout: dict[str, Any]) -> None:
+    typer.echo(f"{rollout['id']}: {rollout['policy_name']} is {rollout['state']}")
+
+
+def _stage(rollout: dict[str, Any]) -> str:
+    stages = rollout["stages"]
+    at = min(rollout["stage"], len(stages) - 1)
+    return f"{at + 1} of {len(stages)} ({stages[at]} %)"

@@ -1,0 +1,115 @@
+"""Calls to control's API by the operator's verbs; the standard library only, as the base install has no HTTP client."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from meshwise.cli.configuration import load_configuration
+from meshwise.contracts.errors import DocumentError, MeshwiseError, UnavailableError
+
+TIMEOUT_S = 10.0
+DEFAULT_URL = "http://127.0.0.1:15010"
+
+
+class ControlApi:
+    """Control at ``url``, spoken to with ``token`` when it asks for one."""
+
+    def __init__(self, url: str, *, token: str = "", ca_file: str | None = None, actor: str = "operator") -> None:
+        self.url = url.rstrip("/")
+        self._token = token
+        self._actor = actor
+        self._tls = ssl.create_default_context(cafile=ca_file) if self.url.startswith("https:") else None
+
+    def get(self, path: str) -> Any:
+        """Return the answer to GET ``path``; raises as ``request`` does."""
+        return self.request("GET", path)
+
+    def put(self, path: str, document: Mapping[str, Any]) -> Any:
+        """Return the answer to PUT ``path``; raises as ``request`` does."""
+        return self.request("PUT", path, document)
+
+    def post(self, path: str, document: Mapping[str, Any]) -> Any:
+        """Return the answer to POST ``path``; raises as ``request`` does."""
+        return self.request("POST", path, document)
+
+    def request(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
+        """Return the JSON that control answers.
+
+        Raises:
+            UnavailableError: control does not answer.
+            DocumentError: control refused what was sent, with the field it names.
+            MeshwiseError: any other refusal.
+        """
+        headers = {"content-type": "application/json", "x-meshwise-actor": self._actor}
+        if self._token:
+            headers["authorization"] = f"Bearer {self._token}"
+        body = None if document is None else json.dumps(document).encode()
+        url = self.url + urllib.parse.quote(path, safe="/?=&%")
+        request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - the scheme is checked
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=self._tls) as answer:  # noqa: S310
+                raw = answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                raise _refusal(error.code, error.read()) from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise UnavailableError(
+                f"control at {self.url} does not answer ({_text(reason)}); start it, or give --control-url"
+            ) from None
+        return json.loads(raw) if raw else {}
+
+
+def open_control(config: Path | None, control_url: str | None) -> ControlApi:
+    """Return control at the address that the flag, the environment or the file says.
+
+    Raises:
+        ConfigError: the configuration cannot be read.
+    """
+    configuration = load_configuration(config, os.environ)
+    configuration.raise_problems()
+    said = configuration.sections.get("control", {})
+    scheme = "https" if said.get("tls_cert") else "http"
+    url = control_url or next(
+        (
+            str(section["control_url"])
+            for name in ("analytics", "dashboard", "proxy")
+            if (section := configuration.sections.get(name, {})).get("control_url")
+        ),
+        f"{scheme}://{said.get('host', '127.0.0.1')}:{said.get('port', 15010)}" if said else DEFAULT_URL,
+    )
+    if not url.startswith(("http://", "https://")):
+        raise DocumentError("--control-url", f"{url!r} must start with http:// or https://")
+    cert = said.get("tls_cert")
+    return ControlApi(url, token=str(said.get("token") or ""), ca_file=str(cert) if cert else None, actor=_actor())
+
+
+def _actor() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        return "operator"
+    return name if name.isascii() and name.isprintable() and 0 < len(name) <= 64 else "operator"
+
+
+def _refusal(status: int, raw: bytes) -> MeshwiseError:
+    try:
+        error = json.loads(raw)["error"]
+        return DocumentError(str(error.get("path") or ""), str(error["problem"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return MeshwiseError(f"control refused with status {status}: {raw[:200].decode(errors='replace')}")
+
+
+def _text(reason: object) -> str:
+    if isinstance(reason, OSError) and reason.strerror:
+        return reason.strerror.lower()
+    return str(reason)
