@@ -7,7 +7,7 @@ import io
 import zlib
 from typing import BinaryIO, Final, Protocol, cast
 
-import lz4.frame
+import lz4.frame  # type: ignore[import-untyped]
 import zstandard
 
 from meshwise.store import errors
@@ -39,11 +39,13 @@ class _Lz4Compressor:
     def compress(self, data: bytes) -> bytes:
         head = b"" if self._begun else self._frame.begin()
         self._begun = True
-        return head + self._frame.compress(data)
+        packed: bytes = self._frame.compress(data)
+        return head + packed
 
     def flush(self) -> bytes:
         head = b"" if self._begun else self._frame.begin()
-        return head + self._frame.flush()
+        packed: bytes = self._frame.flush()
+        return head + packed
 
 
 class _DeflateReader(io.RawIOBase):

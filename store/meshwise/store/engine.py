@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import json
 import os
 import tempfile
@@ -17,7 +18,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 from meshwise.contracts.errors import ConfigError
 from meshwise.store import coding, errors, lexer
@@ -99,14 +100,14 @@ class Engine:
                 f"data_dir {self._path} cannot be written ({error.strerror}): choose another with store.data_dir"
             ) from None
         try:
-            from chdb import _chdb
+            native: Any = importlib.import_module("chdb._chdb")
         except ImportError:
             raise ConfigError("the embedded store needs chdb: install meshwise[store]") from None
-        self._native = _chdb
+        self._native = native
         self._target = f"{self._path / 'engine'}?config-file={config}"
         with _quiet_stderr() as noise:
             try:
-                self._anchor = _chdb.connect(self._target)
+                self._anchor = native.connect(self._target)
             except RuntimeError as error:
                 raise _cannot_open(self._path, f"{error} {noise()}") from None
         self.version = self.scalar("SELECT version()")
@@ -123,7 +124,8 @@ class Engine:
     def scalar(self, statement: str, **parameters: str) -> str:
         """Run one of our own statements and return its answer as text."""
         with self._session() as session:
-            return _native_query(session, statement, "TabSeparatedRaw", parameters).bytes().decode().rstrip("\n")
+            answer: bytes = _native_query(session, statement, "TabSeparatedRaw", parameters).bytes()
+            return answer.decode().rstrip("\n")
 
     def execute(self, statement: str, *, database: str = "", **parameters: str) -> None:
         """Run one of our own statements, past the gate."""
@@ -184,7 +186,7 @@ class Engine:
         assert query.data is not None
         answer = Answer(self, connection, query_id, "")
         with tempfile.NamedTemporaryFile(prefix="meshwise-insert-", dir=spool_directory()) as file:
-            size = _copy(query.data_head, query.data, file, self._settings.max_body_bytes)
+            size = _copy(query.data_head, query.data, cast("BinaryIO", file), self._settings.max_body_bytes)
             file.flush()
             if size:
                 if query.format == "Values":

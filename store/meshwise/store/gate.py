@@ -44,12 +44,14 @@ _SETTING_NAMES: Final = frozenset(
         "extremes", "final", "limit", "offset", "transform_null_in", "union_default_mode", "except_default_mode",
         "intersect_default_mode", "result_overflow_mode", "timeout_overflow_mode", "read_overflow_mode",
         "mutations_sync", "alter_sync", "lightweight_deletes_sync", "aggregate_functions_null_for_empty",
-        "cast_keep_nullable", "cast_string_to_dynamic_use_inference", "describe_compact_output", "data_type_default_nullable",
+        "cast_keep_nullable", "cast_string_to_dynamic_use_inference", "describe_compact_output",
+        "data_type_default_nullable",
         "prefer_column_name_to_alias", "any_join_distinct_right_table_keys", "asterisk_include_alias_columns",
         "asterisk_include_materialized_columns", "show_table_uuid_in_table_create_query_if_not_nil", "priority",
-        "cancel_http_readonly_queries_on_client_close", "add_http_cors_header", "allow_suspicious_low_cardinality_types",
+        "cancel_http_readonly_queries_on_client_close", "allow_suspicious_low_cardinality_types",
         "empty_result_for_aggregation_by_empty_set", "enable_named_columns_in_function_tuple", "implicit_select",
-        "enable_optimize_predicate_expression", "ignore_data_skipping_indices", "force_primary_key", "force_index_by_date",
+        "enable_optimize_predicate_expression", "ignore_data_skipping_indices", "force_primary_key",
+        "force_index_by_date",
     }
 )  # fmt: skip
 _SETTING_PREFIXES: Final = (

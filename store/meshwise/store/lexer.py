@@ -6,6 +6,7 @@ spellings are gone by then. It never decides what a statement means: the engine'
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def tokens(text: str) -> Iterator[Token]:
         raw = found.group()
         if kind == "space":
             continue
-        if kind == "quoted" or kind == "string":
+        if kind in {"quoted", "string"}:
             yield Token("quoted" if kind == "quoted" else "string", _contents(raw), found.start(), found.end())
         elif found["heredoc"] is not None:
             yield Token("string", raw, found.start(), found.end())
@@ -66,7 +67,7 @@ def calls(items: Sequence[Token]) -> set[str]:
     """Return the lower-case names that stand right before an opening parenthesis: functions, engines, types."""
     return {
         one.text.lower()
-        for one, following in zip(items, items[1:], strict=False)
+        for one, following in itertools.pairwise(items)
         if one.kind in ("word", "quoted") and following.text == "(" and following.kind == "symbol"
     }
 

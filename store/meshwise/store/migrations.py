@@ -99,7 +99,7 @@ def pending(versions: Sequence[Version], applied: Mapping[int, tuple[str, str]])
         one = known.get(number)
         if one is None:
             raise ConfigError(
-                f"the store knows version {number:04d}_{name}, this meshwise does not: it is older than the store; upgrade it"
+                f"the store has version {number:04d}_{name}, which this meshwise does not know: upgrade meshwise"
             )
         if one.name != name or one.checksum != checksum:
             raise ConfigError(
@@ -167,7 +167,8 @@ class EngineConnection:
     def note(self, version: Version) -> None:
         """Note that ``version`` was applied."""
         self._engine.execute(
-            f"INSERT INTO {LEDGER} (version, name, checksum) SELECT {{version:UInt32}}, {{name:String}}, {{checksum:String}}",  # noqa: S608
+            f"INSERT INTO {LEDGER} (version, name, checksum) "
+            "SELECT {version:UInt32}, {name:String}, {checksum:String}",
             database=self._database,
             version=str(version.number),
             name=version.name,

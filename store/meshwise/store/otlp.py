@@ -3,7 +3,8 @@
 The bytes of serialized ``Export…ServiceRequest`` messages go in unread, ``FORMAT ProtobufSingle``; several of them,
 one after the other, are one valid message. Views behind the landing table fill the ``otel_*`` tables.
 
-    client.raw_insert(LANDING_TABLES["traces"], insert_block=body, fmt=FORMAT, settings=insert_settings("traces", token))
+    settings = insert_settings("traces", token)
+    client.raw_insert(LANDING_TABLES["traces"], insert_block=body, fmt=FORMAT, settings=settings)
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ _CONTENT_TYPES: Final = (
 _T = TypeVar("_T")
 
 
-class _ClientGone(Exception):
+class _ClientGoneError(Exception):
     """Nobody waits for the answer any more."""
 
 
@@ -93,7 +93,7 @@ class QueryEndpoint:
             code = error.code
             log.info("query failed", query_id=query_id, code=code, problem=str(error)[:500])
             await _send_error(send, error, query_id, self._engine.version)
-        except _ClientGone:
+        except _ClientGoneError:
             code = errors.QUERY_WAS_CANCELLED
             log.info("client gone", query_id=query_id)
         finally:
@@ -108,7 +108,7 @@ class QueryEndpoint:
         if len(raw_url) > _URL_BYTES:
             raise QueryError(errors.QUERY_IS_TOO_LARGE, f"The URL is longer than {_URL_BYTES} bytes")
         given = parse_qsl(raw_url.decode("latin-1"), keep_blank_values=True)
-        headers = {name: value for name, value in request.headers.items()}
+        headers = dict(request.headers.items())
         access.check_request(settings, headers, dict(given))
         if request.method == "GET" and not raw_url:
             await PlainTextResponse("Ok.\n")(request.scope, receive, send)
@@ -177,7 +177,7 @@ class QueryEndpoint:
             if compressor is not None:
                 await send({"type": "http.response.body", "body": compressor.flush(), "more_body": True})
             log.warning("answer broken off", query_id=answer.query_id, code=error.code, problem=str(error)[:500])
-            raise _ClientGone from error
+            raise _ClientGoneError from error
         rest = compressor.flush() if compressor is not None else b""
         await send({"type": "http.response.body", "body": rest, "more_body": False})
 
@@ -191,12 +191,12 @@ class QueryEndpoint:
             result = await future
         except QueryError:
             if gone.done():
-                raise _ClientGone from None
+                raise _ClientGoneError from None
             raise
         if gone.done():
             if isinstance(result, Answer):
                 await asyncio.to_thread(result.close)
-            raise _ClientGone
+            raise _ClientGoneError
         return result
 
 

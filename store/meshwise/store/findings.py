@@ -1,0 +1,106 @@
+"""Typed rows of the ``mesh_*`` tables: written from, and read back as, the dataclasses of ``contracts.rows``."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from meshwise.contracts import rows
+from meshwise.contracts.rows import TABLES, EdgeBucket
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+Row = TypeVar("Row")
+
+_READABLE: Final[Mapping[type, str]] = {**TABLES, EdgeBucket: rows.EDGE_10S}
+
+
+def insert_rows(client: Client, findings: Sequence[Any], *, token: str = "") -> int:
+    """Write findings, of one kind or several, each kind in one insert; return how many were written.
+
+    A write repeated under the same ``token`` adds nothing where the table keeps a deduplication window.
+
+    Raises:
+        TypeError: one of them is no finding of ``contracts.rows.TABLES``.
+    """
+    kinds: dict[type, list[Any]] = {}
+    for finding in findings:
+        if type(finding) not in TABLES:
+            raise TypeError(f"{type(finding).__name__} has no table in contracts.rows.TABLES")
+        kinds.setdefault(type(finding), []).append(finding)
+    settings = {"insert_deduplication_token": token} if token else None
+    for kind, group in kinds.items():
+        names = columns(kind)
+        data = [[_outgoing(getattr(one, name)) for name in names] for one in group]
+        client.insert(TABLES[kind], data, column_names=list(names), settings=settings)
+    return len(findings)
+
+
+def select_rows(
+    client: Client,
+    kind: type[Row],
+    where: str = "",
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    order: str = "",
+    limit: int = 100_000,
+) -> list[Row]:
+    """Return the rows of a finding's table, or of ``mesh_edge_10s`` for ``EdgeBucket``, as dataclasses.
+
+    ``where`` and ``order`` are SQL written by us, never put together from input: values go into ``parameters`` and
+    are named in it, as in ``"service = {service:String} AND computed_at >= {since:DateTime64(3)}"``.
+    """
+    statement = f"SELECT {', '.join(columns(kind))} FROM {_READABLE[kind]}"  # noqa: S608  # names from contracts
+    if where:
+        statement += f" WHERE {where}"
+    if order:
+        statement += f" ORDER BY {order}"
+    statement += f" LIMIT {int(limit)}"
+    result = client.query(statement, parameters=dict(parameters or {}))
+    return rows_from(kind, result.result_rows)
+
+
+def rows_from(kind: type[Row], values: Iterable[Sequence[Any]]) -> list[Row]:
+    """Return query results whose columns are the fields of ``kind``, in order, as dataclasses of that kind."""
+    converters = _converters(kind)
+    return [kind(*(convert(value) for convert, value in zip(converters, one, strict=True))) for one in values]
+
+
+def columns(kind: type) -> tuple[str, ...]:
+    """Return the column names of ``kind``, which are its fields, in order."""
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+def _converters(kind: type) -> tuple[Callable[[Any], Any], ...]:
+    hints = typing.get_type_hints(kind)
+    return tuple(_converter(hints[name]) for name in columns(kind))
+
+
+def _converter(hint: Any) -> Callable[[Any], Any]:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        inner = _converter(next(one for one in typing.get_args(hint) if one is not type(None)))
+        return lambda value: None if value is None else inner(value)
+    if hint is datetime:
+        return utc
+    if typing.get_origin(hint) is not None:
+        return dict
+    if hint in (int, float, bool, str):
+        convert: Callable[[Any], Any] = hint
+        return convert
+    raise TypeError(f"no column type for {hint}")
+
+
+def utc(moment: datetime) -> datetime:
+    """Return ``moment`` as timezone-aware UTC; the store's times carry no zone and are UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _outgoing(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return utc(value)
+    return dict(value) if isinstance(value, Mapping) else value
