@@ -86,7 +86,7 @@ def now_record(**changes: Any) -> Any:
 
 def exporter_to(stub: HttpStub, recorder: RingRecorder, **changes: Any) -> Exporter:
     """Return an exporter with short pauses."""
-    values = {"span_interval_s": 0.05, "first_wait_s": 0.02, "timeout_s": 2.0, **changes}
+    values = {"span_interval_s": 0.05, "first_wait_s": 0.02, "longest_wait_s": 0.1, "timeout_s": 2.0, **changes}
     return Exporter(recorder, RESOURCE, stub.url, values.pop("interval_s", 0.2), **values)
 
 

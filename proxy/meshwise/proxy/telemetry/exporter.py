@@ -66,6 +66,7 @@ class Exporter:
         span_interval_s: float = 1.0,
         timeout_s: float = 10.0,
         first_wait_s: float = FIRST_WAIT_S,
+        longest_wait_s: float = LONGEST_WAIT_S,
         metrics_backlog_bytes: int = METRICS_BACKLOG_BYTES,
         spans_backlog_bytes: int = SPANS_BACKLOG_BYTES,
         clock_ns: Callable[[], int] = time.time_ns,
@@ -77,6 +78,7 @@ class Exporter:
         self._span_interval_s = span_interval_s
         self._timeout_s = timeout_s
         self._first_wait_s = first_wait_s
+        self._longest_wait_s = longest_wait_s
         self._clock_ns = clock_ns
         self._encoder = Encoder(self._resource, str(self._resource.get(names.SERVICE_VERSION, "")))
         self._metrics = Backlog(metrics_backlog_bytes)
@@ -281,6 +283,6 @@ class Exporter:
         self._failures += 1
         if self._failures == 1:
             log.warning("telemetry held back", problem=problem)
-        wait = min(LONGEST_WAIT_S, self._first_wait_s * 2.0 ** min(self._failures - 1, 10))
+        wait = min(self._longest_wait_s, self._first_wait_s * 2.0 ** min(self._failures - 1, 10))
         wait *= random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
         return max(wait, asked_s or 0.0)
