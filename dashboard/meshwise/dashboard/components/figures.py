@@ -1,0 +1,90 @@
+"""Plotly figures in one theme that reads on light and on dark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from meshwise.dashboard.queries import TrafficPoint
+
+INK = "#7a8594"
+GRID = "rgba(128,140,155,0.22)"
+BLUE, RED, AMBER, GREEN, VIOLET = "#3b82f6", "#e5484d", "#d9940a", "#2f9e63", "#8b5cf6"
+
+
+def themed(figure: go.Figure, height_px: int = 240) -> go.Figure:
+    """Return ``figure`` with the house's fonts, margins and transparent background."""
+    figure.update_layout(
+        height=height_px,
+        margin={"l": 48, "r": 48, "t": 12, "b": 32},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": INK, "size": 12, "family": "system-ui, sans-serif"},
+        legend={"orientation": "h", "y": 1.15, "x": 0},
+        hovermode="x unified",
+    )
+    figure.update_xaxes(gridcolor=GRID, zeroline=False)
+    figure.update_yaxes(gridcolor=GRID, zeroline=False)
+    return figure
+
+
+def traffic_figure(points: Sequence[TrafficPoint]) -> go.Figure:
+    """Return requests and failures per second over time."""
+    times = [point.at for point in points]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=times,
+        y=[point.requests / 10 for point in points],
+        name="requests/s",
+        line={"color": BLUE},
+        fill="tozeroy",
+        fillcolor="rgba(59,130,246,0.12)",
+    )
+    figure.add_scatter(x=times, y=[point.failures / 10 for point in points], name="failures/s", line={"color": RED})
+    figure.update_yaxes(rangemode="tozero")
+    return themed(figure)
+
+
+def latency_figure(points: Sequence[TrafficPoint]) -> go.Figure:
+    """Return p50 and p99 in milliseconds over time."""
+    times = [point.at for point in points]
+    figure = go.Figure()
+    for name, color, values in (
+        ("p50", GREEN, [point.p50 for point in points]),
+        ("p99", VIOLET, [point.p99 for point in points]),
+    ):
+        milliseconds = [None if value is None else value * 1000 for value in values]
+        figure.add_scatter(x=times, y=milliseconds, name=f"{name} (ms)", line={"color": color})
+    figure.update_yaxes(rangemode="tozero")
+    return themed(figure)
+
+
+def curve_figure(curve: Sequence[Mapping[str, Any]], chosen_attempt_s: float | None) -> go.Figure:
+    """Return the curve of a proposal: attempt timeout against predicted success, one line per number of retries.
+
+    ``curve`` holds ``attempt_timeout_s``, ``retries``, ``success`` (0–1), ``p99`` (s) and ``amplification``.
+    """
+    figure = go.Figure()
+    colors = (INK, BLUE, VIOLET)
+    for retries in sorted({int(point["retries"]) for point in curve}):
+        line = sorted((p for p in curve if int(p["retries"]) == retries), key=lambda p: float(p["attempt_timeout_s"]))
+        figure.add_scatter(
+            x=[float(point["attempt_timeout_s"]) * 1000 for point in line],
+            y=[float(point["success"]) * 100 for point in line],
+            customdata=[[_milliseconds(point.get("p99")), point.get("amplification")] for point in line],
+            hovertemplate="%{y:.2f} % success, p99 %{customdata[0]} ms, %{customdata[1]:.2f}× load",
+            name=f"{retries} {'retry' if retries == 1 else 'retries'}",
+            mode="lines+markers",
+            line={"color": colors[min(retries, 2)]},
+        )
+    if chosen_attempt_s is not None:
+        figure.add_vline(x=chosen_attempt_s * 1000, line={"color": GREEN, "dash": "dot"}, annotation_text="proposed")
+    figure.update_xaxes(title_text="attempt timeout (ms)", rangemode="tozero")
+    figure.update_yaxes(title_text="success (%)")
+    return themed(figure, 280)
+
+
+def _milliseconds(seconds: object) -> str:
+    return f"{float(seconds) * 1000:.0f}" if isinstance(seconds, int | float) else "–"

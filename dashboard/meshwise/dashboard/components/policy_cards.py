@@ -1,0 +1,137 @@
+"""A proposal, a rollout and a policy as cards: the sentence first, then the evidence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from meshwise.contracts.policy import changed_fields
+from meshwise.contracts.rows import ProposalFinding
+from meshwise.dashboard.actions import APPROVE, ROLL_BACK, SUBMIT, UNDO, button
+from meshwise.dashboard.components import figures, text
+from meshwise.dashboard.components.blocks import badge, table
+from meshwise.dashboard.control import PolicyView, ProxyView, RolloutView
+
+STATE_TONES = {"canary": "warn", "awaiting_approval": "warn", "promoted": "good", "rolled_back": "bad"}
+UNCHANGING = frozenset({"version", "reason", "name"})
+
+
+def render_proposal(row: ProposalFinding, *, can_submit: bool) -> Component:
+    """Return one proposal: sentence, difference, curve and prediction, and the button that starts its canary."""
+    evidence = load_object(row.evidence)
+    policy, current = load_object(row.policy), load_object(row.current)
+    curve = [point for point in evidence.get("curve", ()) if isinstance(point, Mapping)]
+    attempt = evidence.get("chosen_attempt_s")
+    assumptions = [html.Li(str(item)[:300]) for item in evidence.get("assumptions", ())]
+    parts: list[Any] = [
+        html.H3([f"{text.label(row.source)} → {text.label(row.destination)} ", badge(row.status)]),
+        html.P(row.sentence[:600]),
+        render_difference(current, policy),
+    ]
+    if curve:
+        chosen = attempt if isinstance(attempt, int | float) else None
+        parts.append(dcc.Graph(figure=figures.curve_figure(curve, chosen), config={"displayModeBar": False}))
+    if assumptions:
+        parts.append(html.Details([html.Summary("What this assumes"), html.Ul(assumptions)]))
+    parts.append(
+        html.P(f"Measured on {text.count(row.samples)} attempts, {text.clock(row.created_at)} UTC.", className="note")
+    )
+    if row.status == "proposed" and can_submit:
+        question = f"Try this policy on a share of the {row.source} proxies?"
+        parts.append(button(SUBMIT, row.id, "Start canary", question, "primary"))
+    return html.Article(parts, className="item")
+
+
+def render_difference(current: Mapping[str, Any], proposed: Mapping[str, Any]) -> Component:
+    """Return the fields in which two policy documents differ."""
+    rows = [
+        [html.Code(path), _value(before), _value(after)]
+        for path, before, after in changed_fields(current, proposed)
+        if path not in UNCHANGING
+    ]
+    return table("Difference", ["field", "now", "proposed"], rows)
+
+
+def render_rollout(rollout: RolloutView) -> Component:
+    """Return one rollout: its stage, its proxies, its verdicts and, while it runs, the buttons to end it."""
+    stage = f"stage {min(rollout.stage + 1, len(rollout.stages) or 1)} of {len(rollout.stages) or 1}"
+    verdicts = [
+        [
+            text.label(str(verdict.get("at", ""))[11:19]),
+            badge(str(verdict.get("decision", "")), _decision_tone(verdict.get("decision"))),
+            text.label(str(verdict.get("reason", "")), 240),
+        ]
+        for verdict in rollout.verdicts[-8:]
+    ]
+    parts: list[Any] = [
+        html.H3(
+            [f"{rollout.policy_name} ", badge(rollout.state.replace("_", " "), STATE_TONES.get(rollout.state, ""))]
+        ),
+        html.P(rollout.reason[:600]),
+        html.P(
+            f"{stage}; canaries: {', '.join(rollout.canaries) or 'none yet'}; "
+            f"compared with: {', '.join(rollout.controls) or '–'}",
+            className="note",
+        ),
+        html.Details([html.Summary("Difference"), render_difference(rollout.baseline, rollout.policy)]),
+        table("Verdicts", ["at (UTC)", "decision", "why"], verdicts),
+    ]
+    if rollout.active:
+        words = "Approve" if rollout.state == "awaiting_approval" else "Promote now"
+        parts.append(
+            html.Div(
+                [
+                    button(APPROVE, rollout.id, words, f"{words}: {rollout.policy_name}?", "primary"),
+                    button(
+                        ROLL_BACK, rollout.id, "Roll back", f"Roll {rollout.policy_name} back on every proxy?", "danger"
+                    ),
+                ],
+                className="buttons",
+            )
+        )
+    return html.Article(parts, className="item")
+
+
+def policy_row(policy: PolicyView, proxies: Sequence[ProxyView]) -> list[Any]:
+    """Return the cells of one policy in force; its version is counted over the proxies that know the policy."""
+    document = policy.document
+    timeout, retry = document.get("timeout", {}), document.get("retry", {})
+    version = document.get("version", 0)
+    holders = [proxy for proxy in proxies if proxy.alive and policy.name in proxy.policies]
+    current = sum(proxy.policies[policy.name] == version for proxy in holders)
+    return [
+        policy.name,
+        str(version),
+        timeout.get("request", text.NOTHING),
+        timeout.get("attempt", text.NOTHING),
+        str(retry.get("max", text.NOTHING)),
+        f"{retry.get('budget', {}).get('percent', 0):g} %",
+        f"{current} of {len(holders)}" if holders else text.NOTHING,
+        policy.created_by,
+        button(UNDO, policy.name, "Undo", f"Put the previous version of {policy.name} back in force?")
+        if version
+        else "",
+    ]
+
+
+def load_object(document: str) -> dict[str, Any]:
+    """Return a JSON object; anything else reads as empty, since a page must not fail over one finding."""
+    try:
+        value = json.loads(document)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _decision_tone(decision: object) -> str:
+    return {"advance": "good", "promote": "good", "rollback": "bad"}.get(str(decision), "")
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return text.NOTHING
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)

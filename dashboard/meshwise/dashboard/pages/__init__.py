@@ -1,0 +1,8 @@
+"""Every page, in the order of the navigation."""
+
+from __future__ import annotations
+
+from meshwise.dashboard.page import Page
+from meshwise.dashboard.pages import overview, policies, service_map, slos
+
+PAGES: tuple[Page, ...] = (overview.PAGE, service_map.PAGE, slos.PAGE, policies.PAGE)

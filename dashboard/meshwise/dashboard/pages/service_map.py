@@ -1,0 +1,146 @@
+"""Map: who calls whom, how often, how well, seen from both sides; click an edge for its story."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import dash_cytoscape as cyto
+from dash import Dash, Input, Output, dcc, html, no_update
+from dash.development.base_component import Component
+
+from meshwise.contracts.rows import AnomalyFinding, EdgeFinding
+from meshwise.dashboard.components import figures, text
+from meshwise.dashboard.components.blocks import badge, card, table
+from meshwise.dashboard.components.service_map import STYLESHEET, elements
+from meshwise.dashboard.control import Control
+from meshwise.dashboard.page import EDGE_SEPARATOR, URL, Page, View, live
+from meshwise.dashboard.queries import Queries, TrafficPoint
+
+WINDOW_S = 900
+
+
+class Ids:
+    """Ids of this page's parts."""
+
+    GRAPH = "map-graph"
+    DETAIL = "map-detail"
+    TABLE = "map-table"
+
+
+def layout() -> Component:
+    """Return the empty page."""
+    return html.Div(
+        [
+            html.H1("Map"),
+            html.Div(
+                [
+                    card(
+                        "Who calls whom",
+                        cyto.Cytoscape(
+                            id=Ids.GRAPH,
+                            elements=[],
+                            stylesheet=STYLESHEET,
+                            layout={"name": "preset", "fit": True, "padding": 40},
+                            style={"width": "100%", "height": "520px"},
+                            minZoom=0.1,
+                            maxZoom=3,
+                        ),
+                        html.P(
+                            "Rate and the caller's p99. Width is traffic, colour is failures, dashes are unusual.",
+                            className="note",
+                        ),
+                        class_name="wide",
+                    ),
+                    card("Edge", html.Div(id=Ids.DETAIL), class_name="wide"),
+                    card("All edges", html.Div(id=Ids.TABLE), class_name="wide"),
+                ],
+                className="grid",
+            ),
+        ]
+    )
+
+
+def edge_link(source: str, destination: str) -> str:
+    """Return the address of an edge on this page."""
+    return f"/map?edge={quote(source, safe='')}{EDGE_SEPARATOR}{quote(destination, safe='')}"
+
+
+def render_table(edges: Sequence[EdgeFinding], anomalies: Sequence[AnomalyFinding]) -> Component:
+    """Return every edge as a row: logical and wire traffic, and percentiles from both sides."""
+    scores = {(row.source, row.destination): row for row in anomalies}
+    rows: list[list[Any]] = []
+    for edge in sorted(edges, key=lambda edge: (-edge.error_share, edge.source, edge.destination)):
+        score = scores.get((edge.source, edge.destination))
+        name = f"{text.label(edge.source, 30)} → {text.label(edge.destination, 30)}"
+        rows.append(
+            [
+                dcc.Link(name, href=edge_link(edge.source, edge.destination)),
+                text.rate(edge.request_rate),
+                text.count(edge.requests),
+                text.count(edge.attempts),
+                text.share(edge.error_share),
+                text.seconds(edge.client_p50),
+                text.seconds(edge.client_p99),
+                text.seconds(edge.server_p99),
+                badge(f"{score.score:.2f}", "warn" if score.flagged else "") if score else text.NOTHING,
+            ]
+        )
+    head = ["edge", "rate", "requests", "attempts", "failed", "p50 (caller)", "p99 (caller)", "p99 (callee)", "anomaly"]
+    return table("Edges", head, rows, numeric=range(1, 9))
+
+
+def render_detail(
+    edge: EdgeFinding | None, anomaly: AnomalyFinding | None, points: Sequence[TrafficPoint]
+) -> Component:
+    """Return the story of one edge, or a hint when none is chosen."""
+    if edge is None:
+        return html.P("Choose an edge on the map or in the table.", className="note")
+    facts = [
+        ("requests", text.count(edge.requests)),
+        ("attempts on the wire", f"{text.count(edge.attempts)} (×{edge.amplification:.3f})"),
+        ("failed", f"{text.count(edge.failures)} ({text.share(edge.error_share)})"),
+        ("retries / denied by the budget", f"{text.count(edge.retries)} / {text.count(edge.retries_denied)}"),
+        ("caller's p50 / p95 / p99", _percentiles(edge.client_p50, edge.client_p95, edge.client_p99)),
+        ("callee's p50 / p95 / p99", _percentiles(edge.server_p50, edge.server_p95, edge.server_p99)),
+        ("callee saw", f"{text.count(edge.server_requests)} requests, {text.count(edge.server_failures)} failed"),
+    ]
+    if anomaly is not None:
+        facts.append(("anomaly score", f"{anomaly.score:.2f} {text.label(anomaly.reason, 120)}"))
+    return html.Div(
+        [
+            html.H3(f"{text.label(edge.source)} → {text.label(edge.destination)}"),
+            html.Dl([part for name, value in facts for part in (html.Dt(name), html.Dd(value))], className="facts"),
+            dcc.Graph(figure=figures.traffic_figure(points), config={"displayModeBar": False}),
+            dcc.Graph(figure=figures.latency_figure(points), config={"displayModeBar": False}),
+        ]
+    )
+
+
+def _percentiles(*values: float | None) -> str:
+    return " / ".join(text.seconds(value) for value in values)
+
+
+def register(app: Dash, queries: Queries, control: Control) -> None:
+    """Connect the parts to the store."""
+    del control  # the map needs none
+
+    def detail(view: View) -> Component:
+        if view.edge is None:
+            return render_detail(None, None, ())
+        edge = next((row for row in queries.edges(view.at) if (row.source, row.destination) == view.edge), None)
+        anomaly = next((row for row in queries.anomalies(view.at) if (row.source, row.destination) == view.edge), None)
+        return render_detail(edge, anomaly, queries.traffic(WINDOW_S, *view.edge))
+
+    live(app, Ids.GRAPH, "elements", lambda view: elements(queries.edges(view.at), queries.anomalies(view.at)), [])
+    live(app, Ids.TABLE, "children", lambda view: render_table(queries.edges(view.at), queries.anomalies(view.at)))
+    live(app, Ids.DETAIL, "children", detail)
+
+    @app.callback(Output(URL, "search"), Input(Ids.GRAPH, "tapEdgeData"), prevent_initial_call=True)
+    async def choose(tapped: Mapping[str, Any] | None) -> Any:
+        """An edge that is clicked goes into the URL, and the URL is the state."""
+        return edge_link(tapped["source"], tapped["target"]).partition("/map")[2] if tapped else no_update
+
+
+PAGE = Page("/map", "Map", layout, register)

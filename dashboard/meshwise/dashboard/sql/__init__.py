@@ -1,0 +1,1 @@
+"""Statements behind ``store_queries``, one file each."""

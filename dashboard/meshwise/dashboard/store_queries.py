@@ -1,0 +1,131 @@
+"""``Queries`` answered from ClickHouse, each answer kept for a moment so that many open pages cost one query."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from meshwise.contracts import histogram
+from meshwise.contracts.errors import UnavailableError
+from meshwise.contracts.rows import (
+    AlertFinding,
+    AnomalyFinding,
+    EdgeFinding,
+    ProposalFinding,
+    RolloutFinding,
+    SloFinding,
+)
+from meshwise.contracts.telemetry import FAILURES
+from meshwise.dashboard.queries import TrafficPoint
+from meshwise.store.client import connect
+from meshwise.store.findings import columns, rows_from, utc
+from meshwise.store.sql import load_sql
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+    from clickhouse_connect.driver.query import QueryResult
+
+Row = TypeVar("Row")
+_MOST_ROWS = 1000
+_MOST_ANSWERS = 256
+
+
+class StoreQueries:
+    """Findings from the store at ``url``. Safe to call from several threads; connects at the first question."""
+
+    def __init__(self, url: str, *, user: str, password: str, timeout_s: float, cache_s: float) -> None:
+        self._connect: Callable[[], Client] = lambda: connect(
+            url, user=user, password=password, connect_timeout=timeout_s, send_receive_timeout=timeout_s
+        )
+        self._url = url
+        self._cache_s = cache_s
+        self._client: Any = None  # its query method carries no types
+        self._lock = threading.Lock()
+        self._answers: dict[tuple[Any, ...], tuple[float, Any]] = {}
+
+    def edges(self, at: datetime | None = None) -> Sequence[EdgeFinding]:
+        """See ``Queries``."""
+        return self._findings(EdgeFinding, "edges", {"at": at or datetime.now(UTC)}, at)
+
+    def anomalies(self, at: datetime | None = None) -> Sequence[AnomalyFinding]:
+        """See ``Queries``."""
+        rows = self._findings(AnomalyFinding, "anomalies", {"at": at or datetime.now(UTC)}, at)
+        return sorted(rows, key=lambda row: row.score, reverse=True)
+
+    def slos(self, at: datetime | None = None) -> Sequence[SloFinding]:
+        """See ``Queries``."""
+        rows = self._findings(SloFinding, "slos", {"at": at or datetime.now(UTC)}, at)
+        return sorted(rows, key=lambda row: (row.service, row.objective))
+
+    def alerts(self) -> Sequence[AlertFinding]:
+        """See ``Queries``."""
+        return self._findings(AlertFinding, "alerts", {"limit": _MOST_ROWS})
+
+    def proposals(self) -> Sequence[ProposalFinding]:
+        """See ``Queries``."""
+        return self._findings(ProposalFinding, "proposals", {"limit": _MOST_ROWS})
+
+    def verdicts(self, rollout_id: str) -> Sequence[RolloutFinding]:
+        """See ``Queries``."""
+        return self._findings(RolloutFinding, "verdicts", {"rollout_id": rollout_id}, rollout_id)
+
+    def traffic(self, seconds: int, source: str = "", destination: str = "") -> Sequence[TrafficPoint]:
+        """See ``Queries``."""
+        parameters = {
+            "seconds": seconds,
+            "source": source,
+            "destination": destination,
+            "failures": sorted(FAILURES),
+        }
+        return self._cached(
+            ("traffic", seconds, source, destination),
+            lambda: [_traffic_point(values) for values in self._ask("traffic", parameters).result_rows],
+        )
+
+    def _findings(self, kind: type[Row], name: str, parameters: Mapping[str, Any], *key: object) -> Sequence[Row]:
+        def ask() -> list[Row]:
+            result = self._ask(name, parameters)
+            positions = [result.column_names.index(column) for column in columns(cast("type", kind))]
+            return rows_from(kind, ([values[position] for position in positions] for values in result.result_rows))
+
+        return self._cached((name, *key), ask)
+
+    def _ask(self, name: str, parameters: Mapping[str, Any]) -> QueryResult:
+        from clickhouse_connect.driver.exceptions import ClickHouseError
+
+        statement = load_sql("meshwise.dashboard.sql", name)
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+            client = self._client
+        try:
+            return cast("QueryResult", client.query(statement, parameters=dict(parameters)))
+        except (ClickHouseError, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UnavailableError(f"the store at {self._url} could not answer: {reason}") from None
+
+    def _cached(self, key: tuple[Any, ...], compute: Callable[[], Sequence[Row]]) -> Sequence[Row]:
+        now = time.monotonic()
+        kept = self._answers.get(key)
+        if kept is not None and now - kept[0] < self._cache_s:
+            return cast("Sequence[Row]", kept[1])
+        answer = compute()
+        if len(self._answers) >= _MOST_ANSWERS:
+            self._answers.clear()
+        self._answers[key] = (now, answer)
+        return answer
+
+
+def _traffic_point(values: Sequence[Any]) -> TrafficPoint:
+    at, requests, failures, attempts, latency = values
+    return TrafficPoint(
+        at=utc(at),
+        requests=requests,
+        failures=failures,
+        attempts=attempts,
+        p50=histogram.quantile(latency, 0.5),
+        p99=histogram.quantile(latency, 0.99),
+    )

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support import expected_conditions as expect
+from selenium.webdriver.support.ui import WebDriverWait
+
+from meshwise.dashboard.testing import MemoryControl, MemoryQueries
+from support.browser import browser, log
+from support.dashboard import running_dashboard
+from support.findings import HOSTILE, alert, anomaly, edge, proposal, slo, traffic
+
+
+@pytest.fixture(scope="module")
+def control() -> MemoryControl:
+    return MemoryControl()
+
+
+@pytest.fixture(scope="module")
+def address(control: MemoryControl) -> Iterator[str]:
+    queries = MemoryQueries(
+        edge_rows=[edge("frontend", HOSTILE, 3000, 300), edge("frontend", "recommendation")],
+        anomaly_rows=[anomaly("frontend", HOSTILE, 0.95, HOSTILE)],
+        slo_rows=[slo("frontend", 0.5, 2.0)],
+        alert_rows=[alert(HOSTILE)],
+        proposal_rows=[proposal(sentence=f"{HOSTILE} cut each attempt")],
+        traffic_points=traffic(),
+    )
+    with running_dashboard(queries, control) as url:
+        yield url
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=address) as connected:
+        yield connected
+
+
+def _callback(output: str, inputs: list[dict[str, Any]], changed: list[str]) -> dict[str, Any]:
+    part, _, prop = output.rpartition(".")
+    return {"output": output, "outputs": {"id": part, "property": prop}, "inputs": inputs, "changedPropIds": changed}
+
+
+def test_pages_answer_and_unknown_paths_do_not(client: httpx.Client) -> None:
+    """Each page and probe is 200, anything else 404."""
+    for path in ("/", "/map", "/slos", "/policies", "/livez", "/readyz", "/metrics"):
+        assert client.get(path).status_code == 200, path
+    for path in ("/nope", "/map/x", "/docs", "/openapi.json"):
+        assert client.get(path).status_code == 404, path
+
+
+def test_scripts_come_from_here_or_carry_a_hash(client: httpx.Client) -> None:
+    """The content policy of a page allows no inline script but those that Dash itself wrote."""
+    policy = client.get("/").headers["content-security-policy"]
+    scripts = next(rule for rule in policy.split("; ") if rule.startswith("script-src"))
+    assert "unsafe" not in scripts
+    assert "'sha256-" in scripts
+
+
+def test_a_callback_of_another_kind_is_refused(client: httpx.Client) -> None:
+    """A form or text body, which another site could send, never reaches a callback; nor does a huge one."""
+    assert (
+        client.post("/_dash-update-component", content=b"{}", headers={"content-type": "text/plain"}).status_code == 415
+    )
+    assert client.post("/_dash-update-component", json={"x": "y" * 1_000_001}).status_code == 413
+
+
+def test_a_part_of_a_page_is_filled_by_its_callback(client: httpx.Client) -> None:
+    """The table of the map holds the edge's name as text."""
+    inputs: list[dict[str, Any]] = [
+        {"id": "tick", "property": "n_intervals", "value": 1},
+        {"id": "url", "property": "search", "value": ""},
+    ]
+    answer = client.post("/_dash-update-component", json=_callback("map-table.children", inputs, ["tick.n_intervals"]))
+    assert answer.status_code == 200
+    assert "<" not in answer.text
+    assert HOSTILE in str(answer.json())
+
+
+def test_another_site_cannot_reach_a_callback(client: httpx.Client) -> None:
+    """A foreign Origin is refused, and so is a foreign Host, before any callback runs."""
+    assert client.post("/_dash-update-component", json={}, headers={"origin": "http://evil.test"}).status_code == 403
+    assert client.get("/", headers={"host": "evil.test"}).status_code == 400
+
+
+def test_every_page_shows_its_data_in_a_real_browser(address: str, control: MemoryControl) -> None:
+    """Pages fill themselves, a button asks and acts, markup stays text, nothing breaks the content policy."""
+    with browser() as page:
+        wait = WebDriverWait(page, 20)
+        for path, part, words in (
+            ("/", "overview-numbers", "95.00 %"),
+            ("/map", "map-table", "recommendation"),
+            ("/slos", "slos-objectives", "frontend"),
+            ("/policies", "policies-proposals", "cut each attempt"),
+        ):
+            page.get(address + path)
+            wait.until(expect.text_to_be_present_in_element((By.ID, part), words))
+        page.find_element(By.XPATH, "//button[text()='Start canary']").click()
+        wait.until(expect.alert_is_present()).accept()
+        wait.until(expect.text_to_be_present_in_element((By.ID, "action-notice"), "canary proxies"))
+        assert control.actions == [("submit", "p1")]
+        assert HOSTILE in page.find_element(By.ID, "policies-proposals").text
+        broken = [entry["message"] for entry in log(page) if entry["level"] == "SEVERE"]
+        assert broken == []

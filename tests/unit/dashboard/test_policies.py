@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from meshwise.dashboard.components.policy_cards import load_object, policy_row, render_difference
+from meshwise.dashboard.control import PolicyView, ProxyView, rollout_view
+from meshwise.dashboard.pages.policies import render_proposals, render_rollouts
+from support.findings import proposal
+
+ROLLOUT = {
+    "id": "r1",
+    "policy_name": "frontend.recommendation",
+    "state": "canary",
+    "stage": 0,
+    "stages": [25, 100],
+    "policy": {"match": {"service": "recommendation"}, "retry": {"max": 2}},
+    "baseline": {"match": {"service": "recommendation"}, "retry": {"max": 0}},
+    "canary_proxies": ["frontend-1"],
+    "control_proxies": ["frontend-2"],
+    "created_at": "2026-01-05T12:00:00+00:00",
+    "finished_at": None,
+    "reason": "because",
+    "verdicts": [{"at": "2026-01-05T12:00:10+00:00", "decision": "hold", "reason": "too few requests"}],
+}
+
+
+def test_a_proposal_shows_why_what_and_a_way_to_try_it() -> None:
+    """Sentence, changed fields and the button of an open proposal are there."""
+    shown = str(render_proposals([proposal()], []))
+    for part in ("Cut each attempt", "timeout.attempt", "150ms", "Start canary", "4,000 attempts"):
+        assert part in shown
+
+
+def test_a_busy_service_offers_no_second_canary() -> None:
+    """While a rollout for the same callee runs, its proposals carry no button."""
+    assert "Start canary" not in str(render_proposals([proposal()], [rollout_view(ROLLOUT)]))
+
+
+def test_refusals_are_told_with_their_reason() -> None:
+    """A refused proposal is no card, but its sentence can be read."""
+    shown = str(render_proposals([proposal("refused", sentence="only 12 attempts were seen")], []))
+    assert "only 12 attempts" in shown
+    assert "Start canary" not in shown
+
+
+def test_only_changed_fields_are_in_the_difference() -> None:
+    """Fields that are equal, and the version, are left out."""
+    shown = str(render_difference({"a": 1, "b": 2, "version": 1}, {"a": 1, "b": 3, "version": 2}))
+    assert "'b'" in shown
+    assert "'a'" not in shown
+    assert "version" not in shown
+
+
+def test_a_running_rollout_can_be_ended_and_a_finished_one_cannot() -> None:
+    """Buttons are there only while the rollout waits for a decision."""
+    running, done = rollout_view(ROLLOUT), rollout_view(ROLLOUT | {"state": "promoted"})
+    assert "Roll back" in str(render_rollouts([running]))
+    assert "Roll back" not in str(render_rollouts([done]))
+    assert "too few requests" in str(render_rollouts([running]))
+
+
+def test_a_policy_counts_the_proxies_that_run_its_version() -> None:
+    """One of two living proxies is still on the version before; a dead one does not count."""
+    policy = PolicyView("p", {"version": 2, "timeout": {"request": "1s"}}, "", "operator")
+    proxies = [
+        ProxyView("a", "s", True, "applied", 1, {"p": 2}),
+        ProxyView("b", "s", True, "applied", 1, {"p": 1}),
+        ProxyView("c", "s", False, "applied", 1, {"p": 2}),
+    ]
+    assert "1 of 2" in policy_row(policy, proxies)
+
+
+def test_evidence_that_is_not_an_object_reads_as_empty() -> None:
+    """A broken finding does not break the page."""
+    assert load_object("not json") == load_object("[1]") == {}

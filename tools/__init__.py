@@ -1,0 +1,1 @@
+"""What the Makefile calls: checks and generated pages. Not part of the installed package."""
