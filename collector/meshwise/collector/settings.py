@@ -14,62 +14,83 @@ GIB: Final = 1024 * MIB
 class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of one collector process."""
 
-    host: str = Field("127.0.0.1", description="address to listen on; other than loopback needs token and TLS")
-    grpc_port: int = Field(4317, ge=0, le=65535, description="TCP port of OTLP/gRPC; 0 picks a free one")
+    host: str = Field(default="127.0.0.1", description="address to listen on; other than loopback needs token and TLS")
+    grpc_port: int = Field(default=4317, ge=0, le=65535, description="TCP port of OTLP/gRPC; 0 picks a free one")
     http_port: int = Field(
-        4318, ge=0, le=65535, description="TCP port of OTLP/HTTP, /livez, /readyz and /metrics; 0 picks a free one"
+        default=4318,
+        ge=0,
+        le=65535,
+        description="TCP port of OTLP/HTTP, /livez, /readyz and /metrics; 0 picks a free one",
     )
-    token: str = Field("", description="bearer token every sender must present; empty lets everyone send")
-    tls_cert: Path | None = Field(None, description="PEM file with the server certificate chain")
-    tls_key: Path | None = Field(None, description="PEM file with the private key of tls_cert")
+    token: str = Field(default="", description="bearer token every sender must present; empty lets everyone send")
+    tls_cert: Path | None = Field(default=None, description="PEM file with the server certificate chain")
+    tls_key: Path | None = Field(default=None, description="PEM file with the private key of tls_cert")
 
     allowed_hosts: tuple[str, ...] = Field(
-        (), description="further names in the Host header that mean this server, while it listens on loopback"
+        default=(), description="further names in the Host header that mean this server, while it listens on loopback"
     )
 
     data_dir: Path = Field(
-        Path("meshwise-data/collector"), description="directory of the spool and the quarantine; one collector each"
+        default=Path("meshwise-data/collector"),
+        description="directory of the spool and the quarantine; one collector each",
     )
-    store_url: str = Field("http://127.0.0.1:8123/meshwise", description="ClickHouse HTTP address with the database")
-    store_user: str = Field("", description="ClickHouse user; empty for the default user")
-    store_password: str = Field("", description="password of store_user")
+    store_url: str = Field(
+        default="http://127.0.0.1:8123/meshwise", description="ClickHouse HTTP address with the database"
+    )
+    store_user: str = Field(default="", description="ClickHouse user; empty for the default user")
+    store_password: str = Field(default="", description="password of store_user")
 
     max_body_bytes: int = Field(
-        64 * MIB, ge=1024, le=512 * MIB, description="largest request in bytes, on the wire and after decompression"
+        default=64 * MIB,
+        ge=1024,
+        le=512 * MIB,
+        description="largest request in bytes, on the wire and after decompression",
     )
     max_items: int = Field(
-        100_000, ge=1, le=10_000_000, description="most spans, data points or log records in one request"
+        default=100_000, ge=1, le=10_000_000, description="most spans, data points or log records in one request"
     )
     max_item_bytes: int = Field(
-        4 * MIB, ge=1024, le=64 * MIB, description="largest span, data point or log record in bytes"
+        default=4 * MIB, ge=1024, le=64 * MIB, description="largest span, data point or log record in bytes"
     )
-    max_attributes: int = Field(1024, ge=1, le=65536, description="most attributes of one item")
-    max_key_bytes: int = Field(1024, ge=16, le=65536, description="longest attribute key in characters")
-    max_value_bytes: int = Field(256 * 1024, ge=1024, le=16 * MIB, description="largest attribute value in bytes")
+    max_attributes: int = Field(default=1024, ge=1, le=65536, description="most attributes of one item")
+    max_key_bytes: int = Field(default=1024, ge=16, le=65536, description="longest attribute key in characters")
+    max_value_bytes: int = Field(
+        default=256 * 1024, ge=1024, le=16 * MIB, description="largest attribute value in bytes"
+    )
     max_parse_bytes: int = Field(
-        256 * MIB, ge=MIB, description="memory for requests in flight in bytes; a request is charged 8 times its size"
+        default=256 * MIB,
+        ge=MIB,
+        description="memory for requests in flight in bytes; a request is charged 8 times its size",
     )
     offload_bytes: int = Field(
-        256 * 1024, ge=0, description="requests above this size in bytes are parsed in a worker thread"
+        default=256 * 1024, ge=0, description="requests above this size in bytes are parsed in a worker thread"
     )
-    body_timeout_s: float = Field(30.0, gt=0, description="time a sender has for a whole request body, in seconds")
-    max_connections: int = Field(1000, ge=1, description="most HTTP connections at once; beyond, 503")
+    body_timeout_s: float = Field(
+        default=30.0, gt=0, description="time a sender has for a whole request body, in seconds"
+    )
+    max_connections: int = Field(default=1000, ge=1, description="most HTTP connections at once; beyond, 503")
 
     flush_interval_s: float = Field(
-        1.0, gt=0, le=3600, description="age in seconds at which an open segment is sealed and inserted"
+        default=1.0, gt=0, le=3600, description="age in seconds at which an open segment is sealed and inserted"
     )
     segment_bytes: int = Field(
-        16 * MIB, ge=4096, le=256 * MIB, description="size in bytes at which an open segment is sealed"
+        default=16 * MIB, ge=4096, le=256 * MIB, description="size in bytes at which an open segment is sealed"
     )
     spool_max_bytes: int = Field(
-        4 * GIB, ge=64 * 1024, description="most disk the spool takes in bytes; from 80 % on senders are told to wait"
+        default=4 * GIB,
+        ge=64 * 1024,
+        description="most disk the spool takes in bytes; from 80 % on senders are told to wait",
     )
     spool_min_free_bytes: int = Field(
-        GIB, ge=0, description="disk space left free in bytes, but never more than 5 % of the disk"
+        default=GIB, ge=0, description="disk space left free in bytes, but never more than 5 % of the disk"
     )
-    retry_after_s: float = Field(5.0, gt=0, le=3600, description="what a refused sender is told to wait, in seconds")
+    retry_after_s: float = Field(
+        default=5.0, gt=0, le=3600, description="what a refused sender is told to wait, in seconds"
+    )
 
-    insert_timeout_s: float = Field(60.0, gt=0, description="time one insert may take, in seconds")
-    insert_retry_min_s: float = Field(1.0, gt=0, description="first wait after a failed insert, in seconds")
-    insert_retry_max_s: float = Field(30.0, gt=0, description="longest wait between two tries of an insert, in seconds")
-    drain_s: float = Field(5.0, ge=0, description="time to insert what is left when asked to stop, in seconds")
+    insert_timeout_s: float = Field(default=60.0, gt=0, description="time one insert may take, in seconds")
+    insert_retry_min_s: float = Field(default=1.0, gt=0, description="first wait after a failed insert, in seconds")
+    insert_retry_max_s: float = Field(
+        default=30.0, gt=0, description="longest wait between two tries of an insert, in seconds"
+    )
+    drain_s: float = Field(default=5.0, ge=0, description="time to insert what is left when asked to stop, in seconds")

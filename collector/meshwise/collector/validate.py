@@ -128,6 +128,7 @@ class _Review:
         self.limits = limits
         self.shape = _SHAPES[signal]
         self.allowance = wire.Allowance(limits.items * FIELDS_PER_ITEM + 1024)
+        self._groups = 0
         self.seen = 0
         self.bad: set[int] = set()
         self._problems: Counter[str] = Counter()
@@ -161,6 +162,9 @@ class _Review:
                 rest.append((field_at, value_end))
                 continue
             if not is_scope:
+                self._groups += 1
+                if self._groups > self.limits.items:
+                    raise _too_many(self.signal, self.limits)
                 self._descend(data, value_at, value_end, level + 1)
                 continue
             if run_end != field_at or value_end - run_start > SLICE_BYTES:

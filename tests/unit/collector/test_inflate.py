@@ -13,7 +13,7 @@ MIB = 1024 * 1024
 
 
 def unpack(body: bytes, coding: str, limit: int = MIB) -> bytes:
-    return inflate(body, coding, limit, lambda size: None)
+    return inflate(body, coding, limit, [].append)
 
 
 def reason_of(body: bytes, coding: str, limit: int = MIB) -> Reason:

@@ -12,7 +12,7 @@ from meshwise.collector.errors import Reason, RefusedError
 from meshwise.collector.metrics import CollectorMetrics
 from meshwise.collector.signals import Signal
 from meshwise.collector.spool import segment, writer
-from meshwise.collector.spool.backlog import Backlog
+from meshwise.collector.spool.backlog import Backlog, Sealed
 from meshwise.collector.spool.directory import SpoolDirectory, SpoolSpace
 from meshwise.collector.spool.writer import SealRule, SpoolWriter
 
@@ -87,15 +87,14 @@ async def test_closing_seals_what_is_open(tmp_path: Path) -> None:
 async def test_age_waits_while_the_inserter_is_behind(tmp_path: Path) -> None:
     """While a sealed segment waits, the open one grows instead of being sealed; taking the one releases the other."""
     async with running(tmp_path, age=0.001) as bench:
-        await bench.writer.append(b"one", 1)
-        while not bench.backlog.waiting:
-            await asyncio.sleep(0.001)
+        waiting = Sealed(Signal.TRACES, "before", "token", tmp_path / "before", 1, 1, 0.0)
+        bench.backlog.put(waiting)
         for _ in range(5):
             await bench.writer.append(b"more", 1)
+            await asyncio.sleep(0.002)
         assert bench.backlog.waiting == 1
-        await bench.backlog.take()
-        second = await bench.backlog.take()
-        assert second.items == 5
+        assert await bench.backlog.take() is waiting
+        assert (await bench.backlog.take()).items == 5
 
 
 async def test_a_failed_write_refuses_the_group_and_spoils_nothing(
@@ -109,7 +108,7 @@ async def test_a_failed_write_refuses_the_group_and_spoils_nothing(
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as broken:
-            broken.setattr(writer.os, "fdatasync", fail)
+            broken.setattr(os, "fdatasync", fail)
             with pytest.raises(RefusedError) as refused:
                 await bench.writer.append(b"never acknowledged", 1)
         assert refused.value.reason is Reason.SPOOL_FAILED

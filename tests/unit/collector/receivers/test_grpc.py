@@ -1,0 +1,138 @@
+import gzip
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from meshwise.collector.metrics import CollectorMetrics
+from meshwise.collector.pipeline import Lane, Pipeline
+from meshwise.collector.receivers.grpc import GrpcReceiver, build_server
+from meshwise.collector.settings import CollectorSettings
+from meshwise.collector.signals import DOORS, Signal
+from meshwise.collector.spool.backlog import Backlog
+from meshwise.collector.spool.directory import SpoolSpace
+from support.otlp import traces
+
+LIMIT = 100_000
+
+
+class KeepingWriter:
+    """A spool of one list."""
+
+    opened_at = None
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[bytes, int]] = []
+
+    async def append(self, payload: bytes, items: int) -> None:
+        self.kept.append((payload, items))
+
+
+class Bench:
+    """A gRPC server on a free port over a recording spool."""
+
+    def __init__(self, token: str = "") -> None:
+        settings = CollectorSettings(data_dir=Path("unused"), max_body_bytes=LIMIT)
+        self.writer = KeepingWriter()
+        self.space = SpoolSpace(1000, 0, 3.0)
+        lanes = {signal: Lane(self.writer, Backlog()) for signal in Signal}  # type: ignore[arg-type]
+        pipeline = Pipeline(settings, lanes, self.space, CollectorMetrics())
+        self.server = build_server(GrpcReceiver(pipeline, token=token), LIMIT)
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}")
+
+    async def export(
+        self, body: bytes, signal: Signal = Signal.TRACES, compression: grpc.Compression | None = None, token: str = ""
+    ) -> bytes:
+        call = self.channel.unary_unary(DOORS[signal].grpc_method)
+        metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        answer: bytes = await call(body, compression=compression, metadata=metadata, timeout=20.0)
+        return answer
+
+    async def refusal(self, body: bytes, **options: object) -> tuple[grpc.StatusCode, Status | None]:
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await self.export(body, **options)  # type: ignore[arg-type]
+        details = dict(error.value.trailing_metadata() or ()).get("grpc-status-details-bin")
+        return error.value.code(), None if details is None else Status.FromString(details)  # type: ignore[arg-type]
+
+    async def stop(self) -> None:
+        await self.channel.close()
+        await self.server.stop(None)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    made = Bench()
+    await made.server.start()
+    yield made
+    await made.stop()
+
+
+async def test_bytes_go_to_the_spool_as_they_came(bench: Bench) -> None:
+    """A sound request is answered with an empty success, plain and gzip alike."""
+    body = traces(range(100)).SerializeToString()
+    assert await bench.export(body) == b""
+    assert await bench.export(body, compression=grpc.Compression.Gzip) == b""
+    assert bench.writer.kept == [(body, 100)] * 2
+
+
+async def test_partial_success_is_an_ok_answer(bench: Bench) -> None:
+    """Rejected spans are counted in the answer, the call itself succeeds."""
+    request = traces([1, 2])
+    request.resource_spans[0].scope_spans[0].spans[0].trace_id = b""
+    answer = ExportTraceServiceResponse.FromString(await bench.export(request.SerializeToString()))
+    assert answer.partial_success.rejected_spans == 1
+
+
+async def test_mistakes_are_final(bench: Bench) -> None:
+    """Broken bytes are INVALID_ARGUMENT with a Status, without a hint to try again."""
+    code, status = await bench.refusal(b"\x0a\xff")
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert status is not None
+    assert (status.code, len(status.details)) == (3, 0)
+
+
+async def test_a_bomb_is_stopped_at_the_limit(bench: Bench) -> None:
+    """Gzip that unpacks beyond the limit, and a plain body beyond it, are RESOURCE_EXHAUSTED without RetryInfo."""
+    for compression, size in ((grpc.Compression.Gzip, 20_000_000), (None, LIMIT + 1), (None, 2 * LIMIT)):
+        code, status = await bench.refusal(bytes(size), compression=compression)
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert status is None or not status.details
+    body = b"\x1f\x8b" + gzip.compress(b"x")[2:-4]
+    assert (await bench.refusal(body))[0] is grpc.StatusCode.INVALID_ARGUMENT
+    assert bench.writer.kept == []
+
+
+async def test_unknown_codings_and_methods_are_unimplemented(bench: Bench) -> None:
+    """What we do not speak is said so by the protocol's own code."""
+    body = traces(range(100)).SerializeToString()
+    assert (await bench.refusal(body, compression=grpc.Compression.Deflate))[0] is grpc.StatusCode.UNIMPLEMENTED
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await bench.channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Import")(b"")
+    assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_pressure_is_unavailable_with_a_time_to_wait(bench: Bench) -> None:
+    """A full spool answers UNAVAILABLE with RetryInfo."""
+    bench.space.add(900)
+    code, status = await bench.refusal(traces([1]).SerializeToString())
+    info = RetryInfo()
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert status is not None
+    assert status.details[0].Unpack(info)
+    assert info.retry_delay.seconds == 3
+
+
+async def test_a_token_is_required_when_configured() -> None:
+    """Only the bearer of the token may send."""
+    bench = Bench(token="secret")
+    await bench.server.start()
+    body = traces([1]).SerializeToString()
+    assert (await bench.refusal(body))[0] is grpc.StatusCode.UNAUTHENTICATED
+    assert (await bench.refusal(body, token="wrong"))[0] is grpc.StatusCode.UNAUTHENTICATED
+    assert await bench.export(body, token="secret") == b""
+    await bench.stop()

@@ -1,0 +1,60 @@
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshwise.collector.metrics import CollectorMetrics
+from meshwise.collector.pipeline import Lane, Pipeline
+from meshwise.collector.settings import CollectorSettings
+from meshwise.collector.signals import Signal
+from meshwise.collector.spool.backlog import Backlog, Sealed
+from meshwise.collector.spool.directory import SpoolSpace
+from support.otlp import traces
+
+
+class StubWriter:
+    """Keeps records; ``opened_at`` as told."""
+
+    def __init__(self, opened_at: float | None = None) -> None:
+        self.opened_at = opened_at
+        self.kept: list[int] = []
+
+    async def append(self, payload: bytes, items: int) -> None:
+        assert payload
+        self.kept.append(items)
+
+
+def pipeline(writer: Any, **settings: Any) -> tuple[Pipeline, CollectorMetrics]:
+    metrics = CollectorMetrics()
+    lanes = {signal: Lane(writer, Backlog()) for signal in Signal}
+    made = CollectorSettings(data_dir=Path("unused"), **settings)
+    return Pipeline(made, lanes, SpoolSpace(10**9, 0, 1.0), metrics), metrics
+
+
+@pytest.mark.parametrize("offload_bytes", [0, 10**9])
+async def test_the_ledger_adds_up_wherever_the_work_is_done(offload_bytes: int) -> None:
+    """Accepted and rejected items are counted the same on the loop and in a worker thread."""
+    writer = StubWriter()
+    made, metrics = pipeline(writer, offload_bytes=offload_bytes)
+    request = traces(range(10))
+    request.resource_spans[0].scope_spans[0].spans[0].span_id = b""
+    body = request.SerializeToString()
+
+    async def send() -> None:
+        with made.admit() as lease:
+            await made.accept(Signal.TRACES, body, lease, transport="http")
+
+    await asyncio.gather(*(send() for _ in range(5)))
+    assert writer.kept == [9] * 5
+    assert metrics.accepted.labels("traces")._value.get() == 45
+    assert metrics.rejected.labels("traces")._value.get() == 5
+
+
+def test_lag_is_the_age_of_the_oldest_record_anywhere() -> None:
+    """What waits in the open segment and what waits for the store both count; nothing waiting is no lag."""
+    backlog = Backlog()
+    assert Lane(StubWriter(), backlog).lag(100.0) == 0.0  # type: ignore[arg-type]
+    assert Lane(StubWriter(opened_at=90.0), backlog).lag(100.0) == 10.0  # type: ignore[arg-type]
+    backlog.put(Sealed(Signal.TRACES, "a", "t", Path("a"), 1, 1, 70.0))
+    assert Lane(StubWriter(opened_at=90.0), backlog).lag(100.0) == 30.0  # type: ignore[arg-type]
