@@ -13,8 +13,13 @@ from meshwise.analytics.sql import load_sql
 from meshwise.analytics.world import Window, World
 from meshwise.contracts.rows import EDGE_1H, EDGE_1M, EDGE_10S, EdgeBucket
 
-ROLLUPS: Final[tuple[tuple[int, str], ...]] = ((3600, EDGE_1H), (60, EDGE_1M), (10, EDGE_10S))
-"""Rollup tables by their bucket length in seconds, the coarsest first."""
+_DAY_S: Final = 86_400.0
+ROLLUPS: Final[tuple[tuple[int, str, float], ...]] = (
+    (3600, EDGE_1H, 400 * _DAY_S),
+    (60, EDGE_1M, 29 * _DAY_S),
+    (10, EDGE_10S, 1 * _DAY_S),
+)
+"""Bucket length in seconds, rollup table, and for how many seconds its rows are certainly kept; the coarsest first."""
 
 MAX_BUCKETS: Final = 4320
 """Most buckets a world is given when the caller leaves the resolution open: half a day of 10 s."""
@@ -86,20 +91,17 @@ def rollup_for(bucket_s: int) -> str:
     Raises:
         ValueError: there is none.
     """
-    for seconds, table in ROLLUPS:
+    for seconds, table, _ in ROLLUPS:
         if bucket_s > 0 and bucket_s % seconds == 0:
             return table
     raise ValueError(f"buckets of {bucket_s} s cannot be made of 10 s ones; use a multiple of 10")
 
 
-def resolution_for(window: Window, now: datetime, fine_for_s: float = 86_400.0) -> int:
-    """Return the bucket length in seconds for ``window``: the finest that is still kept and not too many buckets.
-
-    ``fine_for_s`` is how long the 10 s rollup is kept for certain.
-    """
-    oldest = window.start < now - timedelta(seconds=fine_for_s)
-    for seconds, _ in reversed(ROLLUPS):
-        if window.seconds / seconds <= MAX_BUCKETS and not (seconds == ROLLUPS[-1][0] and oldest):
+def resolution_for(window: Window, now: datetime) -> int:
+    """Return the bucket length in seconds for ``window``: the finest that is still kept and not too many buckets."""
+    age_s = (now - window.start).total_seconds()
+    for seconds, _, kept_s in reversed(ROLLUPS):
+        if window.seconds / seconds <= MAX_BUCKETS and age_s <= kept_s:
             return seconds
     return ROLLUPS[0][0]
 

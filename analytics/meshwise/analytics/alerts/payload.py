@@ -19,10 +19,10 @@ from typing import Any, Final
 from meshwise.analytics.alerts.lifecycle import Alert, Alerts, Change
 from meshwise.contracts.rows import AnomalyFinding, ProposalFinding
 
-MAX_TEXT: Final = 1000
+MAX_TEXT: Final = 500
 """Longest label or annotation, in characters; longer ones end in an ellipsis."""
-MAX_ALERTS: Final = 8
-"""Most alerts a document carries: with ``MAX_TEXT`` it stays below the 20 kB that Standard Webhooks advises."""
+MAX_BODY_BYTES: Final = 20_000
+"""What Standard Webhooks advises; alerts that do not fit are counted in ``truncatedAlerts``."""
 _NEVER: Final = "0001-01-01T00:00:00Z"
 """Go's zero time: how Alertmanager writes that an alert has not ended."""
 
@@ -68,22 +68,32 @@ def _notification(
     service: str, changed: list[Alert], still: list[Alert], context: Context, *, receiver: str, external_url: str
 ) -> Notification:
     group = [_alert(alert, context, external_url) for alert in [*changed, *still]]
-    shown = group[:MAX_ALERTS]
-    document = {
+    moments = sorted(f"{alert.fingerprint} {alert.state} {_time(alert.started_at)}" for alert in changed)
+    name = hashlib.sha256("\n".join(moments).encode()).hexdigest()[:32]
+    shown = len(group)
+    while True:
+        document = _document(service, group, shown, receiver=receiver, external_url=external_url)
+        body = json.dumps(document, ensure_ascii=False).encode()
+        if len(body) <= MAX_BODY_BYTES or shown == 1:
+            return Notification(f"msg_{name}", body)
+        shown = max(1, shown * 3 // 4)
+
+
+def _document(
+    service: str, group: list[dict[str, Any]], shown: int, *, receiver: str, external_url: str
+) -> dict[str, Any]:
+    return {
         "version": "4",
         "groupKey": f'{{}}:{{service="{_text(service)}"}}',
-        "truncatedAlerts": len(group) - len(shown),
+        "truncatedAlerts": len(group) - shown,
         "status": "firing" if any(alert["status"] == "firing" for alert in group) else "resolved",
         "receiver": receiver,
         "groupLabels": {"service": _text(service)},
-        "commonLabels": _common([alert["labels"] for alert in shown]),
-        "commonAnnotations": _common([alert["annotations"] for alert in shown]),
+        "commonLabels": _common([alert["labels"] for alert in group[:shown]]),
+        "commonAnnotations": _common([alert["annotations"] for alert in group[:shown]]),
         "externalURL": external_url,
-        "alerts": shown,
+        "alerts": group[:shown],
     }
-    moments = sorted(f"{alert.fingerprint} {alert.state} {_time(alert.started_at)}" for alert in changed)
-    name = hashlib.sha256("\n".join(moments).encode()).hexdigest()[:32]
-    return Notification(f"msg_{name}", json.dumps(document, ensure_ascii=False).encode())
 
 
 def _still_firing(service: str, changed: list[Alert], alerts: Alerts) -> list[Alert]:

@@ -82,7 +82,11 @@ def load_counts(client: Client, end: datetime, windows_s: Iterable[float]) -> Se
 
 
 def _per_service(rows: list[tuple[float, str, str, str, bool, int, Mapping[int, int]]]) -> ServiceCounts:
-    told_by_caller = {(source, destination) for _, source, destination, side, *_ in rows if side == SIDE_CLIENT}
+    told_by_caller = {
+        (source, destination)
+        for _, source, destination, side, _, requests, _ in rows
+        if side == SIDE_CLIENT and requests
+    }
     sums: dict[str, dict[float, _Sum]] = defaultdict(lambda: defaultdict(_Sum))
     for window, source, destination, side, ok, requests, latency in rows:
         if side == SIDE_CLIENT or (source, destination) not in told_by_caller:

@@ -12,6 +12,6 @@ SELECT
     sumMap(latency) AS all_latency
 FROM {table:Identifier}
 WHERE bucket >= toDateTime({first:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')
-  AND destination != '' AND outcome != 'cancelled' AND requests > 0
+  AND destination != '' AND outcome != 'cancelled'
 GROUP BY window_start, source, destination, side, is_ok
 ORDER BY window_start, source, destination, side, is_ok

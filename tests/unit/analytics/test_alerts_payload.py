@@ -1,0 +1,103 @@
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from meshwise.analytics.alerts.lifecycle import Alert, Change
+from meshwise.analytics.alerts.payload import Context, notifications
+from meshwise.contracts.rows import AnomalyFinding, ProposalFinding
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+FIRING = Alert("f" * 16, "cart", "cart-availability", "page", "firing", NOW, NOW, 20.0, 30.0, "cart burns")
+CAUSE = AnomalyFinding(NOW, NOW, NOW, "cart", "db", 0.93, True, {}, "p99 is 8 times its usual value")
+PROPOSAL = ProposalFinding("p1", NOW, "cart", "db", "", "proposed", "Cut attempts at 150 ms.", 900, "{}", "{}", "{}")
+
+
+def documents(*alerts: Alert, still: tuple[Alert, ...] = (), **contexts: Context) -> list[dict[str, object]]:
+    changes = [Change(NOW, alert, notify=True) for alert in alerts]
+    open_alerts = {alert.fingerprint: alert for alert in (*alerts, *still) if alert.state != "resolved"}
+    return [json.loads(n.body) for n in notifications(changes, open_alerts, contexts, "meshwise", "http://ui")]
+
+
+class TestNotifications:
+    def test_it_is_what_alertmanager_sends(self) -> None:
+        """A document has every field of Alertmanager's webhook version 4, with its types."""
+        (document,) = documents(FIRING)
+        assert document == {
+            "version": "4",
+            "groupKey": '{}:{service="cart"}',
+            "truncatedAlerts": 0,
+            "status": "firing",
+            "receiver": "meshwise",
+            "groupLabels": {"service": "cart"},
+            "commonLabels": {
+                "alertname": "ErrorBudgetBurn",
+                "service": "cart",
+                "objective": "cart-availability",
+                "severity": "page",
+            },
+            "commonAnnotations": {"summary": "cart burns"},
+            "externalURL": "http://ui",
+            "alerts": [
+                {
+                    "status": "firing",
+                    "labels": {
+                        "alertname": "ErrorBudgetBurn",
+                        "service": "cart",
+                        "objective": "cart-availability",
+                        "severity": "page",
+                    },
+                    "annotations": {"summary": "cart burns"},
+                    "startsAt": "2026-03-02T12:00:00.000Z",
+                    "endsAt": "0001-01-01T00:00:00Z",
+                    "generatorURL": "http://ui",
+                    "fingerprint": "f" * 16,
+                }
+            ],
+        }
+
+    def test_cause_and_proposal_are_named(self) -> None:
+        """The annotations name the likely cause and the open proposal."""
+        (document,) = documents(FIRING, cart=Context(CAUSE, PROPOSAL))
+        annotations = document["commonAnnotations"]
+        assert annotations == {
+            "summary": "cart burns",
+            "likely_cause": "cart -> db (anomaly score 0.93): p99 is 8 times its usual value",
+            "proposal": "Cut attempts at 150 ms.",
+            "proposal_id": "p1",
+        }
+
+    def test_a_group_is_resolved_when_all_are(self) -> None:
+        """A resolved alert next to one that still fires leaves the group firing and lists both."""
+        resolved = replace(FIRING, state="resolved", ended_at=NOW + timedelta(minutes=1))
+        other = replace(FIRING, fingerprint="e" * 16, severity="ticket")
+        (document,) = documents(resolved, still=(other,))
+        assert (document["status"], len(document["alerts"])) == ("firing", 2)  # type: ignore[arg-type]
+        (document,) = documents(resolved)
+        assert document["status"] == "resolved"
+
+    def test_services_are_told_apart(self) -> None:
+        """Two services make two documents, and what nobody should hear of makes none."""
+        assert len(documents(FIRING, replace(FIRING, service="db", fingerprint="d"))) == 2
+        assert notifications([Change(NOW, FIRING, notify=False)], {}, {}, "m", "http://ui") == ()
+
+    def test_telling_again_has_the_same_id(self) -> None:
+        """The id depends on what is told, so a repeat after a crash is recognised."""
+        first, second = (
+            notifications([Change(NOW, FIRING, notify=True)], {}, {}, "m", u) for u in ("http://a", "http://b")
+        )
+        later = notifications(
+            [Change(NOW, replace(FIRING, state="resolved", ended_at=NOW), notify=True)], {}, {}, "m", ""
+        )
+        assert first[0].id == second[0].id != later[0].id
+
+    def test_hostile_texts_stay_small_and_plain(self) -> None:
+        """A megabyte of summary is cut, control characters go, and the document stays below 20 kB of advice."""
+        many = [replace(FIRING, fingerprint=f"{i:016x}", summary="x\x00\n\u202e" * 300_000) for i in range(40)]
+        changes = [Change(NOW, alert, notify=True) for alert in many]
+        (notification,) = notifications(changes, {}, {"cart": Context(CAUSE, PROPOSAL)}, "m", "http://ui")
+        document = json.loads(notification.body)
+        assert len(notification.body) <= 20_000
+        assert document["truncatedAlerts"] + len(document["alerts"]) == 40
+        summary = document["alerts"][0]["annotations"]["summary"]
+        assert len(summary) == 500
+        assert summary.isprintable()
