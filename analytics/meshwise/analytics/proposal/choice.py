@@ -1,4 +1,4 @@
-"""Choosing among replayed policies: goodput, then p99 of good answers, then less load; and whether the best is worth a change."""
+"""Choosing among replayed policies: goodput, then p99 of good answers, then less load; and whether it is worth it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,156 @@
+"""What canary and control counted, per proxy and block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+
+from meshwise.analytics.load import Client
+from meshwise.analytics.rollout.config import RolloutConfig
+from meshwise.analytics.rollout.sequential import Counts
+from meshwise.analytics.sql import load_sql
+from meshwise.analytics.steering import moment
+from meshwise.contracts.histogram import share_at_most
+from meshwise.contracts.policy import ANY
+from meshwise.contracts.telemetry import OUTCOME_CANCELLED, OUTCOME_OK, SIDE_CLIENT
+
+BLOCK_S: Final = 10
+"""Length of a block in seconds: that of the finest rollup."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """Counts of one arm: one row per proxy of ``instances``, one column per block. Cancelled requests are left out."""
+
+    instances: tuple[str, ...]
+    requests: Counts
+    good: Counts
+    timely: Counts
+    """Good ones not slower than the threshold."""
+    attempts: Counts
+    retries: Counts
+
+    @classmethod
+    def empty(cls, instances: Iterable[str], blocks: int) -> Arm:
+        """Return an arm that has counted nothing yet."""
+        names = tuple(sorted(instances))
+        return cls(names, *(np.zeros((len(names), blocks), dtype=np.int64) for _ in range(5)))
+
+    @property
+    def total(self) -> int:
+        """Requests in all."""
+        return int(self.requests.sum())
+
+    @property
+    def blocks(self) -> int:
+        """Blocks in which anything was counted."""
+        return int((self.requests.sum(axis=0) > 0).sum())
+
+    @property
+    def attempts_per_request(self) -> float:
+        """Attempts on the wire per logical request, not-a-number without requests."""
+        return float(self.attempts.sum()) / self.total if self.total else math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class ArmCounts:
+    """Both arms over the same complete blocks; ``before`` stands in where there is no control group."""
+
+    block_starts: tuple[int, ...]
+    canary: Arm
+    control: Arm
+    before: Arm | None = None
+
+    @property
+    def reference(self) -> Arm:
+        """What canaries are compared with."""
+        return self.control if self.control.instances or self.before is None else self.before
+
+
+def load_arms(
+    client: Client, rollout: Mapping[str, Any], now: datetime, config: RolloutConfig | None = None
+) -> ArmCounts:
+    """Return the counts of ``rollout``'s current stage: complete blocks since every canary applied the candidate.
+
+    The block in which the stage began is left out: part of it ran under the baseline.
+    """
+    config = config or RolloutConfig()
+    started = moment(rollout.get("stage_started_at"))
+    canaries = [str(name) for name in rollout.get("canary_proxies") or ()]
+    controls = [str(name) for name in rollout.get("control_proxies") or ()]
+    end = int((now.timestamp() - config.settle_s) // BLOCK_S) * BLOCK_S
+    start = end if started is None else min(end, math.ceil(started.timestamp() / BLOCK_S) * BLOCK_S)
+    rows = _read(client, rollout, [*canaries, *controls], start, end)
+    counts = collect(rows, range(start, end, BLOCK_S), canaries, controls, config.slow_threshold_s)
+    if controls or started is None:
+        return counts
+    before_end = int(started.timestamp() // BLOCK_S) * BLOCK_S
+    before = range(before_end - math.ceil(config.before_s / BLOCK_S) * BLOCK_S, before_end, BLOCK_S)
+    rows = _read(client, rollout, canaries, before.start, before.stop)
+    earlier = collect(rows, before, canaries, (), config.slow_threshold_s).canary
+    return ArmCounts(counts.block_starts, counts.canary, counts.control, earlier)
+
+
+def collect(
+    rows: Iterable[Sequence[Any]],
+    blocks: range,
+    canaries: Iterable[str],
+    controls: Iterable[str],
+    slow_threshold_s: float,
+) -> ArmCounts:
+    """Sort rows of ``rollout_arms.sql`` into two arms; ``blocks`` are the starts of the blocks, Unix seconds."""
+    arms = (Arm.empty(canaries, len(blocks)), Arm.empty(controls, len(blocks)))
+    place = {name: (arm, row) for arm in arms for row, name in enumerate(arm.instances)}
+    for start, instance, outcome, requests, attempts, retries, latency in rows:
+        if instance not in place or start not in blocks:
+            continue
+        arm, row = place[instance]
+        column = blocks.index(start)
+        arm.attempts[row, column] += attempts
+        arm.retries[row, column] += retries
+        if outcome == OUTCOME_CANCELLED:
+            continue
+        arm.requests[row, column] += requests
+        if outcome == OUTCOME_OK:
+            arm.good[row, column] += requests
+            share = share_at_most(latency, slow_threshold_s)
+            # Without a histogram of its own a success is taken to be in time: its slowness was not seen.
+            arm.timely[row, column] += requests if share is None else min(requests, round(requests * share))
+    return ArmCounts(tuple(blocks), *arms)
+
+
+def _read(
+    client: Client, rollout: Mapping[str, Any], instances: Sequence[str], start: int, end: int
+) -> Sequence[Sequence[Any]]:
+    if start >= end or not instances:
+        return ()
+    match = _match(rollout.get("policy"))
+    # Requests carry the route of the policy that governs them, so a route counts only where both arms know it.
+    route = match.get("route") or ""
+    if route != (_match(rollout.get("baseline")).get("route") or ""):
+        route = ""
+    result = client.query(
+        load_sql("rollout_arms"),
+        parameters={
+            "start": start,
+            "end": end,
+            "instances": sorted(instances),
+            "source": match.get("source") or "",
+            "destination": "" if match.get("service") == ANY else match.get("service", ""),
+            "route": route,
+            "methods": list(match.get("methods") or ()),
+            "side": SIDE_CLIENT,
+        },
+    )
+    rows: Sequence[Sequence[Any]] = result.result_rows
+    return rows
+
+
+def _match(policy: object) -> Mapping[str, Any]:
+    match = policy.get("match") if isinstance(policy, Mapping) else None
+    return match if isinstance(match, Mapping) else {}

@@ -1,0 +1,55 @@
+"""When a canary is good enough, and when it is not; durations in seconds, shares 0–1."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RolloutConfig(BaseModel):
+    """Limits of the judge of rollouts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    settle_s: float = Field(
+        default=3.0, ge=0, description="How long after a block's end its telemetry is awaited, in seconds."
+    )
+    slow_threshold_s: float = Field(
+        default=0.5, gt=0, description="A success slower than this is not in time, in seconds."
+    )
+    harm_alpha: float = Field(
+        default=0.01, gt=0, lt=0.5, description="Chance of ever calling an equal policy worse, per test and rollout."
+    )
+    promote_alpha: float = Field(
+        default=0.025, gt=0, lt=0.5, description="Chance of ever promoting a policy that is worse than the margin."
+    )
+    margin: float = Field(
+        default=0.005, gt=0, lt=0.5, description="Loss in the share of good requests that still counts as not worse."
+    )
+    timely_margin: float = Field(
+        default=0.02, gt=0, lt=0.5, description="Loss in the share of good requests in time that counts as not worse."
+    )
+    min_requests: int = Field(default=300, ge=1, description="Fewest requests per arm before a stage is passed.")
+    min_blocks: int = Field(default=3, ge=2, description="Fewest 10-second blocks before a stage is passed.")
+    fast_points: float = Field(
+        default=0.05, gt=0, lt=1, description="Loss in the share of good requests that ends a rollout at once."
+    )
+    fast_errors: float = Field(
+        default=4.0, gt=0, description="Standard errors that the fast path wants between the arms."
+    )
+    fast_min_requests: int = Field(
+        default=100, ge=1, description="Fewest requests per arm before a rollout can be judged harmful."
+    )
+    load_ceiling: float = Field(
+        default=1.2, ge=1, description="Most attempts per request of canaries, relative to their control group."
+    )
+    missing_blocks: int = Field(
+        default=2, ge=1, description="Blocks without data from a canary, while control has traffic, that count as harm."
+    )
+    missing_min_requests: float = Field(
+        default=10.0, gt=0, description="Requests a silent canary must have been due in those blocks."
+    )
+    before_s: float = Field(
+        default=120.0,
+        ge=10,
+        description="Window before the stage to compare with when there is no control, in seconds.",
+    )

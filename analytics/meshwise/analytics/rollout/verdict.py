@@ -1,0 +1,170 @@
+"""Judge one stage of a rollout.
+
+The rules in order; the first that applies decides:
+
+1. A canary that went silent for two blocks, while the others have traffic: ``rollback``.
+2. Fast path: good requests 5 points fewer, over at least 100 requests and 4 standard errors apart: ``rollback``.
+3. More attempts per request than 1.2 times the control group's, beyond chance: ``rollback``.
+4. The always-valid interval of (canary − control) lies below zero, for good requests or those in time: ``rollback``.
+5. Fewer requests or blocks than the floors: ``hold``.
+6. Both intervals lie above "not worse than the margin": ``advance``.
+7. Else ``hold``: time decides, and at the deadline control rolls back.
+
+Retries count as what the caller saw: a request is good or not, however many attempts it took.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from meshwise.analytics.load import Client
+from meshwise.analytics.rollout.arms import Arm, ArmCounts, load_arms
+from meshwise.analytics.rollout.config import RolloutConfig
+from meshwise.analytics.rollout.sequential import Difference, design_effect, minus, share_of
+
+Decision = Literal["advance", "rollback", "hold"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do with a stage, why in one sentence, and the numbers behind it (JSON-ready)."""
+
+    decision: Decision
+    reason: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+def judge_from_store(
+    rollout: Mapping[str, Any], client: Client, now: datetime, config: RolloutConfig | None = None
+) -> Verdict:
+    """Load both arms of ``rollout``'s current stage and judge it."""
+    config = config or RolloutConfig()
+    return judge(rollout, load_arms(client, rollout, now, config), now, config)
+
+
+def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: RolloutConfig) -> Verdict:
+    """Decide about the current stage of ``rollout``, control's document, at ``now``. Pure."""
+    canary, control = counts.canary, counts.reference
+    evidence: dict[str, Any] = {
+        "at": now.isoformat(),
+        "stage": rollout.get("stage"),
+        "blocks": len(counts.block_starts),
+        "compared_with": "control" if counts.control.instances else "the time before",
+        "canary": _shown(canary),
+        "control": _shown(control),
+    }
+    if rollout.get("stage_started_at") is None:
+        return Verdict("hold", "Not every canary has applied the candidate yet.", evidence)
+    silent = _silent(counts, config)
+    if silent:
+        return Verdict(
+            "rollback",
+            f"No data from {', '.join(silent)} for {config.missing_blocks} blocks while other proxies had traffic.",
+            evidence | {"silent": list(silent)},
+        )
+    if not canary.total or not control.total:
+        return Verdict("hold", "No requests to compare yet.", evidence)
+    good = minus(share_of(canary.good, canary.requests), share_of(control.good, control.requests))
+    timely = minus(share_of(canary.timely, canary.requests), share_of(control.timely, control.requests))
+    evidence |= {"good": _interval(good, config), "timely": _interval(timely, config)}
+    numbers = _numbers(canary, control, good, config.harm_alpha)
+    enough_for_harm = min(canary.total, control.total) >= config.fast_min_requests
+    if enough_for_harm:
+        if good.value <= -config.fast_points and -good.value > config.fast_errors * good.standard_error:
+            return Verdict("rollback", f"Clearly worse: {numbers}.", evidence | {"rule": "fast path"})
+        load = _overload(canary, control, config)
+        if load:
+            return Verdict("rollback", load, evidence | {"rule": "load ceiling"})
+        if good.interval(config.harm_alpha)[1] < 0.0:
+            return Verdict("rollback", f"Worse: {numbers}.", evidence | {"rule": "good requests"})
+        if timely.interval(config.harm_alpha)[1] < 0.0:
+            return Verdict(
+                "rollback",
+                f"Slower: {-timely.value * 100:.1f} points fewer requests were good within "
+                f"{config.slow_threshold_s:g} s ({_range(timely, config.harm_alpha)}).",
+                evidence | {"rule": "requests in time"},
+            )
+    lacking = _lacking(canary, control, config)
+    if lacking:
+        return Verdict("hold", f"Too early: {lacking}; so far {numbers}.", evidence)
+    low_good, low_timely = good.interval(config.promote_alpha)[0], timely.interval(config.promote_alpha)[0]
+    numbers = _numbers(canary, control, good, config.promote_alpha)
+    if low_good > -config.margin and low_timely > -config.timely_margin:
+        better = "Better" if low_good > 0.0 else f"Not worse by more than {config.margin * 100:g} points"
+        return Verdict("advance", f"{better}: {numbers}.", evidence | {"rule": "not worse"})
+    return Verdict("hold", f"Not decided: {numbers}.", evidence)
+
+
+def _silent(counts: ArmCounts, config: RolloutConfig) -> tuple[str, ...]:
+    """Canaries without data in the newest blocks in which a like proxy of the control group had enough."""
+    recent = config.missing_blocks
+    if len(counts.block_starts) < recent or not counts.control.instances:
+        return ()
+    control = counts.control.requests[:, -recent:]
+    due = float(control.sum()) / len(counts.control.instances)
+    if (control.sum(axis=0) == 0).any() or due < config.missing_min_requests:
+        return ()
+    quiet = counts.canary.requests[:, -recent:].sum(axis=1) == 0
+    return tuple(name for name, is_quiet in zip(counts.canary.instances, quiet, strict=True) if is_quiet)
+
+
+def _overload(canary: Arm, control: Arm, config: RolloutConfig) -> str:
+    ours, theirs = canary.attempts_per_request, control.attempts_per_request
+    ceiling = config.load_ceiling * max(1.0, theirs)
+    # Retries arrive like a Poisson count of clusters; their sum's error is what chance may add to the ratio.
+    spread = math.sqrt(design_effect(canary.good, canary.requests) * max(1.0, float(canary.retries.sum())))
+    if ours - 2.0 * spread / canary.total <= ceiling:
+        return ""
+    return (
+        f"Too much load: {ours:.2f} attempts per request, {theirs:.2f} in the control group; "
+        f"the ceiling is {ceiling:.2f}."
+    )
+
+
+def _lacking(canary: Arm, control: Arm, config: RolloutConfig) -> str:
+    requests, blocks = min(canary.total, control.total), min(canary.blocks, control.blocks)
+    if requests < config.min_requests:
+        return f"{requests} of {config.min_requests} requests in the smaller arm"
+    if blocks < config.min_blocks:
+        return f"{blocks} of {config.min_blocks} blocks"
+    return ""
+
+
+def _numbers(canary: Arm, control: Arm, good: Difference, alpha: float) -> str:
+    return (
+        f"{canary.good.sum() / canary.total:.2%} of {canary.total} canary requests were good, "
+        f"{control.good.sum() / control.total:.2%} of {control.total} in the control group "
+        f"({_range(good, alpha)})"
+    )
+
+
+def _range(difference: Difference, alpha: float) -> str:
+    low, high = difference.interval(alpha)
+    return f"difference {difference.value * 100:+.1f} points, {low * 100:+.1f} to {high * 100:+.1f} at any time"
+
+
+def _interval(difference: Difference, config: RolloutConfig) -> dict[str, float]:
+    harm, promote = difference.interval(config.harm_alpha), difference.interval(config.promote_alpha)
+    return {
+        "difference": round(difference.value, 6),
+        "standard_error": round(difference.standard_error, 6),
+        "harm_high": round(harm[1], 6),
+        "promote_low": round(promote[0], 6),
+    }
+
+
+def _shown(arm: Arm) -> dict[str, Any]:
+    return {
+        "proxies": list(arm.instances),
+        "requests": arm.total,
+        "good": int(arm.good.sum()),
+        "timely": int(arm.timely.sum()),
+        "attempts": int(arm.attempts.sum()),
+        "retries": int(arm.retries.sum()),
+        "blocks": arm.blocks,
+        "design_effect": round(design_effect(arm.good, arm.requests), 3),
+    }

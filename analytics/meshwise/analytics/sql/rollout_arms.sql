@@ -1,0 +1,22 @@
+-- What the proxies of a rollout's two arms counted on the client side of its edge, per proxy, block and outcome.
+-- Parameters: start and end (Unix seconds, end excluded), instances, source, destination, route (each '' for any),
+-- methods (empty for any), side.
+-- Columns: bucket_start (Unix seconds), instance, outcome, requests, attempts, retries, latency.
+SELECT
+    toUnixTimestamp(bucket) AS bucket_start,
+    instance,
+    outcome,
+    sum(requests) AS all_requests,
+    sum(attempts) AS all_attempts,
+    sum(retries) AS all_retries,
+    sumMap(latency) AS all_latency
+FROM mesh_edge_10s
+WHERE bucket >= toDateTime({start:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')
+    AND side = {side:String}
+    AND has({instances:Array(String)}, instance)
+    AND ({source:String} = '' OR source = {source:String})
+    AND ({destination:String} = '' OR destination = {destination:String})
+    AND ({route:String} = '' OR route = {route:String})
+    AND (empty({methods:Array(String)}) OR has({methods:Array(String)}, method))
+GROUP BY bucket_start, instance, outcome
+ORDER BY bucket_start, instance, outcome
