@@ -260,17 +260,22 @@ class ControlClient:
 
     async def _pay_ack(self) -> None:
         """Send the acknowledgement that is due; it stays due until control took it."""
-        owed = self._owed
+        # Taken first: heartbeats and fetches both come here, and one acknowledgement is enough.
+        owed, self._owed = self._owed, None
         if owed is None:
             return
-        answer = await self._call("POST", f"{self._path}/acks", owed)
-        _check_known(answer)
-        if answer.status >= 500 or answer.status == 429:
-            raise UnavailableError(f"control answered an acknowledgement with {answer.status}")
+        delivered = False
+        try:
+            answer = await self._call("POST", f"{self._path}/acks", owed)
+            _check_known(answer)
+            if answer.status >= 500 or answer.status == 429:
+                raise UnavailableError(f"control answered an acknowledgement with {answer.status}")
+            delivered = True
+        finally:
+            if not delivered and self._owed is None:
+                self._owed = owed
         if answer.status >= 400:
             log.warning("acknowledgement refused", status=answer.status, answer=_excerpt(answer))
-        if self._owed is owed:
-            self._owed = None
 
     async def _call(self, method: str, path: str, body: Mapping[str, Any]) -> Answer:
         answer = await self._client.request(method, path, orjson.dumps(body), _JSON, timeout_s=self._timeout_s)
