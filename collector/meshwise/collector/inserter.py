@@ -107,7 +107,7 @@ class Inserter:
         while True:
             sealed = await self._backlog.take()
             while not await self._delivered(sealed):
-                await self._store.wait(self._retry.longest)
+                pass
             self._backlog.done()
 
     async def _delivered(self, sealed: Sealed) -> bool:
@@ -116,6 +116,7 @@ class Inserter:
         except OSError as error:
             # The disk fails while reading, quarantining or deleting: the file stays, and is tried again.
             log.warning("spool segment not delivered", segment=sealed.name, error=str(error))
+            await asyncio.sleep(self._retry.longest)
             return False
         return True
 

@@ -58,6 +58,7 @@ class ClickHouseLanding:
 
     async def insert(self, signal: Signal, token: str, body: bytes) -> None:
         """Insert ``body`` with FORMAT ProtobufSingle: the store parses it, views spread it over the tables."""
+        import aiohttp
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
         from meshwise.store import otlp
@@ -73,7 +74,7 @@ class ClickHouseLanding:
                 await self._forget(client)
                 raise StoreAwayError(problem) from None
             raise StoreRefusedError(code, problem) from None
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, aiohttp.ClientError) as error:
             await self._forget(client)
             raise StoreAwayError(f"{type(error).__name__}: {error}") from None
 

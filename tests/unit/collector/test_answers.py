@@ -2,8 +2,8 @@ import json
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import RetryInfo
-from google.rpc.status_pb2 import Status
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from meshwise.collector.answers import CODES, JSON, PROTOBUF, encode, retry_after, status_of
 from meshwise.collector.errors import Reason, RefusedError

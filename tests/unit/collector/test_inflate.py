@@ -13,7 +13,8 @@ MIB = 1024 * 1024
 
 
 def unpack(body: bytes, coding: str, limit: int = MIB) -> bytes:
-    return inflate(body, coding, limit, [].append)
+    sizes: list[int] = []
+    return inflate(body, coding, limit, sizes.append)
 
 
 def reason_of(body: bytes, coding: str, limit: int = MIB) -> Reason:

@@ -15,7 +15,7 @@ def test_a_taken_port_is_one_clear_line(tmp_path: Path, port: str) -> None:
         ports = {"http_port": 0, "grpc_port": 0, port: taken.getsockname()[1]}
         for _ in range(2):
             with pytest.raises(ConfigError, match=f"collector.{port}"):
-                run(CollectorSettings(data_dir=tmp_path, **ports))  # type: ignore[arg-type]
+                run(CollectorSettings(data_dir=tmp_path, **ports))
 
 
 def test_an_open_address_needs_token_and_tls(tmp_path: Path) -> None:

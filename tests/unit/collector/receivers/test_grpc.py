@@ -5,8 +5,8 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
-from google.rpc.error_details_pb2 import RetryInfo
-from google.rpc.status_pb2 import Status
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from meshwise.collector.metrics import CollectorMetrics
@@ -48,7 +48,7 @@ class Bench:
     async def export(
         self, body: bytes, signal: Signal = Signal.TRACES, compression: grpc.Compression | None = None, token: str = ""
     ) -> bytes:
-        call = self.channel.unary_unary(DOORS[signal].grpc_method)
+        call = self.channel.unary_unary(DOORS[signal].grpc_method, bytes, bytes)
         metadata = (("authorization", f"Bearer {token}"),) if token else ()
         answer: bytes = await call(body, compression=compression, metadata=metadata, timeout=20.0)
         return answer
@@ -56,11 +56,12 @@ class Bench:
     async def refusal(self, body: bytes, **options: object) -> tuple[grpc.StatusCode, Status | None]:
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await self.export(body, **options)  # type: ignore[arg-type]
-        details = dict(error.value.trailing_metadata() or ()).get("grpc-status-details-bin")
-        return error.value.code(), None if details is None else Status.FromString(details)  # type: ignore[arg-type]
+        found = grpc.aio.Metadata(*(error.value.trailing_metadata() or ()))  # type: ignore[arg-type]
+        details = found.get("grpc-status-details-bin")
+        return error.value.code(), None if details is None else Status.FromString(details)
 
     async def stop(self) -> None:
-        await self.channel.close()
+        await self.channel.close(None)
         await self.server.stop(None)
 
 
@@ -111,8 +112,9 @@ async def test_unknown_codings_and_methods_are_unimplemented(bench: Bench) -> No
     """What we do not speak is said so by the protocol's own code."""
     body = traces(range(100)).SerializeToString()
     assert (await bench.refusal(body, compression=grpc.Compression.Deflate))[0] is grpc.StatusCode.UNIMPLEMENTED
+    method = "/opentelemetry.proto.collector.trace.v1.TraceService/Import"
     with pytest.raises(grpc.aio.AioRpcError) as error:
-        await bench.channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Import")(b"")
+        await bench.channel.unary_unary(method, bytes, bytes)(b"")
     assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

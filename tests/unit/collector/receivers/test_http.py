@@ -1,12 +1,12 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from google.rpc.status_pb2 import Status
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from meshwise.collector.errors import RefusedError
@@ -54,7 +54,7 @@ class Bench:
             token=self.settings.token,
             hosts=frozenset({"127.0.0.1"}),
         )
-        transport = httpx.ASGITransport(app=self.app)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=self.app)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:4318")
 
 
@@ -229,7 +229,9 @@ async def test_a_slow_body_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyP
 async def test_a_sender_that_leaves_stores_nothing(bench: Bench) -> None:
     """A connection that ends inside the body leaves no half request behind, and gets no answer."""
     sent: list[object] = []
-    messages = iter([{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}])
+    messages: Iterator[dict[str, object]] = iter(
+        [{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}]
+    )
 
     async def receive() -> dict[str, object]:
         return next(messages)
@@ -237,7 +239,7 @@ async def test_a_sender_that_leaves_stores_nothing(bench: Bench) -> None:
     async def send(message: object) -> None:
         sent.append(message)
 
-    await bench.app(SCOPE, receive, send)  # type: ignore[arg-type]
+    await bench.app(SCOPE, receive, send)
     assert (sent, bench.writer.kept) == ([], [])
 
 
