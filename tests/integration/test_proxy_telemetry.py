@@ -213,22 +213,24 @@ async def test_a_client_sees_no_difference_without_collector_and_control(
     async with absent:
         pass
     async with HttpStub(lambda _: Reply(body=b"items")) as app:
-        with running_control(tmp_path, heartbeat_s=0.2, ttl_s=5.0) as control:
-            with proxy(tmp_path, "catalog", control, absent.url, app_port=app.port) as catalog:
-                await ready(catalog)
-                with proxy(tmp_path, "frontend", control, absent.url, **cache) as frontend:
-                    admin = await ready(frontend)
-                    async with httpx.AsyncClient(trust_env=False) as client:
-                        await _until_known(client, admin, "catalog")
-                control.process.kill()
-                with proxy(tmp_path, "frontend", control, absent.url, **cache) as frontend:
-                    await ready(frontend)
-                    base = f"http://127.0.0.1:{outbound_port(frontend)}"
-                    async with httpx.AsyncClient(trust_env=False, timeout=10.0) as client:
-                        for _ in range(20):
-                            assert (await client.get(f"{base}/items", headers={"host": "catalog"})).text == "items"
-                    async with HttpStub(memory, absent.port):
-                        assert await asyncio.to_thread(frontend.terminate) == 0
+        with (
+            running_control(tmp_path, heartbeat_s=0.2, ttl_s=5.0) as control,
+            proxy(tmp_path, "catalog", control, absent.url, app_port=app.port) as catalog,
+        ):
+            await ready(catalog)
+            with proxy(tmp_path, "frontend", control, absent.url, **cache) as frontend:
+                admin = await ready(frontend)
+                async with httpx.AsyncClient(trust_env=False) as client:
+                    await _until_known(client, admin, "catalog")
+            control.process.kill()
+            with proxy(tmp_path, "frontend", control, absent.url, **cache) as frontend:
+                await ready(frontend)
+                base = f"http://127.0.0.1:{outbound_port(frontend)}"
+                async with httpx.AsyncClient(trust_env=False, timeout=10.0) as client:
+                    for _ in range(20):
+                        assert (await client.get(f"{base}/items", headers={"host": "catalog"})).text == "items"
+                async with HttpStub(memory, absent.port):
+                    assert await asyncio.to_thread(frontend.terminate) == 0
     assert memory.sums("frontend", names.METRIC_REQUESTS, names.OUTCOME) == {("ok",): 20}
     assert len(memory.spans("frontend")) == 20
     roots = [span for span in memory.spans("frontend") if not span.parent_span_id]
