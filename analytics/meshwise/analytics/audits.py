@@ -46,12 +46,12 @@ def audits_for(settings: AnalyticsSettings) -> Audits:
     """Return the audits as ``settings`` tune them."""
     from meshwise.analytics.anomaly import detect
     from meshwise.analytics.proposal import load_attempts, propose
-    from meshwise.analytics.rollout import judge
+    from meshwise.analytics.rollout import judge_from_store
 
     return Audits(
         detect=lambda world: detect(world, settings.anomaly),
         propose=lambda client, window, world, policies: propose(
             load_attempts(client, window), world, policies, settings.proposal
         ),
-        judge=lambda document, client, now: judge(document, client, now, settings.rollout),
+        judge=lambda document, client, now: judge_from_store(document, client, now, settings.rollout),
     )

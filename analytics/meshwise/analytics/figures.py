@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
-import plotly.graph_objects as go  # type: ignore[import-untyped]  # plotly ships no types
-from plotly.subplots import make_subplots  # type: ignore[import-untyped]  # plotly ships no types
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from meshwise.analytics.service_map import ServiceMap
 from meshwise.analytics.world import EdgeKey, World
+from meshwise.contracts.duration import parse_duration
 from meshwise.contracts.rows import EdgeFinding, ProposalFinding
 
 _ERROR_SHARES = ((0.001, "#2e7d32"), (0.01, "#f9a825"), (0.05, "#ef6c00"), (1.0, "#c62828"))
@@ -114,7 +115,30 @@ def proposal_figure(proposal: ProposalFinding) -> go.Figure:
     curve = evidence.get("curve") if isinstance(evidence, dict) else None
     if not isinstance(curve, list) or not curve:
         raise ValueError(f"proposal {proposal.id} carries no curve: it was {proposal.status}")
-    raise NotImplementedError
+    figure = make_subplots(
+        rows=2, shared_xaxes=True, subplot_titles=("successful requests, with 95 % interval", "attempts per request")
+    )
+    for retries in sorted({point["retries"] for point in curve}):
+        points = sorted(
+            (point for point in curve if point["retries"] == retries),
+            key=lambda point: point["attempt_timeout_s"] or point["request_timeout_s"],
+        )
+        x = [point["attempt_timeout_s"] or point["request_timeout_s"] for point in points]
+        success = [point["success"] for point in points]
+        spread = {
+            "array": [point["success_high"] - point["success"] for point in points],
+            "arrayminus": [point["success"] - point["success_low"] for point in points],
+        }
+        name = f"{retries} retries"
+        figure.add_scatter(x=x, y=success, error_y=spread, mode="lines+markers", name=name, row=1, col=1)
+        load = [point["amplification"] for point in points]
+        figure.add_scatter(x=x, y=load, mode="lines+markers", name=name, showlegend=False, row=2, col=1)
+    chosen = (evidence.get("chosen") or {}).get("policy", {}).get("timeout", {}).get("attempt")
+    if isinstance(chosen, str):
+        figure.add_vline(x=parse_duration(chosen), line_dash="dot")
+    figure.update_xaxes(type="log", title_text="attempt timeout, s", row=2, col=1)
+    figure.update_layout(title=html.escape(f"{proposal.source} → {proposal.destination}: {proposal.status}"))
+    return figure
 
 
 def _edge_text(edge: EdgeFinding) -> str:

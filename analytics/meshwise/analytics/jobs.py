@@ -197,7 +197,7 @@ class Cycle:
 
     def _tried_proposals(self) -> set[object]:
         try:
-            return {rollout.get("proposal_id") for rollout in self._control.rollouts()}
+            return {r.get("proposal_id") for r in self._control.rollouts() if r.get("state") != "rolled_back"}
         except MeshwiseError as error:
             log.warning("not known which proposals were submitted", problem=str(error))
             return set()

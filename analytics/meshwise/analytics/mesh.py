@@ -9,6 +9,7 @@ mesh.propose()                  computed now; mesh.proposals() are those on reco
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,11 +22,12 @@ from meshwise.analytics.slo.counts import load_counts
 from meshwise.analytics.slo.evaluate import evaluate, windows_of
 from meshwise.analytics.slo.objectives import objectives_for
 from meshwise.analytics.sql import load_sql
-from meshwise.analytics.views import AnomalyTable, MapView, ProposalTable, SeriesView, SloTable
+from meshwise.analytics.views import AnomalyTable, MapView, ProposalTable, Replayed, ReplayTable, SeriesView, SloTable
 from meshwise.analytics.world import Window, World
-from meshwise.contracts.policy import Policy
+from meshwise.contracts.policy import ANY, Policy, parse_policy
 from meshwise.contracts.rows import ProposalFinding
 from meshwise.store.client import connect as connect_store
+from meshwise.store.findings import rows_from
 
 DEFAULT_SPAN_S = 900.0
 
@@ -92,7 +94,7 @@ class Mesh:
         """Return the last proposal on record for every route, at most ``days`` old, the newest first."""
         since = int(datetime.now(UTC).timestamp() - days * 86_400)
         result = self._client.query(load_sql("proposals_latest"), parameters={"since": max(0, since)})
-        return ProposalTable([ProposalFinding(*row) for row in result.result_rows])
+        return ProposalTable(rows_from(ProposalFinding, result.result_rows))
 
     def propose(
         self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None
@@ -101,6 +103,32 @@ class Mesh:
         window = self._window(seconds, start, end)
         world = load_world(self._client, window, resolution_for(window, datetime.now(UTC)))
         return ProposalTable(self._audits.propose(self._client, window, world, self._policies()))
+
+    def replay(
+        self,
+        policy: Mapping[str, Any] | Policy,
+        seconds: float | None = None,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> ReplayTable:
+        """Return what ``policy`` would have done to each route it matches, in the attempts recorded in a window.
+
+        Raises:
+            DocumentError: the policy document is wrong.
+        """
+        from meshwise.analytics.replay.attempts import load_attempts
+        from meshwise.analytics.replay.simulate import replay
+
+        parsed = policy if isinstance(policy, Policy) else parse_policy(policy)
+        match = parsed.match
+        replayed = []
+        for key, attempts in load_attempts(self._client, self._window(seconds, start, end)).groups():
+            fits = match.service in (ANY, key.destination) and match.source in (None, key.source)
+            if fits and match.route in (None, key.route) and (attempts.ordinal == 1).any():
+                result = replay(attempts, parsed, seed=self._settings.proposal.seed)
+                replayed.append(Replayed(key.source, key.destination, key.route, parsed, result))
+        return ReplayTable(replayed)
 
     def _policies(self) -> tuple[Policy, ...]:
         return self._control.policies() if self._control else ()

@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from meshwise.analytics.alerts.signature import decode_secret
+from meshwise.analytics.anomaly.config import AnomalyConfig
+from meshwise.analytics.proposal.config import ProposalConfig
+from meshwise.analytics.rollout.config import RolloutConfig
 from meshwise.analytics.slo.objectives import ObjectiveDefaults, ObjectiveOverride
 
 
@@ -103,6 +106,9 @@ class AnalyticsSettings(BaseModel):
     proposal_window_s: float = Field(
         default=900.0, ge=10, description="Window of attempts a proposal rests on, in seconds."
     )
+    anomaly: AnomalyConfig = Field(default_factory=AnomalyConfig, description="When an edge is anomalous.")
+    proposal: ProposalConfig = Field(default_factory=ProposalConfig, description="What a proposal must rest on.")
+    rollout: RolloutConfig = Field(default_factory=RolloutConfig, description="When a canary is good enough.")
     rollout_automatic: bool = Field(
         default=False, description="Submit proposals to control as canary rollouts by itself."
     )

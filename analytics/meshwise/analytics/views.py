@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import pandas as pd
 
 from meshwise.analytics import figures
+from meshwise.analytics.replay.simulate import ReplayResult
 from meshwise.analytics.service_map import ServiceMap
 from meshwise.analytics.world import World
+from meshwise.contracts.policy import Policy
 from meshwise.contracts.rows import AnomalyFinding, EdgeFinding, ProposalFinding, SloFinding
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure  # type: ignore[import-untyped]  # plotly ships no types
+    from plotly.graph_objects import Figure
 
 Row = TypeVar("Row", bound=object)
 MAX_SHOWN = 50
@@ -81,6 +83,34 @@ class ProposalTable(Table[ProposalFinding]):
             ValueError: the proposal carries no curve, as a refusal does not.
         """
         return figures.proposal_figure(self.rows[position])
+
+
+@dataclass(frozen=True, eq=False)
+class Replayed:
+    """What a policy would have done to one route."""
+
+    source: str
+    destination: str
+    route: str
+    policy: Policy
+    result: ReplayResult
+
+
+class ReplayTable(Table[Replayed]):
+    """A policy, replayed on every route it matches."""
+
+    title = "routes replayed"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per route: each prediction with the ends of its interval."""
+        rows = []
+        for one in self.rows:
+            row: dict[str, object] = {"source": one.source, "destination": one.destination, "route": one.route}
+            for name in ("success", "p50", "p95", "p99", "attempts_per_request"):
+                estimate = getattr(one.result, name)
+                row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+            rows.append(row | {"samples": one.result.samples})
+        return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
