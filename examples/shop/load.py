@@ -3,7 +3,7 @@
 A request's latency counts from the moment it was meant to start, so waiting inside the generator is not hidden. It is a
 small HTTP service itself:
 
-    POST /-/start               begin; the plan's clock starts
+    POST /-/start               begin, or go on after a stop; the plan's clock starts
     POST /-/phase {"name": …}   every request that starts from now on belongs to this phase
     POST /-/stop                start no more; answers when every request under way has ended
     GET  /-/record?after=N      finished requests from the N-th on, one JSON object per line
@@ -62,6 +62,7 @@ class Generator:
         self._phase = "start"
         self._tasks: set[asyncio.Task[None]] = set()
         self._driver: asyncio.Task[None] | None = None
+        self._planned_s = 0.0
         self.records: list[Finished] = []
         self.sent = 0
         self.finished = 0
@@ -74,7 +75,7 @@ class Generator:
         return len(self._tasks)
 
     def start(self) -> None:
-        """Begin; a second call changes nothing."""
+        """Begin, or go on with the plan after ``stop``; a second call changes nothing."""
         if self._driver is None:
             self._driver = asyncio.get_running_loop().create_task(self._drive())
 
@@ -87,6 +88,7 @@ class Generator:
         if self._driver is not None:
             self._driver.cancel()
             await asyncio.gather(self._driver, return_exceptions=True)
+            self._driver = None
         while self._tasks:
             await asyncio.wait(set(self._tasks))
         if self._record_file is not None:
@@ -94,8 +96,9 @@ class Generator:
 
     async def _drive(self) -> None:
         loop = asyncio.get_running_loop()
-        begin, begin_wall = loop.time(), time.time()
+        begin, begin_wall = loop.time() - self._planned_s, time.time() - self._planned_s
         for shot in self._shots:
+            self._planned_s = shot.at
             wait = begin + shot.at - loop.time()
             if wait > 0:
                 await asyncio.sleep(wait)

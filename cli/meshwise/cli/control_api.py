@@ -20,11 +20,14 @@ TIMEOUT_S = 10.0
 DEFAULT_URL = "http://127.0.0.1:15010"
 
 
-class ControlApi:
-    """Control at ``url``, spoken to with ``token`` when it asks for one."""
+class JsonApi:
+    """The API of the part called ``name`` at ``url``, spoken to with ``token`` when it asks for one."""
 
-    def __init__(self, url: str, *, token: str = "", ca_file: str | None = None, actor: str = "operator") -> None:
+    def __init__(
+        self, url: str, *, name: str = "control", token: str = "", ca_file: str | None = None, actor: str = "operator"
+    ) -> None:
         self.url = url.rstrip("/")
+        self.name = name
         self._token = token
         self._actor = actor
         self._tls = ssl.create_default_context(cafile=ca_file) if self.url.startswith("https:") else None
@@ -42,11 +45,11 @@ class ControlApi:
         return self.request("POST", path, document)
 
     def request(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
-        """Return the JSON that control answers.
+        """Return the JSON that the part answers.
 
         Raises:
-            UnavailableError: control does not answer.
-            DocumentError: control refused what was sent, with the field it names.
+            UnavailableError: it does not answer.
+            DocumentError: it refused what was sent, with the field it names.
             MeshwiseError: any other refusal.
         """
         headers = {"content-type": "application/json", "x-meshwise-actor": self._actor}
@@ -60,16 +63,16 @@ class ControlApi:
                 raw = answer.read()
         except urllib.error.HTTPError as error:
             with error:
-                raise _refusal(error.code, error.read()) from None
+                raise _refusal(self.name, error.code, error.read()) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             raise UnavailableError(
-                f"control at {self.url} does not answer ({_text(reason)}); start it, or give --control-url"
+                f"{self.name} at {self.url} does not answer ({_text(reason)}); start it, or give --{self.name}-url"
             ) from None
         return json.loads(raw) if raw else {}
 
 
-def open_control(config: Path | None, control_url: str | None) -> ControlApi:
+def open_control(config: Path | None, control_url: str | None) -> JsonApi:
     """Return control at the address that the flag, the environment or the file says.
 
     Raises:
@@ -90,7 +93,7 @@ def open_control(config: Path | None, control_url: str | None) -> ControlApi:
     if not url.startswith(("http://", "https://")):
         raise DocumentError("--control-url", f"{url!r} must start with http:// or https://")
     cert = said.get("tls_cert")
-    return ControlApi(url, token=str(said.get("token") or ""), ca_file=str(cert) if cert else None, actor=_actor())
+    return JsonApi(url, token=str(said.get("token") or ""), ca_file=str(cert) if cert else None, actor=_actor())
 
 
 def _actor() -> str:
@@ -101,12 +104,12 @@ def _actor() -> str:
     return name if name.isascii() and name.isprintable() and 0 < len(name) <= 64 else "operator"
 
 
-def _refusal(status: int, raw: bytes) -> MeshwiseError:
+def _refusal(name: str, status: int, raw: bytes) -> MeshwiseError:
     try:
         error = json.loads(raw)["error"]
         return DocumentError(str(error.get("path") or ""), str(error["problem"]))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return MeshwiseError(f"control refused with status {status}: {raw[:200].decode(errors='replace')}")
+        return MeshwiseError(f"{name} refused with status {status}: {raw[:200].decode(errors='replace')}")
 
 
 def _text(reason: object) -> str:

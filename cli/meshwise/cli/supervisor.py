@@ -35,12 +35,15 @@ Echo = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One child process. It is ready when ``ready_url`` answers 200; it has ``stop_s`` seconds to drain on SIGTERM."""
+    """One child process. It is ready when ``ready_url`` answers 200; it has ``stop_s`` seconds to drain on SIGTERM.
+
+    ``env`` is added to the supervisor's own environment; ``None`` takes a variable away.
+    """
 
     name: str
     command: tuple[str, ...]
     ready_url: str
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str | None] = field(default_factory=dict)
     cwd: Path | None = None
     ready_s: float = 60.0
     stop_s: float = 15.0
@@ -135,7 +138,7 @@ class Supervisor:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env={**os.environ, **part.env},
+                env={key: value for key, value in {**os.environ, **part.env}.items() if value is not None},
                 cwd=part.cwd,
                 start_new_session=True,
                 preexec_fn=_tie_to_parent,

@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from meshwise.cli.commands.options import OPERATOR_PANEL, Config, ControlUrl, Json, Reason
-from meshwise.cli.control_api import ControlApi, open_control
+from meshwise.cli.control_api import JsonApi, open_control
 from meshwise.cli.tables import table
 from meshwise.cli.yaml_file import read_yaml
 from meshwise.contracts.errors import ConfigError, DocumentError
@@ -99,7 +99,7 @@ def apply(
 
 def undo(name: Name, config: Config = None, control_url: ControlUrl = None, reason: Reason = "undone by hand") -> None:
     """Give a policy the content of its version before."""
-    control: ControlApi = open_control(config, control_url)
+    control: JsonApi = open_control(config, control_url)
     answer = control.post(f"/v1/policies/{name}/undo", {"reason": reason})
     policy = answer.get("policy")
     typer.echo(
