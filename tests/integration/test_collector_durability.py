@@ -67,7 +67,7 @@ def test_kill_between_answer_and_insert_loses_and_doubles_nothing(tmp_path: Path
 
 
 def test_kills_at_any_moment_keep_the_ledger(tmp_path: Path) -> None:
-    """Senders that push on while the collector is killed again and again: acknowledged means stored, sent means once."""
+    """Whenever the collector is killed under load: what was acknowledged is stored, and nothing is stored twice."""
     acknowledged: list[int] = []
     attempted: list[int] = []
     numbers = itertools.count()

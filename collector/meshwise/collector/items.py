@@ -22,11 +22,10 @@ SCALES: Final = range(-11, 21)
 
 @dataclass(frozen=True, slots=True)
 class ItemLimits:
-    """Limits of one item: ``attributes`` a count, the others bytes."""
+    """Limits of one item: ``attributes`` a count, the others bytes (``attribute``: key and value)."""
 
     attributes: int = 1024
-    key: int = 1024
-    value: int = 256 * 1024
+    attribute: int = 256 * 1024
     item: int = 4 * 1024 * 1024
 
 
@@ -81,14 +80,12 @@ def _histogram_problem(point: HistogramDataPoint) -> str | None:
 
 
 def size_problem(item: Message, limits: ItemLimits) -> str | None:
-    """Check the bytes of a large item and of its attributes' keys and values; walks it, so not for every item."""
+    """Check the bytes of a large item and of each attribute; walks it, so not for every item."""
     if item.ByteSize() > limits.item:
         return f"larger than {limits.item} bytes"
     for attribute in getattr(item, "attributes", ()):
-        if len(attribute.key) > limits.key:
-            return f"an attribute key is longer than {limits.key}"
-        if attribute.value.ByteSize() > limits.value:
-            return f"an attribute value is larger than {limits.value} bytes"
+        if attribute.ByteSize() > limits.attribute:
+            return f"an attribute is larger than {limits.attribute} bytes"
     return None
 
 

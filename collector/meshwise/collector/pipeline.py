@@ -59,9 +59,7 @@ class Pipeline:
         self._memory = MemoryLimit(settings.max_parse_bytes, settings.retry_after_s)
         self._limits = Limits(
             settings.max_items,
-            ItemLimits(
-                settings.max_attributes, settings.max_key_bytes, settings.max_value_bytes, settings.max_item_bytes
-            ),
+            ItemLimits(settings.max_attributes, settings.max_attribute_bytes, settings.max_item_bytes),
         )
         # One large request is parsed at a time: what a hostile one grows to is paid once.
         self._parsing = asyncio.Lock()

@@ -53,9 +53,8 @@ class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
         default=4 * MIB, ge=1024, le=64 * MIB, description="largest span, data point or log record in bytes"
     )
     max_attributes: int = Field(default=1024, ge=1, le=65536, description="most attributes of one item")
-    max_key_bytes: int = Field(default=1024, ge=16, le=65536, description="longest attribute key in characters")
-    max_value_bytes: int = Field(
-        default=256 * 1024, ge=1024, le=16 * MIB, description="largest attribute value in bytes"
+    max_attribute_bytes: int = Field(
+        default=256 * 1024, ge=1024, le=16 * MIB, description="largest attribute, key and value together, in bytes"
     )
     max_parse_bytes: int = Field(
         default=256 * MIB,

@@ -1,6 +1,6 @@
 """Check a request before it is acknowledged: parse once, count the items, cut out the bad ones.
 
-A request up to ``SLICE_BYTES`` is parsed whole. A larger one is walked field by field (``wire``) and parsed in slices,
+A small request is parsed whole. A larger one is walked field by field (``wire``) and parsed in slices,
 one after another, so that memory is bounded whatever the bytes decode to. Good bytes are never encoded again.
 """
 
@@ -101,7 +101,7 @@ def validate(signal: Signal, body: bytes, limits: Limits) -> Verdict:
     """
     review = _Review(signal, limits)
     try:
-        if len(body) <= SLICE_BYTES:
+        if len(body) <= min(SLICE_BYTES, review.large_bytes):
             review.whole(body)
         else:
             review.request(body)
@@ -128,6 +128,7 @@ class _Review:
         self.limits = limits
         self.shape = _SHAPES[signal]
         self.allowance = wire.Allowance(limits.items * FIELDS_PER_ITEM + 1024)
+        self.large_bytes = min(limits.item.attribute, limits.item.item)
         self._groups = 0
         self.seen = 0
         self.bad: set[int] = set()
@@ -142,11 +143,9 @@ class _Review:
         """Review a small request, parsed at once."""
         message: Any = self.shape.levels[0][0].FromString(body)
         groups, scopes = _GROUPS[self.signal]
-        # An item can only break a size limit when the request as a whole is larger than that limit.
-        closely = len(body) > min(self.limits.item.value, self.limits.item.item)
         for group in getattr(message, groups):
             for scope in getattr(group, scopes):
-                self._scope(scope, closely=closely)
+                self._items(self.shape.items_in(scope), closely=False)
 
     def request(self, body: bytes) -> None:
         """Review a large request slice by slice."""
@@ -157,6 +156,7 @@ class _Review:
         is_scope = level == len(self.shape.levels) - 1
         rest: list[tuple[int, int]] = []
         run_start = run_end = start
+        closely = False
         for field_number, wire_type, field_at, value_at, value_end in wire.scan(data, start, end, self.allowance):
             if field_number != number or wire_type != wire.LENGTH:
                 rest.append((field_at, value_end))
@@ -168,18 +168,21 @@ class _Review:
                 self._descend(data, value_at, value_end, level + 1)
                 continue
             if run_end != field_at or value_end - run_start > SLICE_BYTES:
-                self._run(kind, data, run_start, run_end)
+                self._run(kind, data, run_start, run_end, closely=closely)
                 run_start = field_at
+                closely = False
             run_end = value_end
+            # Only an item above the limit of one attribute can hold such an attribute.
+            closely = closely or value_end - field_at > self.large_bytes
             if value_end - field_at > SLICE_BYTES:
                 run_start = value_end
                 self._large(data, value_at, value_end)
-        self._run(kind, data, run_start, run_end)
+        self._run(kind, data, run_start, run_end, closely=closely)
         self._parse_rest(kind, data, rest)
 
-    def _run(self, kind: type[Message], data: bytes, start: int, end: int) -> None:
+    def _run(self, kind: type[Message], data: bytes, start: int, end: int, *, closely: bool) -> None:
         if end > start:
-            self._scope(kind.FromString(data[start:end]), closely=True)
+            self._items(self.shape.items_in(kind.FromString(data[start:end])), closely=closely)
 
     def _large(self, data: bytes, start: int, end: int) -> None:
         """Review one span or record, or one metric, that is larger than a slice."""
@@ -190,7 +193,8 @@ class _Review:
         else:
             field_number = self.shape.levels[-1][1]
             head = wire.write_varint(field_number << 3 | wire.LENGTH) + wire.write_varint(end - start)
-            self._scope(self.shape.levels[-1][0].FromString(head + data[start:end]), closely=True)
+            scope = self.shape.levels[-1][0].FromString(head + data[start:end])
+            self._items(self.shape.items_in(scope), closely=True)
 
     def _large_metric(self, data: bytes, start: int, end: int) -> None:
         rest: list[tuple[int, int]] = []
@@ -229,9 +233,6 @@ class _Review:
         if sum(end - start for start, end in ranges) > self.limits.item.item:
             raise RefusedError(Reason.TOO_LARGE, f"a resource or scope is larger than {self.limits.item.item} bytes")
         kind.FromString(b"".join(data[start:end] for start, end in ranges))
-
-    def _scope(self, scope: Message, *, closely: bool) -> None:
-        self._items(self.shape.items_in(scope), closely=closely)
 
     def _items(self, found: Iterable[Any], *, closely: bool) -> None:
         check, limits = self.shape.check, self.limits.item

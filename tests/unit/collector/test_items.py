@@ -97,12 +97,12 @@ def test_scales_must_mean_something(scale: int, sound: bool) -> None:
 
 
 def test_sizes_are_checked_on_request() -> None:
-    """Long keys, large values and large items are told apart."""
+    """A large attribute, by its key or by its value, and a large item are told apart."""
     long_key, large_value = span(), span(name="x" * 100)
-    long_key.attributes.add(key="k" * 50)
+    long_key.attributes.add(key="k" * 60)
     large_value.attributes.add(key="k").value.string_value = "v" * 60
-    assert "key" in str(items.size_problem(long_key, ItemLimits(key=49)))
-    assert "value" in str(items.size_problem(large_value, ItemLimits(value=50)))
+    assert "attribute" in str(items.size_problem(long_key, ItemLimits(attribute=50)))
+    assert "attribute" in str(items.size_problem(large_value, ItemLimits(attribute=50)))
     assert "larger" in str(items.size_problem(large_value, ItemLimits(item=100)))
     assert items.size_problem(large_value, LIMITS) is None
 

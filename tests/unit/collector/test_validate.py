@@ -183,9 +183,9 @@ def test_large_values_are_rejected_item_by_item() -> None:
     """An attribute value above its limit costs its span alone."""
     request = traces([1, 2], start_ns=NOW)
     request.resource_spans[0].scope_spans[0].spans[0].attributes.add(key="k").value.string_value = "x" * 3000
-    verdict = validate(Signal.TRACES, request.SerializeToString(), Limits(item=ItemLimits(value=2000)))
+    verdict = validate(Signal.TRACES, request.SerializeToString(), Limits(item=ItemLimits(attribute=2000)))
     assert (verdict.accepted, verdict.rejected) == (1, 1)
-    assert "value" in verdict.message
+    assert "an attribute is larger than 2000 bytes" in verdict.message
 
 
 def test_a_resource_of_megabytes_is_refused() -> None:
