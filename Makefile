@@ -35,6 +35,7 @@ bench: setup
 
 docs: setup
 	@$(BIN)/python -m tools.reference
+	@$(BIN)/python -m tools.compose
 
 # Pins are resolved once for every supported Python and platform; hashes make the install repeatable.
 lock: setup
