@@ -29,6 +29,13 @@ def test_pairs_make_a_resource(attributes: dict[str, Any]) -> None:
     assert [pair.key for pair in resource.attributes] == list(attributes)
 
 
+@given(_text | st.integers(95, 105).map("x".__mul__) | st.just("a\udc80b"))
+def test_the_short_way_for_text_gives_the_same_bytes(value: str) -> None:
+    """Below and above the length where it stops being taken."""
+    key = Key(b"\x4a", "url.full")
+    assert key.text(value) == key.pair(value)
+
+
 def test_key_keeps_its_tag() -> None:
     """A pre-encoded key writes the same pair as the runtime."""
     made = Key(b"\x0a", "a").pair(7)

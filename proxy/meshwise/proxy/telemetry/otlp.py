@@ -34,8 +34,9 @@ _KIND_SERVER: Final = b"\x30\x02"
 _KIND_CLIENT: Final = b"\x30\x03"
 _STATUS_ERROR: Final = b"\x7a\x02\x18\x02"  # field 15: Status{code=ERROR}
 _SEVERITY: Final = {"INFO": b"\x10\x09", "WARN": b"\x10\x0d", "ERROR": b"\x10\x11"}
-_REMOTE_PARENT: Final = 0x300
-_LOCAL_PARENT: Final = 0x100
+_FLAGS_REMOTE: Final = tuple(b"\x85\x01" + (0x300 | flags).to_bytes(4, "little") for flags in range(256))
+"""Span flags (field 16) below a parent in another process: known to be remote, and is."""
+_FLAGS_ROOT: Final = tuple(b"\x85\x01" + (0x100 | flags).to_bytes(4, "little") for flags in range(256))
 
 _pack_fixed: Final = struct.Struct("<cQcQ").pack
 _pack_flags: Final = struct.Struct("<cI").pack
@@ -130,8 +131,8 @@ class Encoder:
             record,
         )
         own = (
-            _URL_FULL.pair(f"http://{record.destination}{redact_query(record.path)}")
-            + _REQUEST_ID.pair(record.request_id.hex())
+            _URL_FULL.text(f"http://{record.destination}{redact_query(record.path)}")
+            + _REQUEST_ID.text(record.request_id.hex())
             + _DEADLINE.pair(record.deadline_remaining_ms)
             + _BALANCE.pair(float(record.budget_balance))
         )
@@ -157,11 +158,11 @@ class Encoder:
             record,
         )
         path, _, query = redact_query(record.path).partition("?")
-        own = _URL_PATH.pair(path)
+        own = _URL_PATH.text(path)
         if query:
-            own += _URL_QUERY.pair(query)
+            own += _URL_QUERY.text(query)
         if record.client_address:
-            own += _CLIENT_ADDRESS.pair(record.client_address)
+            own += _CLIENT_ADDRESS.text(record.client_address)
         return nested(b"\x12", _identity(trace) + head + _times(record) + own + tail)
 
     def log_record(self, record: RequestRecord, observed_ns: int) -> bytes:
@@ -238,9 +239,9 @@ def error_type(status: int, outcome: str, worst: int) -> str:
 
 def redact_query(path: str) -> str:
     """Return ``path`` with the values of signature-like query keys hidden, as the conventions ask."""
-    before, mark, query = path.partition("?")
-    if not mark:
+    if "?" not in path:
         return path
+    before, _, query = path.partition("?")
     kept = []
     for part in query.split("&"):
         key, equals, _ = part.partition("=")
@@ -249,13 +250,14 @@ def redact_query(path: str) -> str:
 
 
 def _identity(trace: TraceContext) -> bytes:
-    parts = nested(b"\x0a", trace.trace_id) + nested(b"\x12", trace.span_id)
+    if len(trace.trace_id) != 16 or len(trace.span_id) != 8:
+        raise ValueError("a trace id has 16 bytes and a span id 8")  # receivers refuse anything else
+    parts = b"\x0a\x10" + trace.trace_id + b"\x12\x08" + trace.span_id
     if trace.tracestate:
         parts += nested(b"\x1a", utf8(trace.tracestate))
-    if trace.parent_span_id:
-        parts += nested(b"\x22", trace.parent_span_id)
-    flags = trace.flags & 0xFF | (_REMOTE_PARENT if trace.parent_span_id else _LOCAL_PARENT)
-    return parts + b"\x85\x01" + flags.to_bytes(4, "little")
+    if trace.parent_span_id:  # 8 bytes: minted or parsed, never taken as it came
+        return parts + b"\x22\x08" + trace.parent_span_id + _FLAGS_REMOTE[trace.flags & 0xFF]
+    return parts + _FLAGS_ROOT[trace.flags & 0xFF]
 
 
 def _times(record: AttemptRecord | RequestRecord) -> bytes:

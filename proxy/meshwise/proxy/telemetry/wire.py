@@ -13,6 +13,8 @@ AttributeValue: TypeAlias = str | bool | int | float | bytes
 """What an attribute may hold here; arrays and maps are never emitted by the proxy."""
 
 _SMALL: Final = tuple(bytes((n,)) for n in range(128)) + tuple(bytes((n & 127 | 128, n >> 7)) for n in range(128, 4096))
+_TEXT_HEADS: Final = tuple(bytes((0x12, size + 2, 0x0A, size)) for size in range(101))
+"""Field 2 of ``KeyValue`` holding an ``AnyValue`` with a text of up to 100 bytes, up to the text itself."""
 _MASK: Final = (1 << 64) - 1
 
 _pack_double: Final = struct.Struct("<d").pack
@@ -71,6 +73,16 @@ class Key:
     def pair(self, value: AttributeValue) -> bytes:
         """Return the whole ``KeyValue`` field."""
         return nested(self._tag, self._head + nested(b"\x12", any_value(value)))
+
+    def text(self, value: str) -> bytes:
+        """``pair`` of a text known to be one: what most spans carry several of, so without the detours."""
+        data = value.encode("utf-8", "replace")
+        size = len(data)
+        if size > 100:
+            return self.pair(value)
+        # Every length fits one byte here: value, AnyValue around it, KeyValue around that.
+        body = self._head + _TEXT_HEADS[size] + data
+        return self._tag + varint(len(body)) + body
 
 
 def pairs(tag: bytes, attributes: Mapping[str, AttributeValue]) -> bytes:
