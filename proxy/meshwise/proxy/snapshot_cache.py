@@ -36,20 +36,15 @@ class SnapshotCache:
     def load(self) -> Snapshot | None:
         """Return the stored snapshot, or ``None`` when there is none or it is damaged (logged)."""
         try:
-            if self.path.stat().st_size > MAX_FILE_BYTES:
-                return self._refuse("larger than any snapshot")
-            raw = self.path.read_bytes()
+            return self._read()
         except FileNotFoundError:
             return None
         except OSError as error:
-            return self._refuse(error.strerror or str(error))
-        digest, _, body = raw.partition(b"\n")
-        if digest != _digest(body):
-            return self._refuse("its checksum does not match")
-        try:
-            return parse_snapshot(orjson.loads(body))
-        except (orjson.JSONDecodeError, DocumentError) as error:
-            return self._refuse(str(error))
+            problem = error.strerror or str(error)
+        except (ValueError, DocumentError) as error:  # orjson's decode error is a ValueError
+            problem = str(error)
+        log.warning("cached snapshot refused", path=str(self.path), problem=problem)
+        return None
 
     def store(self, snapshot: Snapshot) -> bool:
         """Write ``snapshot`` atomically; ``False`` (logged) when the disk refuses, which never stops traffic."""
@@ -71,8 +66,13 @@ class SnapshotCache:
             return False
         return True
 
-    def _refuse(self, problem: str) -> None:
-        log.warning("cached snapshot refused", path=str(self.path), problem=problem)
+    def _read(self) -> Snapshot:
+        if self.path.stat().st_size > MAX_FILE_BYTES:
+            raise ValueError("larger than any snapshot")
+        digest, _, body = self.path.read_bytes().partition(b"\n")
+        if digest != _digest(body):
+            raise ValueError("its checksum does not match")
+        return parse_snapshot(orjson.loads(body))
 
 
 def file_name(proxy_id: str) -> str:
