@@ -12,8 +12,6 @@ from meshwise.contracts.errors import UnavailableError
 if TYPE_CHECKING:
     from clickhouse_connect.driver import AsyncClient
 
-TABLES: Final = {signal: f"mesh_landing_{signal.value}" for signal in Signal}
-
 DATA_CODES: Final = frozenset(
     {
         6, 26, 27, 32, 33, 34, 38, 41, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 395, 407, 432, 433, 436, 444, 676,
@@ -66,7 +64,9 @@ class ClickHouseLanding:
         settings = {**otlp.insert_settings(signal.value, token), "wait_end_of_query": 1}
         client = await self._connect()
         try:
-            await client.raw_insert(TABLES[signal], insert_block=body, settings=settings, fmt="ProtobufSingle")
+            await client.raw_insert(
+                otlp.LANDING_TABLES[signal.value], insert_block=body, settings=settings, fmt=otlp.FORMAT
+            )
         except ClickHouseError as error:
             code = getattr(error, "code", None)
             problem = " ".join(str(error).split())[:1000]
