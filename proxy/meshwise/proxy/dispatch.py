@@ -30,13 +30,15 @@ from typing import Final
 from meshwise.contracts import telemetry
 from meshwise.contracts.policy import Breaker, Match, Policy, Retry, Timeout
 from meshwise.contracts.snapshot import Endpoint
+from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.errors import NoRoute
-from meshwise.proxy.exchange import Attempt, Exchange
+from meshwise.proxy.exchange import Exchange
 from meshwise.proxy.http1.heads import CHUNKED, ResponseHead
 from meshwise.proxy.http1.limits import Limits
 from meshwise.proxy.net.downstream import DownstreamConnection
 from meshwise.proxy.net.pool import UpstreamPool
+from meshwise.proxy.replay import ReplayMemory
 from meshwise.proxy.routing import RouteTable, Rule, service_name
 from meshwise.proxy.settings import ProxySettings
 from meshwise.proxy.telemetry.records import AttemptRecord, Recorder, RequestRecord, TraceContext
@@ -73,21 +75,13 @@ class Dispatcher:
         self.draining = False
         self.in_flight = 0
         """Requests admitted and not finished."""
-        self.replay_bytes = 0
-        """Request bodies kept for retries, all together."""
+        self.replay_memory = ReplayMemory(settings.replay_total_bytes)
         self.counts: dict[str, int] = {}
         """Answers the proxy made itself, by reason, and other rare events; the reasons are a fixed set."""
 
     def count(self, reason: str) -> None:
         """Count one rare event."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
-
-    def keep(self, size: int) -> bool:
-        """Reserve memory for a body that may have to be sent again; tell whether there is any."""
-        if self.replay_bytes + size > self.settings.replay_total_bytes:
-            return False
-        self.replay_bytes += size
-        return True
 
     def admit_connection(self, connection: DownstreamConnection) -> bool:
         """Count a new connection; tell whether there is room for it."""
@@ -174,7 +168,7 @@ class OutboundDispatcher(Dispatcher):
             why = "is no service of this mesh" if table is not None else "is not known yet: no snapshot has arrived"
             exchange.fail(NoRoute(f"{name!r} {why}"))
             return
-        rule = route.rule_for(exchange.method, exchange.path)
+        rule = route.rule_for(exchange.method, exchange.target)
         exchange.source = self.settings.service
         trace = parse_traceparent(head.traceparent)
         if trace is None:
@@ -209,7 +203,7 @@ class OutboundDispatcher(Dispatcher):
                 exchange.destination,
                 exchange.rule.route,
                 exchange.method,
-                exchange.path,
+                exchange.target,
                 attempt.status,
                 outcome,
                 final,
@@ -239,7 +233,7 @@ class OutboundDispatcher(Dispatcher):
                 exchange.destination,
                 exchange.rule.route,
                 exchange.method,
-                exchange.path,
+                exchange.target,
                 exchange.status,
                 outcome,
                 exchange.attempts,
@@ -322,7 +316,7 @@ class InboundDispatcher(Dispatcher):
                 exchange.destination,
                 "",
                 exchange.method,
-                exchange.path,
+                exchange.target,
                 exchange.status,
                 outcome,
                 exchange.attempts,

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Final
 
 from meshwise.contracts import telemetry
 from meshwise.contracts.policy import IDEMPOTENT_METHODS, Policy
+from meshwise.proxy.answers import local_answer
+from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.cluster import balancer, outlier, retry
 from meshwise.proxy.cluster.cluster import Cluster, EndpointState
 from meshwise.proxy.errors import (
     OUTCOME_OF_REASON,
-    ConnectFailed,
     NoEndpoint,
     Overflow,
     ProxyError,
@@ -33,6 +34,7 @@ from meshwise.proxy.errors import (
 )
 from meshwise.proxy.http1.bodies import LAST_CHUNK, chunk
 from meshwise.proxy.http1.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
+from meshwise.proxy.replay import ReplayBuffer
 from meshwise.proxy.routing import Rule
 from meshwise.proxy.telemetry.records import TraceContext
 
@@ -48,60 +50,6 @@ _NOT_REACHED: Final = frozenset((b"connect", b"no_endpoint", b"overflow", b"drai
 """Reasons of another proxy's answer which say that the application never saw the request."""
 
 
-class Attempt:
-    """One try at one endpoint."""
-
-    __slots__ = (
-        "balance",
-        "cancelled",
-        "connect_timeout",
-        "connection",
-        "deadline",
-        "endpoint",
-        "exchange",
-        "ordinal",
-        "outcome",
-        "remaining_ms",
-        "resent",
-        "retry_denied",
-        "retry_reason",
-        "started",
-        "status",
-        "trace",
-    )
-
-    def __init__(self, exchange: Exchange, endpoint: EndpointState, ordinal: int, trace: TraceContext) -> None:
-        self.exchange = exchange
-        self.endpoint = endpoint
-        self.ordinal = ordinal
-        self.trace = trace
-        self.connection: UpstreamConnection | None = None
-        self.cancelled = False
-        self.connect_timeout = 0.0
-        self.started = 0.0
-        self.deadline = 0.0
-        """When the attempt is cut off if no answer has begun; never after the request's deadline."""
-        self.remaining_ms = 0
-        self.retry_reason = ""
-        self.retry_denied = ""
-        self.balance = 0.0
-        self.resent = False
-        self.status = 0
-        self.outcome = ""
-
-    def on_connection(self, connection: UpstreamConnection) -> None:
-        """The pool has a connection, perhaps to another endpoint of the cluster."""
-        if connection.endpoint is not self.endpoint:
-            self.endpoint.active -= 1
-            self.endpoint = connection.endpoint
-            self.endpoint.active += 1
-        self.exchange.send(self, connection)
-
-    def on_connect_failed(self, error: ConnectFailed) -> None:
-        """The pool has none."""
-        self.exchange.on_upstream_failed(error, reached=False)
-
-
 class Exchange:
     """One request and its answer."""
 
@@ -110,10 +58,8 @@ class Exchange:
         "_answer_chunked",
         "_base",
         "_body",
-        "_body_size",
         "_gap",
         "_pending_error",
-        "_replayable",
         "_resume_at",
         "_retry_reason",
         "_tried",
@@ -127,7 +73,6 @@ class Exchange:
         "finished",
         "head",
         "method",
-        "path",
         "policy",
         "request_done",
         "request_id",
@@ -137,6 +82,7 @@ class Exchange:
         "start_ns",
         "started",
         "status",
+        "target",
         "trace",
     )
 
@@ -147,7 +93,8 @@ class Exchange:
         self.start_ns = time.time_ns()
         self.started = self._activity = monotonic()
         self.method = head.method.decode("ascii")
-        self.path = head.path.decode("ascii")
+        self.target = head.target.decode("ascii")
+        """Path and query, as records carry them."""
         self.source = self.destination = ""
         self.cluster: Cluster | None = None
         """``None`` as long as, and if, the request was not admitted to a cluster."""
@@ -160,9 +107,7 @@ class Exchange:
         self.finished = False
         self.status = 0
         self._base = b""
-        self._body: list[bytes] = []
-        self._body_size = 0
-        self._replayable = True
+        self._body = ReplayBuffer(dispatcher.replay_memory, dispatcher.settings.replay_bytes)
         self._resume_at = 0.0
         self._retry_reason = ""
         self._tried: tuple[EndpointState, ...] = ()
@@ -197,22 +142,16 @@ class Exchange:
     def on_request_body(self, data: bytes) -> None:
         """A piece of the request's body has come."""
         self._activity = monotonic()
-        attempt = self.attempt
-        sent = attempt is not None and attempt.connection is not None
         if self._pending_error is not None:
             return
-        if attempt is not None and attempt.connection is not None:
-            attempt.connection.write(chunk(data) if self.head.length == CHUNKED else data)
-        if not self._replayable:
-            return
-        if self._body_size + len(data) > self.dispatcher.settings.replay_bytes or not self.dispatcher.keep(len(data)):
-            if sent:
-                self._drop_body()
-                return
-            self.dispatcher.replay_bytes += len(data)  # not sent yet: must be kept, but no more is read
-            self.downstream.hold_for_upstream()
-        self._body.append(data)
-        self._body_size += len(data)
+        connection = self.attempt.connection if self.attempt is not None else None
+        if connection is not None:
+            connection.write(chunk(data) if self.head.length == CHUNKED else data)
+            self._body.add(data, must_keep=False)
+        else:
+            self._body.add(data, must_keep=True)
+            if self._body.over_limit:
+                self.downstream.hold_for_upstream()
 
     def on_request_end(self) -> None:
         """The request is complete."""
@@ -280,15 +219,14 @@ class Exchange:
         if not self._base:
             self._base = self.dispatcher.request_base(self)
         data = self._base + self.dispatcher.attempt_fields(self, attempt)
-        if self._body:
-            body = b"".join(self._body)
+        if self._body.size:
+            body = self._body.take()
             data += chunk(body) if head.length == CHUNKED else body
-            if self._body_size > self.dispatcher.settings.replay_bytes:
-                self._drop_body()
         if self.request_done and head.length == CHUNKED:
             data += LAST_CHUNK
-        connection.send(self, data, to_head=head.method == b"HEAD")
+        # First, because sending may find the endpoint full and hold the caller again.
         self.downstream.release_for_upstream()
+        connection.send(self, data, to_head=head.method == b"HEAD")
 
     def on_upstream_full(self) -> None:
         """The endpoint reads too slowly."""
@@ -358,7 +296,7 @@ class Exchange:
             self.downstream.abort()
             self.finish(error.outcome)
             return
-        if stale and not attempt.resent and self._replayable and self.method in IDEMPOTENT_METHODS:
+        if stale and not attempt.resent and self._body.replayable and self.method in IDEMPOTENT_METHODS:
             # The endpoint had closed this idle connection before the request came: the same attempt, a fresh one.
             attempt.resent = True
             attempt.connection = None
@@ -380,7 +318,7 @@ class Exchange:
         """Answer by ourselves, after the request's body if it is small and on its way."""
         if not self.request_done and 0 <= self.head.length <= _SMALL_BODY and not self.head.expects:
             self._pending_error = error
-            self._drop_body()
+            self._body.drop()
             self.downstream.release_for_upstream()
             self._arm()
         else:
@@ -391,7 +329,7 @@ class Exchange:
         if self.finished:
             return
         self.finished = True
-        self._drop_body()
+        self._body.drop()
         cluster = self.cluster
         if cluster is not None:
             dispatcher = self.dispatcher
@@ -459,7 +397,7 @@ class Exchange:
                 retries_made=self.attempts - 1,
                 method=self.method,
                 has_key=key is not None and self.head.has(key.encode("latin-1")),
-                replayable=self._replayable,
+                replayable=self._body.replayable,
                 now=monotonic(),
                 deadline=self.deadline,
             ),
@@ -513,6 +451,8 @@ class Exchange:
         if not self.request_done or not self.head.keep_alive or self.dispatcher.draining:
             self.downstream.close_after_answer()
             framing += b"connection: close\r\n"
+        if self.downstream.full and self.attempt is not None and self.attempt.connection is not None:
+            self.attempt.connection.pause_reading()  # an answer before this one is still on its way
         self.downstream.write(b"%b%b%b%b\r\n" % (head.line, head.kept, self.dispatcher.answer_fields(head), framing))
 
     def _time_out(self, message: str) -> None:
@@ -540,12 +480,6 @@ class Exchange:
         self.downstream.write(local_answer(error, close=close, to_head=self.method == "HEAD"))
         self.finish(outcome or error.outcome)
 
-    def _drop_body(self) -> None:
-        self.dispatcher.replay_bytes -= self._body_size
-        self._body = []
-        self._body_size = 0
-        self._replayable = self.finished or self.head.length == 0
-
     def _gap_s(self) -> float:
         if self.cluster is None:
             return self._gap
@@ -559,17 +493,3 @@ class Exchange:
         elif self._resume_at and self._resume_at < at:
             at = self._resume_at
         self.downstream.timer.set(at)
-
-
-def local_answer(error: ProxyError, *, close: bool, to_head: bool = False) -> bytes:
-    """Return the complete answer that the proxy makes itself: one line of text that says what is wrong."""
-    body = f"{error}\n".encode("utf-8", "replace")
-    return b"HTTP/1.1 %d %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n%b: %b\r\n%b\r\n%b" % (
-        error.status,
-        error.phrase.encode(),
-        len(body),
-        telemetry.HEADER_ERROR.encode(),
-        error.reason.encode(),
-        b"connection: close\r\n" if close else b"",
-        b"" if to_head else body,
-    )

@@ -163,7 +163,7 @@ class Proxy:
             name: {
                 "connections": len(side.connections),
                 "in_flight": side.in_flight,
-                "replay_bytes": side.replay_bytes,
+                "replay_bytes": side.replay_memory.used,
                 "events": dict(side.counts),
             }
             for name, side in zip(("outbound", "inbound"), self.sides, strict=False)

@@ -6,12 +6,17 @@ replaced by one assignment.
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Callable
 
 from meshwise.contracts.policy import ANY, DEFAULT_POLICY, Policy, matches_route
 from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.cluster.budget import RetryBudget
 from meshwise.proxy.cluster.cluster import Cluster
+
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 
 
 class Rule:
@@ -43,10 +48,11 @@ class Route:
         first = rules[0]
         self._only = None if first.methods or first.route else first
 
-    def rule_for(self, method: str, path: str) -> Rule:
-        """Return the rule that governs; there always is one."""
+    def rule_for(self, method: str, target: str) -> Rule:
+        """Return the rule that governs a request for ``target`` (path and query); there always is one."""
         if self._only is not None:
             return self._only
+        path = normal_path(target)
         for rule in self.rules:
             if rule.governs(method, path):
                 return rule
@@ -65,6 +71,20 @@ class RouteTable:
     def find(self, authority: bytes) -> Route | None:
         """Return the route of a lower-case ``host[:port]``; the port is of no account, and an address is no name."""
         return self._by_authority.get(authority) or self._by_authority.get(service_name(authority))
+
+
+def normal_path(target: str) -> str:
+    """Return the path of ``target`` with needlessly escaped characters unescaped (RFC 3986 §6.2.2.2).
+
+    Templates are compared with this form, so that ``/%69tems`` is governed as ``/items`` is. What is forwarded stays.
+    """
+    path = target.partition("?")[0]
+    return _ESCAPE.sub(_unescape, path) if "%" in path else path
+
+
+def _unescape(found: re.Match[str]) -> str:
+    character = chr(int(found[1], 16))
+    return character if character in _UNRESERVED else found[0]
 
 
 def service_name(authority: bytes) -> bytes:

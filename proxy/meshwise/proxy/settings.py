@@ -33,7 +33,7 @@ class ProxySettings(BaseModel):
     collector_url: str | None = Field(None, description="Base URL of the OTLP/HTTP collector; unset: nothing is sent.")
     export_interval_s: float = Field(10.0, ge=0.1, le=60.0, description="Seconds between exports of telemetry.")
     trace_ratio: float = Field(1.0, ge=0.0, le=1.0, description="Share of the traces begun here that are exported.")
-    ring_size: int = Field(16384, ge=16, le=1_000_000, description="Finished records kept while they await export.")
+    ring_size: int = Field(8192, ge=16, le=1_000_000, description="Finished records kept while they await export.")
 
     drain_delay_s: float = Field(1.0, ge=0.0, le=60.0, description="Seconds of service after readiness was withdrawn.")
     drain_timeout_s: float = Field(

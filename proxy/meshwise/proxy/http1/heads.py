@@ -94,11 +94,6 @@ class RequestHead:
         self.deadline = b""
         self.attempt = b""
 
-    @property
-    def path(self) -> bytes:
-        """The target without its query."""
-        return self.target.partition(b"?")[0]
-
     def has(self, name: bytes) -> bool:
         """Tell whether a passed-on field is called ``name`` (lower case)."""
         return b"\r\n" + name + b":" in b"\r\n" + self.kept.lower()

@@ -8,8 +8,9 @@ import struct
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
+from meshwise.proxy.answers import local_answer
 from meshwise.proxy.errors import ProxyError, SlowRequest
-from meshwise.proxy.exchange import Exchange, local_answer
+from meshwise.proxy.exchange import Exchange
 from meshwise.proxy.http1.heads import RequestHead
 from meshwise.proxy.http1.readers import RequestReader
 from meshwise.proxy.net.timers import LazyTimer
@@ -43,6 +44,8 @@ class DownstreamConnection(asyncio.Protocol):
         self._lost = False
         self._head_begun = 0.0
         self.peer = ""
+        self.full = False
+        """The caller reads more slowly than we write."""
 
     # --- for the exchange ---
 
@@ -142,11 +145,13 @@ class DownstreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The caller reads too slowly."""
+        self.full = True
         if self._exchange is not None:
             self._exchange.on_downstream_full()
 
     def resume_writing(self) -> None:
         """The caller has caught up."""
+        self.full = False
         if self._exchange is not None:
             self._exchange.on_downstream_ready()
 

@@ -1,0 +1,67 @@
+"""One try of a request at one endpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshwise.proxy.cluster.cluster import EndpointState
+from meshwise.proxy.errors import ConnectFailed
+from meshwise.proxy.telemetry.records import TraceContext
+
+if TYPE_CHECKING:
+    from meshwise.proxy.exchange import Exchange
+    from meshwise.proxy.net.upstream import UpstreamConnection
+
+
+class Attempt:
+    """One try at one endpoint."""
+
+    __slots__ = (
+        "balance",
+        "cancelled",
+        "connect_timeout",
+        "connection",
+        "deadline",
+        "endpoint",
+        "exchange",
+        "ordinal",
+        "outcome",
+        "remaining_ms",
+        "resent",
+        "retry_denied",
+        "retry_reason",
+        "started",
+        "status",
+        "trace",
+    )
+
+    def __init__(self, exchange: Exchange, endpoint: EndpointState, ordinal: int, trace: TraceContext) -> None:
+        self.exchange = exchange
+        self.endpoint = endpoint
+        self.ordinal = ordinal
+        self.trace = trace
+        self.connection: UpstreamConnection | None = None
+        self.cancelled = False
+        self.connect_timeout = 0.0
+        self.started = 0.0
+        self.deadline = 0.0
+        """When the attempt is cut off if no answer has begun; never after the request's deadline."""
+        self.remaining_ms = 0
+        self.retry_reason = ""
+        self.retry_denied = ""
+        self.balance = 0.0
+        self.resent = False
+        self.status = 0
+        self.outcome = ""
+
+    def on_connection(self, connection: UpstreamConnection) -> None:
+        """The pool has a connection, perhaps to another endpoint of the cluster."""
+        if connection.endpoint is not self.endpoint:
+            self.endpoint.active -= 1
+            self.endpoint = connection.endpoint
+            self.endpoint.active += 1
+        self.exchange.send(self, connection)
+
+    def on_connect_failed(self, error: ConnectFailed) -> None:
+        """The pool has none."""
+        self.exchange.on_upstream_failed(error, reached=False)
