@@ -17,6 +17,10 @@ STEP_BYTES: Final = 256 * 1024
 """Unpacked at a time: a bomb is noticed after one step."""
 _ZSTD_WINDOW: Final = 8 * 2**20
 """source: RFC 9659."""
+_RLE_BLOCK: Final = 1
+"""source: RFC 8878 §3.1.1.2."""
+_SKIPPABLE: Final = frozenset(bytes([0x50 + number, 0x2A, 0x4D, 0x18]) for number in range(16))
+"""First bytes of frames without content. source: RFC 8878 §3.1.2."""
 
 
 class Compressor(Protocol):
@@ -64,7 +68,42 @@ class _DeflateReader(io.RawIOBase):
             if data := self._stream.decompress(packed, STEP_BYTES if size < 0 else size):
                 return data
             packed = self._stream.unconsumed_tail or self._source.read(STEP_BYTES)
+        if not self._stream.eof:
+            raise EOFError("it ends before its end marker")
         return b""
+
+
+def _check_zstd_is_whole(source: BinaryIO) -> None:
+    """Walk frames and blocks by their headers, unpacking nothing: the reader takes a cut stream for a whole one."""
+    size = source.seek(0, io.SEEK_END)
+    position = 0
+    while position < size:
+        source.seek(position)
+        head = source.read(18)
+        if head[:4] in _SKIPPABLE:
+            position += 8 + int.from_bytes(head[4:8], "little")
+            continue
+        try:
+            parameters = zstandard.get_frame_parameters(head)
+            position += zstandard.frame_header_size(head)
+        except zstandard.ZstdError as error:
+            raise _broken(error) from None
+        last = False
+        while not last:
+            source.seek(position)
+            block = int.from_bytes(source.read(3), "little")
+            last, kind, length = bool(block & 1), block >> 1 & 3, block >> 3
+            if position + 3 > size:
+                raise _broken("it ends inside a frame")
+            position += 3 + (1 if kind == _RLE_BLOCK else length)
+        position += 4 * parameters.has_checksum
+    if position != size:
+        raise _broken("it ends inside a frame")
+    source.seek(0)
+
+
+def _broken(problem: object) -> QueryError:
+    return QueryError(errors.CANNOT_DECOMPRESS, f"The request body does not unpack: {problem}")
 
 
 def open_body(source: BinaryIO, coding: str) -> BinaryIO:
@@ -81,6 +120,7 @@ def open_body(source: BinaryIO, coding: str) -> BinaryIO:
         case "lz4":
             return cast("BinaryIO", lz4.frame.LZ4FrameFile(source, mode="rb"))
         case "zstd":
+            _check_zstd_is_whole(source)
             packed = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
             return cast("BinaryIO", packed.stream_reader(source, read_across_frames=True))
         case "deflate":
@@ -97,7 +137,7 @@ def read_step(reader: BinaryIO, size: int = STEP_BYTES) -> bytes:
     try:
         return reader.read(size) or b""
     except (OSError, EOFError, RuntimeError, zlib.error, zstandard.ZstdError) as error:
-        raise QueryError(errors.CANNOT_DECOMPRESS, f"The request body does not unpack: {error}") from None
+        raise _broken(error) from None
 
 
 def choose(accepted: str) -> str:

@@ -96,13 +96,16 @@ def write_config(directory: Path, settings: StoreSettings) -> Path:
 def users_document(found: Limits, database: str) -> str:
     """Return the users file: one user, its profile with constraints, its grants."""
     profile = "".join(f"      <{name}>{escape(value)}</{name}>\n" for name, value in found.values.items())
+    # Zero means "no limit" to the engine, so the least is one.
     constraints = "".join(
-        f"        <{name}><max>{escape(value)}</max></{name}>\n" for name, value in found.maxima.items()
+        f"        <{name}><min>1</min><max>{escape(value)}</max></{name}>\n" for name, value in found.maxima.items()
     )
     fixed = "".join(f"        <{name}><const/></{name}>\n" for name in ("readonly", "dialect", "allow_ddl"))
     grants = (
         f"GRANT {_ON_DATABASE} ON `{database}`.*",
         "GRANT SELECT, SHOW ON system.*",
+        # Clients that name no database start in this one; it shows nothing.
+        "GRANT SHOW DATABASES ON default.*",
         "GRANT KILL QUERY ON *.*",
         "GRANT SET DEFINER ON *",
         "GRANT TABLE ENGINE ON *",

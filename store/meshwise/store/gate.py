@@ -128,7 +128,8 @@ class Gate:
         items = list(lexer.tokens(formatted))
         self._check_verb(items)
         self.check_calls(items)
-        self._check_engines(items)
+        if items[0].is_word("CREATE"):
+            self._check_engines(items)
         words = [one.text.upper() for one in items if one.kind == "word"]
         if "OUTFILE" in words and "INTO" in words:
             _refuse("INTO OUTFILE")
@@ -165,7 +166,7 @@ class Gate:
     @staticmethod
     def _check_engines(items: Sequence[lexer.Token]) -> None:
         for position, one in enumerate(items[:-2]):
-            if one.is_word("ENGINE") and items[position + 1].text == "=":
+            if one.is_word("ENGINE") and items[position + 1].text == "=" and items[position + 2].kind != "string":
                 name = items[position + 2].text
                 if name.lower() not in _ENGINES and not name.endswith("MergeTree"):
                     _refuse(f"the engine {name[:60]}")

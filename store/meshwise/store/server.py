@@ -28,7 +28,6 @@ from meshwise.store.settings import StoreSettings
 
 log = structlog.get_logger(__name__)
 
-_URL_BYTES: Final = 2**20
 _HELD_BYTES: Final = 8 * 2**20
 """What is held back of an answer the client wants whole, so that an error still gets its status."""
 _MEMORY_BODY_BYTES: Final = 2**20
@@ -105,8 +104,7 @@ class QueryEndpoint:
     async def _serve(self, request: Request, receive: Receive, send: Send, query_id: str, body: BinaryIO) -> None:
         settings = self._settings
         raw_url: bytes = request.scope.get("query_string", b"")
-        if len(raw_url) > _URL_BYTES:
-            raise QueryError(errors.QUERY_IS_TOO_LARGE, f"The URL is longer than {_URL_BYTES} bytes")
+        # httptools itself refuses a URL beyond 64 KiB; longer parameters come as a form.
         given = parse_qsl(raw_url.decode("latin-1"), keep_blank_values=True)
         headers = dict(request.headers.items())
         access.check_request(settings, headers, dict(given))

@@ -12,29 +12,46 @@ class StoreSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", description="Address to listen on; anything but loopback needs a token and TLS.")
-    port: int = Field(8123, ge=0, le=65535, description="TCP port to listen on; 0 picks a free one.")
-    data_dir: Path = Field(Path("meshwise-data/store"), description="Directory of the data; one process at a time.")
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on; anything but loopback needs a token and TLS."
+    )
+    port: int = Field(default=8123, ge=0, le=65535, description="TCP port to listen on; 0 picks a free one.")
+    data_dir: Path = Field(
+        default=Path("meshwise-data/store"), description="Directory of the data; one process at a time."
+    )
     database: str = Field(
-        "meshwise", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", description="Database that holds every table."
+        default="meshwise", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", description="Database that holds every table."
     )
     url: str = Field(
-        "", description="URL of the store that `meshwise store migrate` brings up to date; empty: this host and port."
+        default="",
+        description="URL of the store that `meshwise store migrate` brings up to date; empty: this host and port.",
     )
-    user: str = Field("", max_length=128, description="User every request must name; empty: no credentials asked.")
-    password: str = Field("", max_length=1024, description="Password of that user.", repr=False)
-    token: str = Field("", max_length=4096, description="Bearer token accepted instead of the password.", repr=False)
-    tls_cert: Path | None = Field(None, description="PEM certificate chain of the server.")
-    tls_key: Path | None = Field(None, description="PEM private key of the certificate.")
-    threads: int = Field(2, ge=1, le=64, description="Threads one query may use.")
-    workers: int = Field(4, ge=1, le=64, description="Queries that run at the same time; more wait their turn.")
-    max_waiting: int = Field(64, ge=1, le=10_000, description="Queries running or waiting; more are refused at once.")
-    query_timeout_s: float = Field(30.0, gt=0, le=3600, description="Longest run of one query, in seconds.")
-    memory_share: float = Field(0.25, gt=0, le=0.9, description="Share (0-1) of the machine's memory for one query.")
-    max_result_rows: int = Field(1_000_000, ge=1, description="Rows of one answer unless the query asks for more.")
-    max_export_rows: int = Field(10_000_000, ge=1, description="Most rows a query may ask for.")
+    user: str = Field(
+        default="", max_length=128, description="User every request must name; empty: no credentials asked."
+    )
+    password: str = Field(default="", max_length=1024, description="Password of that user.", repr=False)
+    token: str = Field(
+        default="", max_length=4096, description="Bearer token accepted instead of the password.", repr=False
+    )
+    tls_cert: Path | None = Field(default=None, description="PEM certificate chain of the server.")
+    tls_key: Path | None = Field(default=None, description="PEM private key of the certificate.")
+    threads: int = Field(default=2, ge=1, le=64, description="Threads one query may use.")
+    workers: int = Field(default=4, ge=1, le=64, description="Queries that run at the same time; more wait their turn.")
+    max_waiting: int = Field(
+        default=64, ge=1, le=10_000, description="Queries running or waiting; more are refused at once."
+    )
+    query_timeout_s: float = Field(default=30.0, gt=0, le=3600, description="Longest run of one query, in seconds.")
+    memory_share: float = Field(
+        default=0.25, gt=0, le=0.9, description="Share (0-1) of the machine's memory for one query."
+    )
+    max_result_rows: int = Field(
+        default=1_000_000, ge=1, description="Rows of one answer unless the query asks for more."
+    )
+    max_export_rows: int = Field(default=10_000_000, ge=1, description="Most rows a query may ask for.")
     max_body_bytes: int = Field(
-        256 * 2**20, ge=2**20, description="Largest request body in bytes, on the wire and unpacked."
+        default=256 * 2**20, ge=2**20, description="Largest request body in bytes, on the wire and unpacked."
     )
-    max_statement_bytes: int = Field(256 * 2**10, ge=1024, description="Longest statement in bytes.")
-    drain_s: float = Field(10.0, ge=0, le=600, description="Seconds that running queries get to end at shutdown.")
+    max_statement_bytes: int = Field(default=256 * 2**10, ge=1024, description="Longest statement in bytes.")
+    drain_s: float = Field(
+        default=10.0, ge=0, le=600, description="Seconds that running queries get to end at shutdown."
+    )

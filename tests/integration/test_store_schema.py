@@ -1,0 +1,348 @@
+"""The tables of a real store: the history, raw OTLP into the otel_* tables, the edge rollups, the findings."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from meshwise.contracts import rows, telemetry
+from meshwise.contracts.errors import ConfigError
+from meshwise.store import migrations, otlp
+from meshwise.store.client import connect
+from meshwise.store.findings import columns, insert_rows, select_rows
+from meshwise.store.main import migrate
+from meshwise.store.settings import StoreSettings
+from support.store import Store, running_store
+
+NOW = datetime.now(UTC).replace(microsecond=0, second=0)
+NANO = int(NOW.timestamp()) * 10**9
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    with running_store() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def client(store: Store) -> Iterator[Client]:
+    with connect(store.url) as one:
+        yield one
+
+
+def put(attributes: Any, **values: Any) -> None:
+    """Append attributes, dots spelled as double underscores."""
+    for key, value in values.items():
+        entry = attributes.add(key=key.replace("__", "."))
+        match value:
+            case bool():
+                entry.value.bool_value = value
+            case int():
+                entry.value.int_value = value
+            case float():
+                entry.value.double_value = value
+            case bytes():
+                entry.value.bytes_value = value
+            case str():
+                entry.value.string_value = value
+
+
+def send(client: Client, signal: otlp.Signal, request: Any, token: str) -> None:
+    body = request if isinstance(request, bytes) else request.SerializeToString()
+    client.raw_insert(
+        otlp.LANDING_TABLES[signal], insert_block=body, fmt=otlp.FORMAT, settings=otlp.insert_settings(signal, token)
+    )
+
+
+def spans(service: str, count: int) -> ExportTraceServiceRequest:
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    put(resource.resource.attributes, service__name=service, empty="")
+    scoped = resource.scope_spans.add()
+    scoped.scope.name, scoped.scope.version = "a scope", "1.2"
+    for number in range(count):
+        span = scoped.spans.add(name=f"GET /{number}", kind=number % 6, trace_state="k=v")
+        span.trace_id, span.span_id = bytes([number + 1]) * 16, bytes([0xAB]) * 8
+        span.start_time_unix_nano, span.end_time_unix_nano = NANO + 123_456_789, NANO + 123_456_789 + 1_500_000
+    return request
+
+
+def test_history_is_complete_and_repeatable(store: Store, client: Client) -> None:
+    """A served store has every version applied; migrating it again, from outside, changes nothing."""
+    assert client.command(f"SELECT count() FROM {migrations.LEDGER}") == len(migrations.history())
+    assert migrate(StoreSettings(url=store.url)) == []
+    assert migrations.migrate(migrations.ClientConnection(client)) == []
+
+
+def test_a_store_built_from_outside_is_the_same(client: Client) -> None:
+    """Every statement of the history can be run again over HTTP: it is plain DDL and repeatable."""
+    for one in migrations.history():
+        client.command(one.statement)
+    assert client.command("SELECT count() FROM system.tables WHERE database = 'meshwise' AND engine = 'Memory'") == 0
+
+
+def test_an_edited_history_is_refused(client: Client) -> None:
+    """A file changed after it was applied, and a version nobody knows, stop a migration with one line."""
+    known = migrations.history()
+    edited = dataclasses.replace(known[3], checksum="0" * 64)
+    with pytest.raises(ConfigError, match="0004_create_otel_logs was edited"):
+        migrations.migrate(migrations.ClientConnection(client), (*known[:3], edited, *known[4:]))
+    with pytest.raises(ConfigError, match="does not know"):
+        migrations.migrate(migrations.ClientConnection(client), known[:-1])
+
+
+@pytest.mark.parametrize("kind", [*rows.TABLES, rows.EdgeBucket])
+def test_columns_are_the_fields(client: Client, kind: type) -> None:
+    """DESCRIBE of each mesh_* table lists exactly the fields of its dataclass, in order."""
+    table = {**rows.TABLES, rows.EdgeBucket: rows.EDGE_10S}[kind]
+    described = [row[0] for row in client.query(f"DESCRIBE TABLE {table}").result_rows]
+    assert tuple(described) == columns(kind)
+    if kind is rows.EdgeBucket:
+        for coarse in (rows.EDGE_1M, rows.EDGE_1H):
+            names = [row[0] for row in client.query(f"DESCRIBE TABLE {coarse}").result_rows]
+            assert names == [name for name in described if name not in ("instance", "policy_version")]
+
+
+def test_every_table_forgets(client: Client) -> None:
+    """Every table that keeps rows has a TTL, and those fed by ingestion remember tokens and sync to disk."""
+    kept = client.query(
+        "SELECT name, create_table_query FROM system.tables WHERE database = 'meshwise' AND engine LIKE '%MergeTree'"
+    ).result_rows
+    assert len(kept) >= 16
+    for name, ddl in kept:
+        if name != migrations.LEDGER:
+            assert " TTL " in ddl, name
+        assert "fsync_after_insert = 1" in ddl, name
+        if name.startswith(("otel_", "mesh_edge")):
+            assert "non_replicated_deduplication_window = 10000" in ddl, name
+
+
+def test_spans_arrive_in_the_exporters_spelling(client: Client) -> None:
+    """Every field of a span is kept: ids in hex, kinds in words, zeros and falses, nested and bytes values."""
+    request = spans("spelling", 1)
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    span.kind, span.status.code, span.status.message = 3, 2, "it broke"
+    span.parent_span_id = b"\x01" * 8
+    put(span.attributes, text="x", zero=0, big=2**62, no=False, yes=True, half=0.5, raw=b"\x00\xff", http__route="/a")
+    items = span.attributes.add(key="list").value.array_value
+    items.values.add(string_value='a"b')
+    items.values.add(int_value=0)
+    items.values.add(bool_value=False)
+    items.values.add().array_value.values.add(int_value=7)
+    entry = span.attributes.add(key="map").value.kvlist_value.values.add(key="k")
+    entry.value.double_value = 1.5
+    event = span.events.add(name="exception", time_unix_nano=NANO + 1)
+    put(event.attributes, exception__type="E")
+    link = span.links.add(trace_id=b"\x02" * 16, span_id=b"\x03" * 8, trace_state="s=t")
+    put(link.attributes, n=1)
+    send(client, "traces", request, "spelling")
+    (row,) = client.query("SELECT * FROM otel_traces WHERE ServiceName = 'spelling'").named_results()
+    deeper = base64.b64encode(b"\x0a\x02\x18\x07").decode()
+    assert row["SpanAttributes"] == {
+        "text": "x", "zero": "0", "big": str(2**62), "no": "false", "yes": "true", "half": "0.5", "raw": "AP8=",
+        "http.route": "/a", "list": f'["a\\"b",0,false,{{"otlp.array":"{deeper}"}}]', "map": '{"k":1.5}',
+    }  # fmt: skip
+    assert row["ResourceAttributes"] == {"service.name": "spelling", "empty": ""}
+    assert (row["TraceId"], row["SpanId"], row["ParentSpanId"]) == ("01" * 16, "ab" * 8, "01" * 8)
+    assert (row["SpanKind"], row["StatusCode"], row["StatusMessage"]) == ("Client", "Error", "it broke")
+    assert (row["SpanName"], row["TraceState"], row["Duration"]) == ("GET /0", "k=v", 1_500_000)
+    assert (row["ScopeName"], row["ScopeVersion"]) == ("a scope", "1.2")
+    assert (
+        client.command("SELECT toUnixTimestamp64Nano(Timestamp) FROM otel_traces WHERE ServiceName = 'spelling'")
+        == NANO + 123_456_789
+    )
+    assert (row["Events.Name"], row["Events.Attributes"]) == (["exception"], [{"exception.type": "E"}])
+    assert (row["Links.TraceId"], row["Links.SpanId"], row["Links.TraceState"]) == (["02" * 16], ["03" * 8], ["s=t"])
+    assert row["Links.Attributes"] == [{"n": "1"}]
+    assert client.query(
+        "SELECT Start, End FROM otel_traces_trace_id_ts WHERE TraceId = {id:String}", {"id": "01" * 16}
+    ).result_rows == [(NOW.replace(tzinfo=None), NOW.replace(tzinfo=None))]
+
+
+def test_span_kinds_in_words(client: Client) -> None:
+    """Each kind has its word, and a kind from the future is unspecified."""
+    request = spans("kinds", 6)
+    last = request.resource_spans[0].scope_spans[0].spans.add(name="GET /6", span_id=b"x" * 8)
+    last.start_time_unix_nano, last.kind = NANO, 5
+    send(client, "traces", request, "kinds")
+    found = client.query("SELECT SpanKind FROM otel_traces WHERE ServiceName = 'kinds' ORDER BY SpanName").result_rows
+    assert [kind for (kind,) in found] == [
+        "Unspecified", "Internal", "Server", "Client", "Producer", "Consumer", "Consumer",
+    ]  # fmt: skip
+
+
+def test_a_join_of_requests_is_one_insert_done_once(client: Client) -> None:
+    """Serialized requests one after the other are one body; the same token again adds nothing, a new one does."""
+    body = b"".join(spans(f"joined-{number}", 10).SerializeToString() for number in range(5))
+    counting = "SELECT count() FROM otel_traces WHERE ServiceName LIKE 'joined-%'"
+    for token, expected in (("join-1", 50), ("join-1", 50), ("join-2", 100)):
+        send(client, "traces", body, token)
+        assert client.command(counting) == expected
+
+
+def test_a_cut_request_adds_nothing(client: Client) -> None:
+    """Bytes that are no request are refused with a data error, all or nothing."""
+    body = spans("cut", 3).SerializeToString()
+    with pytest.raises(DatabaseError) as refused:
+        send(client, "traces", body[:-5], "cut")
+    assert refused.value.code == 33
+    assert client.command("SELECT count() FROM otel_traces WHERE ServiceName = 'cut'") == 0
+
+
+def test_logs_arrive_in_the_exporters_spelling(client: Client) -> None:
+    """A log record keeps its body, severity, ids and attributes; without a time it gets the observed one."""
+    request = ExportLogsServiceRequest()
+    resource = request.resource_logs.add(schema_url="https://r")
+    put(resource.resource.attributes, service__name="logger", k8s__pod__name="pod-1")
+    scoped = resource.scope_logs.add(schema_url="https://s")
+    scoped.scope.name = "log scope"
+    put(scoped.scope.attributes, scope="yes")
+    record = scoped.log_records.add(severity_number=17, severity_text="ERROR", flags=1, event_name="an event")
+    record.observed_time_unix_nano = NANO + 5
+    record.trace_id, record.span_id = b"\x0a" * 16, b"\x0b" * 8
+    record.body.kvlist_value.values.add(key="message").value.string_value = "hello"
+    put(record.attributes, attempt=2)
+    send(client, "logs", request, "logs-1")
+    send(client, "logs", request, "logs-1")
+    (row,) = client.query(
+        "SELECT *, toUnixTimestamp64Nano(Timestamp) AS nano, `__otel_materialized_k8s.pod.name` AS pod FROM otel_logs"
+    ).named_results()
+    assert (row["Body"], row["SeverityText"], row["SeverityNumber"]) == ('{"message":"hello"}', "ERROR", 17)
+    assert (row["TraceId"], row["SpanId"], row["TraceFlags"]) == ("0a" * 16, "0b" * 8, 1)
+    assert (row["nano"], row["EventName"], row["pod"]) == (NANO + 5, "an event", "pod-1")
+    assert (row["LogAttributes"], row["ScopeAttributes"]) == ({"attempt": "2"}, {"scope": "yes"})
+    assert (row["ResourceSchemaUrl"], row["ScopeSchemaUrl"], row["ServiceName"]) == ("https://r", "https://s", "logger")
+
+
+def test_metrics_of_every_kind_arrive(client: Client) -> None:
+    """Gauge, sum, histogram, exponential histogram and summary each land in their table, with exemplars."""
+    request = ExportMetricsServiceRequest()
+    resource = request.resource_metrics.add()
+    put(resource.resource.attributes, service__name="meter")
+    scoped = resource.scope_metrics.add()
+    scoped.scope.dropped_attributes_count = 3
+    times = {"start_time_unix_nano": NANO - 10**10, "time_unix_nano": NANO}
+    gauge = scoped.metrics.add(name="g", unit="By", description="d").gauge.data_points.add(as_int=-5, **times)
+    put(gauge.attributes, k="v")
+    exemplar = gauge.exemplars.add(as_double=0.25, time_unix_nano=NANO, trace_id=b"\x01" * 16, span_id=b"\x02" * 8)
+    put(exemplar.filtered_attributes, f="x")
+    scoped.metrics.add(name="s").sum.data_points.add(as_double=2.5, **times)
+    scoped.metrics[1].sum.aggregation_temporality, scoped.metrics[1].sum.is_monotonic = 2, True
+    scoped.metrics.add(name="h").histogram.data_points.add(
+        count=3, sum=6.0, bucket_counts=[1, 2], explicit_bounds=[1.0], min=0.5, max=4.0, **times
+    )
+    point = scoped.metrics.add(name="e").exponential_histogram.data_points.add(
+        count=4, sum=2.0, scale=-2, zero_count=1, **times
+    )
+    point.positive.offset, point.negative.offset = -3, 4
+    point.positive.bucket_counts.extend([1, 1])
+    point.negative.bucket_counts.append(1)
+    summary = scoped.metrics.add(name="q").summary.data_points.add(count=9, sum=1.5, **times)
+    summary.quantile_values.add(quantile=0.5, value=0.1)
+    send(client, "metrics", request, "kinds")
+
+    def read(kind: str, names: str) -> list[Any]:
+        return list(client.query(f"SELECT {names} FROM otel_metrics_{kind} WHERE ServiceName = 'meter'").result_rows)
+
+    assert read("gauge", "MetricName, MetricUnit, MetricDescription, Value, Attributes, ScopeDroppedAttrCount") == [
+        ("g", "By", "d", -5.0, {"k": "v"}, 3)
+    ]
+    assert read("gauge", "Exemplars.Value, Exemplars.TraceId, Exemplars.SpanId, Exemplars.FilteredAttributes") == [
+        ([0.25], ["01" * 16], ["02" * 8], [{"f": "x"}])
+    ]
+    assert read("sum", "Value, AggregationTemporality, IsMonotonic") == [(2.5, 2, True)]
+    assert read("histogram", "Count, Sum, BucketCounts, ExplicitBounds, Min, Max") == [
+        (3, 6.0, [1, 2], [1.0], 0.5, 4.0)
+    ]
+    assert read(
+        "exponential_histogram",
+        "Scale, ZeroCount, PositiveOffset, PositiveBucketCounts, NegativeOffset, NegativeBucketCounts",
+    ) == [(-2, 1, -3, [1, 1], 4, [1])]
+    assert read("summary", "Count, ValueAtQuantiles.Quantile, ValueAtQuantiles.Value") == [(9, [0.5], [0.1])]
+    moment = NOW.replace(tzinfo=None)
+    assert read("sum", "StartTimeUnix, TimeUnix") == [(moment - timedelta(seconds=10), moment)]
+
+
+def edge_metrics(instance: str, second: int, *, temporality: int = 1) -> ExportMetricsServiceRequest:
+    request = ExportMetricsServiceRequest()
+    resource = request.resource_metrics.add()
+    put(resource.resource.attributes, service__name="front", service__instance__id=instance)
+    scoped = resource.scope_metrics.add()
+    scoped.scope.name = telemetry.SCOPE
+    start = NANO + second * 10**9
+    labels = {
+        telemetry.SOURCE: "front", telemetry.DESTINATION: "back", telemetry.ROUTE: "/a/{id}", telemetry.METHOD: "GET",
+        telemetry.SIDE: "client",
+    }  # fmt: skip
+    for name, value in (
+        (telemetry.METRIC_REQUESTS, 7), (telemetry.METRIC_ATTEMPTS, 9), (telemetry.METRIC_RETRIES, 2),
+        (telemetry.METRIC_RETRIES_DENIED, 1), (telemetry.METRIC_EJECTIONS, 50),
+    ):  # fmt: skip
+        metric = scoped.metrics.add(name=name)
+        metric.sum.aggregation_temporality, metric.sum.is_monotonic = temporality, True
+        point = metric.sum.data_points.add(as_int=value, start_time_unix_nano=start, time_unix_nano=start + 5 * 10**9)
+        put(point.attributes, **{**labels, telemetry.OUTCOME: "ok", telemetry.POLICY_VERSION: 4})
+    metric = scoped.metrics.add(name=telemetry.METRIC_DURATION)
+    metric.exponential_histogram.aggregation_temporality = temporality
+    histogram = metric.exponential_histogram.data_points.add(
+        scale=4, zero_count=1, count=7, start_time_unix_nano=start, time_unix_nano=start + 5 * 10**9
+    )
+    histogram.positive.offset = -64
+    histogram.positive.bucket_counts.extend([2, 0, 4])
+    put(histogram.attributes, **{**labels, telemetry.OUTCOME: "ok", telemetry.POLICY_VERSION: 4})
+    return request
+
+
+def test_edges_are_rolled_up_once(client: Client) -> None:
+    """What proxies count is summed per edge in 10 s, 1 min and 1 h; replays and cumulative points add nothing."""
+    for instance, second in (("p1", 0), ("p1", 5), ("p2", 0), ("p1", 30)):
+        for _ in range(2):
+            send(client, "metrics", edge_metrics(instance, second), f"{instance}-{second}")
+    send(client, "metrics", edge_metrics("p3", 0, temporality=2), "cumulative")
+    sums = "sum(requests), sum(attempts), sum(retries), sum(retries_denied), sumMap(latency)"
+    keys = "source, destination, route, method, side, outcome"
+    expected = (28, 36, 8, 4, {-1000: 4, -64: 8, -62: 16})
+    for table in (rows.EDGE_10S, rows.EDGE_1M, rows.EDGE_1H):
+        found = client.query(f"SELECT {keys}, {sums} FROM {table} GROUP BY {keys}").result_rows
+        assert found == [("front", "back", "/a/{id}", "GET", "client", "ok", *expected)]
+    moment = NOW.replace(tzinfo=None)
+    buckets = client.query(
+        f"SELECT bucket, instance, policy_version, sum(requests) FROM {rows.EDGE_10S} GROUP BY ALL ORDER BY ALL"
+    ).result_rows
+    assert buckets == [(moment, "p1", 4, 14), (moment, "p2", 4, 7), (moment + timedelta(seconds=30), "p1", 4, 7)]
+    edges = select_rows(client, rows.EdgeBucket, "instance = {i:String}", {"i": "p2"}, order="requests DESC")
+    assert sum(edge.requests for edge in edges) == 7
+    assert {edge.bucket for edge in edges} == {NOW}
+
+
+def sample(kind: type) -> Any:
+    values: dict[str, Any] = {
+        "datetime": NOW + timedelta(milliseconds=123), "str": "it's '{x}'\n", "int": 2**40, "float": 0.1, "bool": True,
+        "float | None": None, "datetime | None": None, "Mapping[str, float]": {"5m": 14.4, "": 0.0},
+    }  # fmt: skip
+    return kind(**{field.name: values[str(field.type)] for field in dataclasses.fields(kind)})
+
+
+@pytest.mark.parametrize("kind", [*rows.TABLES])
+def test_findings_come_back_equal(client: Client, kind: type) -> None:
+    """A finding written is read back as an equal dataclass, times aware of being UTC."""
+    finding = sample(kind)
+    assert insert_rows(client, [finding]) == 1
+    assert select_rows(client, kind) == [finding]
+
+
+def test_nothing_but_findings_is_written(client: Client) -> None:
+    """Something that has no table is refused by its name."""
+    with pytest.raises(TypeError, match="int has no table"):
+        insert_rows(client, [1])
+    assert insert_rows(client, []) == 0

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from meshwise.contracts.rows import TABLES, AlertFinding, EdgeBucket, SloFinding
+from meshwise.store.findings import columns, rows_from, utc
+
+
+@pytest.mark.parametrize("kind", [*TABLES, EdgeBucket])
+def test_columns_are_the_fields(kind: type) -> None:
+    """Columns are the dataclass's fields in order."""
+    assert columns(kind) == tuple(field.name for field in dataclasses.fields(kind))
+
+
+def test_values_get_their_types() -> None:
+    """Naive times become UTC, NULL stays None, maps become dictionaries, numbers the field's type."""
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).replace(tzinfo=None)
+    (slo,) = rows_from(SloFinding, [(moment, "s", "o", "i", 1, None, 60, 5, 6, None, 0.5, {"5m": 1.0})])
+    assert slo.computed_at == moment.replace(tzinfo=UTC)
+    assert (slo.threshold_s, slo.attained) == (None, None)
+    assert isinstance(slo.target, float)
+    assert slo.burn_rates == {"5m": 1.0}
+    (alert,) = rows_from(AlertFinding, [(moment, *"abcde", moment, None, 1, 2, "x")])
+    assert alert.ended_at is None
+
+
+def test_utc() -> None:
+    """A time with a zone is moved to UTC, one without is taken for UTC."""
+    assert utc(datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))) == datetime(2026, 1, 1, tzinfo=UTC)
+    assert utc(datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)).tzinfo is UTC
