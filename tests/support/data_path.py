@@ -152,7 +152,10 @@ class Client:
             event = connection.next_event()
             if event is h11.NEED_DATA:
                 # One byte past the answer would belong to the next one: read no further than needed.
-                connection.receive_data(await self.reader.read(1 if not answer.status else 65_536))
+                data = await self.reader.read(1 if not answer.status else 65_536)
+                if not data and not answer.status:
+                    raise ConnectionError("the connection ended without an answer")
+                connection.receive_data(data)
             elif isinstance(event, h11.InformationalResponse):
                 answer.interim.append(event.status_code)
             elif isinstance(event, h11.Response):

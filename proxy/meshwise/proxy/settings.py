@@ -16,48 +16,90 @@ class ProxySettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     service: str = Field(description="Name of the service this proxy stands beside: lower-case letters, digits, . _ -.")
-    instance_id: str = Field("", description="Id of this instance, unique in the mesh; empty: service name and port.")
-    zone: str = Field("", description="Failure zone of this instance, for the registry; may be empty.")
+    instance_id: str = Field(
+        default="", description="Id of this instance, unique in the mesh; empty: service name and port."
+    )
+    zone: str = Field(default="", description="Failure zone of this instance, for the registry; may be empty.")
 
-    host: str = Field("127.0.0.1", description="Address that every listener of this proxy binds.")
-    outbound_port: int = Field(15001, ge=0, le=65535, description="Port where the application sends its requests.")
-    inbound_port: int = Field(15006, ge=0, le=65535, description="Port where other proxies reach the application.")
-    admin_port: int = Field(15000, ge=0, le=65535, description="Port of health, metrics and the configuration dump.")
-    advertise_host: str = Field("127.0.0.1", description="Address under which other proxies reach the inbound port.")
-    app_host: str = Field("127.0.0.1", description="Address of the application beside this proxy.")
-    app_port: int | None = Field(None, ge=1, le=65535, description="Port of the application; unset: no inbound side.")
+    host: str = Field(default="127.0.0.1", description="Address that every listener of this proxy binds.")
+    outbound_port: int = Field(
+        default=15001, ge=0, le=65535, description="Port where the application sends its requests."
+    )
+    inbound_port: int = Field(
+        default=15006, ge=0, le=65535, description="Port where other proxies reach the application."
+    )
+    admin_port: int = Field(
+        default=15000, ge=0, le=65535, description="Port of health, metrics and the configuration dump."
+    )
+    advertise_host: str = Field(
+        default="127.0.0.1", description="Address under which other proxies reach the inbound port."
+    )
+    app_host: str = Field(default="127.0.0.1", description="Address of the application beside this proxy.")
+    app_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Port of the application; unset: no inbound side."
+    )
 
-    control_url: str | None = Field(None, description="Base URL of control; unset: the snapshot file rules alone.")
-    snapshot_file: Path | None = Field(None, description="JSON snapshot to start from when there is no control.")
-    snapshot_cache_dir: Path | None = Field(None, description="Directory that keeps the last good snapshot.")
-    collector_url: str | None = Field(None, description="Base URL of the OTLP/HTTP collector; unset: nothing is sent.")
-    export_interval_s: float = Field(10.0, ge=0.1, le=60.0, description="Seconds between exports of telemetry.")
-    trace_ratio: float = Field(1.0, ge=0.0, le=1.0, description="Share of the traces begun here that are exported.")
-    ring_size: int = Field(8192, ge=16, le=1_000_000, description="Finished records kept while they await export.")
+    control_url: str | None = Field(
+        default=None, description="Base URL of control; unset: the snapshot file rules alone."
+    )
+    snapshot_file: Path | None = Field(
+        default=None, description="JSON snapshot to start from when there is no control."
+    )
+    snapshot_cache_dir: Path | None = Field(default=None, description="Directory that keeps the last good snapshot.")
+    collector_url: str | None = Field(
+        default=None, description="Base URL of the OTLP/HTTP collector; unset: nothing is sent."
+    )
+    export_interval_s: float = Field(default=10.0, ge=0.1, le=60.0, description="Seconds between exports of telemetry.")
+    trace_ratio: float = Field(
+        default=1.0, ge=0.0, le=1.0, description="Share of the traces begun here that are exported."
+    )
+    ring_size: int = Field(
+        default=8192, ge=16, le=1_000_000, description="Finished records kept while they await export."
+    )
 
-    drain_delay_s: float = Field(1.0, ge=0.0, le=60.0, description="Seconds of service after readiness was withdrawn.")
+    drain_delay_s: float = Field(
+        default=1.0, ge=0.0, le=60.0, description="Seconds of service after readiness was withdrawn."
+    )
     drain_timeout_s: float = Field(
-        25.0, ge=0.0, le=600.0, description="Seconds that requests under way may still take."
+        default=25.0, ge=0.0, le=600.0, description="Seconds that requests under way may still take."
     )
 
     inbound_timeout_s: float = Field(
-        15.0, gt=0.0, le=3600.0, description="Seconds for an inbound request that carries no deadline."
+        default=15.0, gt=0.0, le=3600.0, description="Seconds for an inbound request that carries no deadline."
     )
-    inbound_connect_timeout_s: float = Field(1.0, gt=0.0, le=60.0, description="Seconds to connect to the application.")
-    head_timeout_s: float = Field(10.0, gt=0.0, le=300.0, description="Seconds from first byte to complete head.")
-    keep_alive_s: float = Field(75.0, gt=0.0, le=3600.0, description="Seconds an idle downstream connection is kept.")
-    body_gap_s: float = Field(30.0, gt=0.0, le=600.0, description="Seconds without a byte of a request's body.")
-    app_pool_idle_s: float = Field(4.0, gt=0.0, le=600.0, description="Seconds an idle connection to the app is kept.")
-    proxy_pool_idle_s: float = Field(60.0, gt=0.0, le=3600.0, description="The same for connections to other proxies.")
+    inbound_connect_timeout_s: float = Field(
+        default=1.0, gt=0.0, le=60.0, description="Seconds to connect to the application."
+    )
+    head_timeout_s: float = Field(
+        default=10.0, gt=0.0, le=300.0, description="Seconds from first byte to complete head."
+    )
+    keep_alive_s: float = Field(
+        default=75.0, gt=0.0, le=3600.0, description="Seconds an idle downstream connection is kept."
+    )
+    body_gap_s: float = Field(default=30.0, gt=0.0, le=600.0, description="Seconds without a byte of a request's body.")
+    app_pool_idle_s: float = Field(
+        default=4.0, gt=0.0, le=600.0, description="Seconds an idle connection to the app is kept."
+    )
+    proxy_pool_idle_s: float = Field(
+        default=60.0, gt=0.0, le=3600.0, description="The same for connections to other proxies."
+    )
 
-    max_connections: int = Field(10_000, ge=1, le=1_000_000, description="Most downstream connections per listener.")
-    max_request_line_bytes: int = Field(16_384, ge=256, le=65_536, description="Longest request line.")
-    max_head_bytes: int = Field(61_440, ge=1024, le=1_048_576, description="Largest head, and largest trailer block.")
-    max_field_bytes: int = Field(16_384, ge=256, le=1_048_576, description="Longest header line.")
-    max_fields: int = Field(100, ge=8, le=1000, description="Most header lines in a head.")
-    replay_bytes: int = Field(65_536, ge=0, le=1_048_576, description="Request body kept for a retry, per request.")
-    replay_total_bytes: int = Field(33_554_432, ge=0, description="Request bodies kept for retries, in all.")
-    write_high_bytes: int = Field(32_768, ge=1024, le=16_777_216, description="Unsent bytes that pause the sender.")
+    max_connections: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Most downstream connections per listener."
+    )
+    max_request_line_bytes: int = Field(default=16_384, ge=256, le=65_536, description="Longest request line.")
+    max_head_bytes: int = Field(
+        default=61_440, ge=1024, le=1_048_576, description="Largest head, and largest trailer block."
+    )
+    max_field_bytes: int = Field(default=16_384, ge=256, le=1_048_576, description="Longest header line.")
+    max_fields: int = Field(default=100, ge=8, le=1000, description="Most header lines in a head.")
+    replay_bytes: int = Field(
+        default=65_536, ge=0, le=1_048_576, description="Request body kept for a retry, per request."
+    )
+    replay_total_bytes: int = Field(default=33_554_432, ge=0, description="Request bodies kept for retries, in all.")
+    write_high_bytes: int = Field(
+        default=32_768, ge=1024, le=16_777_216, description="Unsent bytes that pause the sender."
+    )
 
     @field_validator("service")
     @classmethod

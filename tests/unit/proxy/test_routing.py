@@ -1,0 +1,79 @@
+"""From authority, method and path to cluster and policy, against the contracts' own definition."""
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshwise.contracts.policy import DEFAULT_POLICY, governs, parse_policy
+from meshwise.contracts.snapshot import Endpoint, Snapshot
+from meshwise.proxy.cluster.cluster import Cluster
+from meshwise.proxy.routing import RouteTable, build_table, normal_path
+
+
+def table(*policies: Mapping[str, object]) -> RouteTable:
+    clusters = {"catalog": (Endpoint("c", "h", 1),), "cart": ()}
+    snapshot = Snapshot(1, "frontend", clusters, tuple(parse_policy(policy) for policy in policies))
+    return build_table(snapshot, "frontend", {name: Cluster(name) for name in clusters}.__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("authority", "found"),
+    [
+        (b"catalog", True),
+        (b"catalog:8080", True),
+        (b"catalog.", True),
+        (b"catalog.example", False),
+        (b"h", False),
+        (b"127.0.0.1:1", False),
+        (b"[::1]", False),
+        (b"", False),
+    ],
+)
+def test_only_names_of_the_snapshot_are_found(authority: bytes, found: bool) -> None:
+    """A port and a final dot do not matter; anything that is not a service's name is nothing."""
+    assert (table().find(authority) is not None) is found
+
+
+def test_default_policy_governs_the_rest() -> None:
+    """A request that no document matches is governed by the built-in default."""
+    route = table({"match": {"service": "catalog", "methods": ["POST"]}}).find(b"catalog")
+    assert route is not None
+    assert route.rule_for("GET", "/").policy is DEFAULT_POLICY
+    assert route.rule_for("POST", "/").policy.name == "any.catalog"
+
+
+MATCHES = st.fixed_dictionaries(
+    {"service": st.sampled_from(["catalog", "cart", "*"])},
+    optional={
+        "source": st.sampled_from(["frontend", "cart"]),
+        "route": st.sampled_from(["/items", "/items/{id}", "/items/*", "/*"]),
+        "methods": st.sampled_from([["GET"], ["POST", "PUT"]]),
+    },
+)
+
+
+@given(
+    st.lists(MATCHES, max_size=6),
+    st.sampled_from(["GET", "POST"]),
+    st.sampled_from(["/", "/items", "/items/7?x=/items", "/items/7/8", "/%69tems"]),
+)
+def test_most_specific_policy_governs(matches: list[dict[str, object]], method: str, target: str) -> None:
+    """The table picks what the contracts' ``governs`` and ``specificity`` say, for any set of policies."""
+    policies: list[dict[str, object]] = [{"name": f"p{n}", "match": match} for n, match in enumerate(matches)]
+    route = table(*policies).find(b"catalog")
+    assert route is not None
+    path = normal_path(target)
+    fitting = [
+        policy
+        for policy in map(parse_policy, policies)
+        if governs(policy, source="frontend", service="catalog", method=method, path=path)
+    ]
+    expected = max(fitting, key=lambda policy: policy.match.specificity) if fitting else DEFAULT_POLICY
+    assert route.rule_for(method, target).policy == expected
+
+
+def test_normal_path_unescapes_only_what_needs_no_escape() -> None:
+    """Escaped letters are the letters; an escaped slash is no slash."""
+    assert normal_path("/%69tem%73%2Fx?%61") == "/items%2Fx"
