@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import orjson
 import structlog
@@ -27,9 +27,8 @@ from meshwise.analytics.control_api import ControlApi, RefusedError
 from meshwise.analytics.load import Client, load_world, settled
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
-from meshwise.analytics.slo.counts import load_counts
-from meshwise.analytics.slo.evaluate import ObjectiveState, evaluate, windows_of
-from meshwise.analytics.slo.objectives import objectives_for
+from meshwise.analytics.slo.audit import audit
+from meshwise.analytics.slo.evaluate import ObjectiveState
 from meshwise.analytics.sql import load_sql
 from meshwise.analytics.steering import moment, submittable
 from meshwise.analytics.world import World
@@ -47,11 +46,8 @@ RECEIVER: Final = "meshwise"
 T = TypeVar("T")
 
 
-class Persist(Protocol):
-    """Writes findings of one kind to their table."""
-
-    def __call__(self, client: Any, rows: Sequence[Any]) -> object:
-        """Insert ``rows``, all of one type."""
+Persist = Callable[[Any, Sequence[Any]], object]
+"""Writes findings, all of one type, with a client of the store."""
 
 
 class Cycle:
@@ -151,11 +147,15 @@ class Cycle:
             self._stages[name] = time.perf_counter() - started
 
     def _objectives(self, end: datetime, now: datetime) -> tuple[ObjectiveState, ...]:
-        defaults, overrides = self._settings.default_objective, self._settings.objectives
-        lengths = {o.window_s for o in objectives_for([*overrides, ""], defaults, overrides)} if overrides else set()
-        counts = load_counts(self._client, end, {*windows_of(()), defaults.window_s, *lengths})
-        objectives = objectives_for({*counts, *overrides}, defaults, overrides)
-        return evaluate(objectives, counts, now, self._settings.slo_min_bad_requests)
+        settings = self._settings
+        return audit(
+            self._client,
+            end,
+            settings.default_objective,
+            settings.objectives,
+            now=now,
+            min_bad=settings.slo_min_bad_requests,
+        )
 
     def _alert(
         self, states: Sequence[ObjectiveState], board: Board, world: World | None, now: datetime

@@ -18,9 +18,7 @@ from meshwise.analytics.control_api import ControlApi
 from meshwise.analytics.load import Client, load_world, resolution_for, settled
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
-from meshwise.analytics.slo.counts import load_counts
-from meshwise.analytics.slo.evaluate import evaluate, windows_of
-from meshwise.analytics.slo.objectives import objectives_for
+from meshwise.analytics.slo.audit import audit
 from meshwise.analytics.sql import load_sql
 from meshwise.analytics.views import AnomalyTable, MapView, ProposalTable, Replayed, ReplayTable, SeriesView, SloTable
 from meshwise.analytics.world import Window, World
@@ -77,11 +75,9 @@ class Mesh:
     def slo(self, end: datetime | None = None) -> SloTable:
         """Return the state of every objective as of ``end`` (now by default)."""
         end = end or datetime.now(UTC)
-        defaults, overrides = self._settings.default_objective, self._settings.objectives
-        wanted = windows_of(objectives_for(["", *overrides], defaults, overrides))
-        counts = load_counts(self._client, end, wanted)
-        objectives = objectives_for({*counts, *overrides}, defaults, overrides)
-        return SloTable([state.finding for state in evaluate(objectives, counts, end)])
+        settings = self._settings
+        states = audit(self._client, end, settings.default_objective, settings.objectives, now=end)
+        return SloTable([state.finding for state in states])
 
     def anomalies(
         self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None

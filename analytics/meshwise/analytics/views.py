@@ -6,7 +6,7 @@ Names come from telemetry, so everything that becomes HTML is escaped first.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -45,6 +45,9 @@ class Table(Generic[Row]):
 
     def __getitem__(self, position: int) -> Row:
         return self.rows[position]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {len(self.rows)} {self.title}>"

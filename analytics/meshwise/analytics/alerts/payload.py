@@ -132,8 +132,8 @@ def _common(groups: list[dict[str, str]]) -> dict[str, str]:
 
 
 def _text(text: str) -> str:
-    clean = "".join(character if character.isprintable() else " " for character in text)
-    return clean if len(clean) <= MAX_TEXT else clean[: MAX_TEXT - 1] + "…"
+    cut = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+    return "".join(character if character.isprintable() else " " for character in cut)
 
 
 def _time(moment: datetime) -> str:

@@ -2,6 +2,7 @@
 
     objectives   settings → one availability and one latency objective per called service
     counts       rollups → judged requests per service in every window that a rule looks at
+    audit        the whole way from the store to the states
     evaluate     both → ``SloFinding`` rows and, for the alerts, which burn-rate rules are breached
 
 The indicator is measured on the CLIENT side of a service's inbound edges, in logical requests: what callers got after

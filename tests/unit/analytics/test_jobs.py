@@ -1,0 +1,250 @@
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from meshwise.analytics.alerts.outbox import Outbox
+from meshwise.analytics.audits import Audits
+from meshwise.analytics.control_api import ControlApi
+from meshwise.analytics.jobs import MAX_UNSAVED_ROWS, Cycle, context_of, restore_alerts
+from meshwise.analytics.settings import AnalyticsSettings
+from meshwise.contracts.errors import UnavailableError
+from meshwise.contracts.rows import (
+    AlertFinding,
+    AnomalyFinding,
+    EdgeFinding,
+    ProposalFinding,
+    RolloutFinding,
+    SloFinding,
+)
+
+NOW = datetime(2026, 3, 2, 12, 0, 5, tzinfo=UTC)
+SETTLED = int(NOW.timestamp()) - 5
+ANOMALY = AnomalyFinding(NOW, NOW, NOW, "web", "cart", 0.9, True, {}, "slow")
+PROPOSAL = ProposalFinding("p1", NOW, "web", "cart", "", "proposed", "Cut.", 500, '{"name":"x"}', "{}", '{"n":1}')
+CANARY = {
+    "id": "r1",
+    "policy_name": "web.cart",
+    "state": "canary",
+    "stage": 0,
+    "stage_started_at": "2026-03-02T11:59:00Z",
+    "policy": {"match": {"service": "cart"}},
+}
+
+
+class FakeStore:
+    """Answers the three queries of the cycle; every request of the edge web → cart failed."""
+
+    def __init__(self) -> None:
+        self.down = False
+
+    def query(self, query: str, parameters: dict[str, Any]) -> Any:
+        if self.down:
+            raise UnavailableError("the store is away")
+        rows: list[tuple[Any, ...]] = []
+        if query.startswith("-- Rollup rows"):
+            rows = [(SETTLED - 10, "web", "cart", "", "GET", "client", "timeout", 50, 50, 0, 0, {0: 50})]
+        elif query.startswith("-- Judged requests"):
+            rows = [(start, "web", "cart", "client", 0, 50, {0: 50}) for start in parameters["starts"]]
+        return SimpleNamespace(result_rows=rows)
+
+
+class FakeControl:
+    def __init__(self) -> None:
+        self.down = False
+        self.found: list[dict[str, Any]] = []
+        self.submitted: list[dict[str, Any]] = []
+        self.verdicts: list[tuple[str, str]] = []
+
+    def _answer(self) -> None:
+        if self.down:
+            raise UnavailableError("control is away")
+
+    def policies(self) -> tuple[()]:
+        self._answer()
+        return ()
+
+    def rollouts(self, state: str | None = None) -> list[dict[str, Any]]:
+        self._answer()
+        return [rollout for rollout in self.found if state in (None, rollout["state"])]
+
+    def submit(self, policy: Any, **fields: Any) -> dict[str, Any]:
+        self._answer()
+        self.submitted.append({"policy": policy, **fields})
+        self.found.append({**CANARY, "proposal_id": fields["proposal_id"], "stage_started_at": None})
+        return self.found[-1]
+
+    def tell_verdict(self, rollout_id: str, **fields: Any) -> None:
+        self._answer()
+        self.verdicts.append((rollout_id, fields["decision"]))
+
+
+class Bench:
+    """A cycle with everything around it in reach."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.store, self.control = FakeStore(), FakeControl()
+        self.outbox = Outbox(":memory:")
+        self.saved: list[Any] = []
+        self.save_fails = False
+        self.broken: set[str] = set()
+        webhooks = [{"url": "https://hooks.example/"}]
+        self.settings = AnalyticsSettings.model_validate(
+            {"webhooks": webhooks, "alert_for_s": 0, "proposal_every_s": 30, **settings}
+        )
+        self.cycle = self.restarted()
+
+    def restarted(self) -> Cycle:
+        audits = Audits(
+            detect=lambda _: self._or_break("detect", (ANOMALY,)),
+            propose=lambda *_: self._or_break("propose", (PROPOSAL,)),
+            judge=lambda *_: SimpleNamespace(decision="advance", reason="fine", evidence={"n": 1}),
+        )
+        control = cast("ControlApi", self.control)
+        return Cycle(
+            self.settings, client=self.store, control=control, outbox=self.outbox, audits=audits, persist=self._save
+        )
+
+    def _or_break(self, name: str, value: Any) -> Any:
+        if name in self.broken:
+            raise RuntimeError(f"{name} is broken")
+        return value
+
+    def _save(self, _: Any, rows: Sequence[Any]) -> None:
+        if self.save_fails:
+            raise UnavailableError("the store is away")
+        self.saved += rows
+
+    def of(self, kind: type) -> list[Any]:
+        return [row for row in self.saved if type(row) is kind]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.outbox.close()
+
+
+class TestCycle:
+    def test_one_cycle_finds_and_keeps_everything(self, bench: Bench) -> None:
+        """A cycle leaves map, objectives, anomalies and proposals on the board and in the tables."""
+        board = bench.cycle.run(NOW)
+        assert board.failed == ()
+        assert board.service_map is not None
+        assert len(bench.of(EdgeFinding)) == 1
+        assert [slo.good for slo in bench.of(SloFinding)] == [0, 0]
+        assert bench.of(AnomalyFinding) == [ANOMALY]
+        assert bench.of(ProposalFinding) == [PROPOSAL]
+        assert {alert.state for alert in bench.of(AlertFinding)} == {"pending"}
+
+    def test_an_alert_is_told_once_with_cause_and_proposal(self, bench: Bench) -> None:
+        """The second cycle fires, queues one document naming cause and proposal, and later cycles repeat nothing."""
+        for seconds in range(0, 50, 10):
+            bench.cycle.run(NOW + timedelta(seconds=seconds))
+        waiting = bench.outbox.due("https://hooks.example/", NOW.timestamp() + 100)
+        assert bench.outbox.count() == 1
+        assert waiting is not None
+        assert b"web -> cart" in waiting.body
+        assert b'"proposal_id": "p1"' in waiting.body
+
+    @pytest.mark.parametrize("part", ["detect", "propose"])
+    def test_a_broken_audit_stops_no_other(self, bench: Bench, part: str) -> None:
+        """An audit that raises is named and counted, and the findings of the others are kept."""
+        bench.broken = {part}
+        board = bench.cycle.run(NOW)
+        assert len(board.failed) == 1
+        assert bench.cycle.failures == {board.failed[0]: 1}
+        assert len(bench.of(SloFinding)) == 2
+        assert bench.of(AlertFinding)
+
+    def test_objectives_of_single_services_hold(self) -> None:
+        """A service named in the settings is judged by its own promise, called or not."""
+        bench = Bench(objectives={"cart": {"availability_target": 0.5, "window_s": 7200}, "idle": {}})
+        targets = {slo.objective: slo.target for slo in bench.cycle.run(NOW).slos}
+        assert targets == {
+            "cart-availability": 0.5,
+            "cart-latency": 0.95,
+            "idle-availability": 0.99,
+            "idle-latency": 0.95,
+        }
+        bench.outbox.close()
+
+    def test_store_away_keeps_the_last_board_and_events(self, bench: Bench) -> None:
+        """While the store is away the board stays; events that could not be written are written later, once."""
+        bench.save_fails = True
+        before = bench.cycle.run(NOW)
+        bench.store.down = True
+        after = bench.cycle.run(NOW + timedelta(seconds=10))
+        assert after.service_map == before.service_map
+        assert "load" in after.failed
+        bench.save_fails = bench.store.down = False
+        bench.cycle.run(NOW + timedelta(seconds=20))
+        states = [alert.state for alert in bench.of(AlertFinding)]
+        assert states.count("pending") == 4
+        assert states.count("firing") == 4
+        assert len(bench.of(ProposalFinding)) == 1
+
+    def test_events_that_wait_are_bounded(self, bench: Bench) -> None:
+        """Events that nobody can store do not grow for ever; the oldest go and are counted."""
+        bench.cycle._remember([ANOMALY] * (MAX_UNSAVED_ROWS + 7))
+        assert bench.cycle.rows_dropped == 7
+
+    def test_control_away_changes_nothing(self, bench: Bench) -> None:
+        """Without control there are no proposals and no verdicts, and everything else goes on."""
+        bench.control.down = True
+        board = bench.cycle.run(NOW)
+        assert set(board.failed) == {"proposal", "rollout"}
+        assert len(bench.of(EdgeFinding)) == 1
+        bench.control.down = False
+        assert bench.cycle.run(NOW + timedelta(seconds=30)).proposals == (PROPOSAL,)
+
+    def test_proposals_wait_for_a_person_unless_told(self, bench: Bench) -> None:
+        """Without rollout_automatic nothing is ever submitted."""
+        bench.cycle.run(NOW)
+        assert bench.control.submitted == []
+
+    def test_automatic_submission_happens_once(self) -> None:
+        """With rollout_automatic a proposal is submitted with its evidence, once, also after a restart."""
+        bench = Bench(rollout_automatic=True)
+        board = bench.cycle.run(NOW)
+        (submitted,) = bench.control.submitted
+        assert submitted == {"policy": {"name": "x"}, "reason": "Cut.", "evidence": {"n": 1}, "proposal_id": "p1"}
+        assert [p.status for p in board.proposals] == ["submitted"]
+        assert [p.status for p in bench.of(ProposalFinding)] == ["proposed", "submitted"]
+        bench.cycle.run(NOW + timedelta(seconds=40))
+        bench.restarted().run(NOW + timedelta(seconds=80))
+        assert len(bench.control.submitted) == 1
+        bench.outbox.close()
+
+    def test_started_stages_are_judged(self, bench: Bench) -> None:
+        """A rollout whose stage has started gets a verdict, told to control and recorded; others are left alone."""
+        bench.control.found = [dict(CANARY), {**CANARY, "id": "r2", "stage_started_at": None}]
+        board = bench.cycle.run(NOW)
+        assert bench.control.verdicts == [("r1", "advance")]
+        (finding,) = bench.of(RolloutFinding)
+        assert (finding.rollout_id, finding.decision, finding.evidence) == ("r1", "advance", '{"n":1}')
+        assert set(board.verdicts) == {"r1"}
+
+
+class TestContextOf:
+    def test_the_proposal_for_the_cause_comes_first(self) -> None:
+        """Of the open proposals the one for the likely cause's edge is named, else one of the service's own."""
+        other = replace(PROPOSAL, id="p0", source="cart", destination="db")
+        refused = replace(PROPOSAL, id="p2", status="refused")
+        context = context_of("cart", ANOMALY, [refused, other, PROPOSAL])
+        assert context.proposal == PROPOSAL
+        assert context_of("db", None, [PROPOSAL, other]).proposal == other
+        assert context_of("x", None, [PROPOSAL]).proposal is None
+
+
+def test_restored_alerts_get_their_zone_back() -> None:
+    """Times without a zone, as the store gives them, are UTC; a restored breach counts as seen just now."""
+    started = datetime(2026, 3, 2, 11, 0)  # noqa: DTZ001  # as the driver returns it
+    row = (started, "f1", "cart", "cart-availability", "page", "firing", started, 2.0, 3.0, "burns")
+    client = SimpleNamespace(query=lambda *_, **__: SimpleNamespace(result_rows=[row]))
+    alert = restore_alerts(client, NOW)["f1"]
+    assert (alert.started_at, alert.breached_at, alert.state) == (started.replace(tzinfo=UTC), NOW, "firing")

@@ -1,0 +1,124 @@
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+
+from meshwise.analytics.mesh import Mesh
+from meshwise.analytics.settings import AnalyticsSettings
+from meshwise.analytics.views import ProposalTable, Table
+from meshwise.contracts.rows import ProposalFinding
+
+END = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)  # still finely kept
+START = END - timedelta(seconds=60)
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+class OneEdge:
+    """A store with one edge whose callee has a hostile name."""
+
+    def query(self, query: str, parameters: dict[str, Any]) -> Any:
+        rows: list[tuple[Any, ...]] = []
+        if query.startswith("-- Rollup rows"):
+            first = parameters["start"]
+            rows = [(first, "web", EVIL, "", "GET", "client", "ok", 60, 66, 6, 0, {0: 60})]
+        elif query.startswith("-- Judged requests"):
+            rows = [(start, "web", EVIL, "client", 1, 60, {0: 60}) for start in parameters["starts"]]
+        return SimpleNamespace(result_rows=rows)
+
+
+@pytest.fixture
+def mesh() -> Mesh:
+    return Mesh(OneEdge(), AnalyticsSettings())
+
+
+class TestMesh:
+    def test_map_of_a_past_window(self, mesh: Mesh) -> None:
+        """The map of a past window is a table with one row per edge, and a figure."""
+        view = mesh.map(start=START, end=END)
+        frame = view.to_frame()
+        assert frame[["source", "requests", "retries", "amplification"]].to_numpy().tolist() == [["web", 60, 6, 1.1]]
+        assert view.figure().data
+
+    def test_hostile_names_stay_text(self, mesh: Mesh) -> None:
+        """Names of telemetry are escaped in tables and in figures."""
+        view = mesh.map(start=START, end=END)
+        assert "<img" not in view._repr_html_()
+        assert "&lt;img" in view._repr_html_()
+        series = mesh.edges(start=START, end=END)
+        assert "<img" not in series._repr_html_()
+        for figure in (view.figure(), series.figure("web", EVIL)):
+            assert "<img" not in figure.to_json().replace("\\u003c", "<")
+
+    def test_series_have_a_row_per_bucket(self, mesh: Mesh) -> None:
+        """Edges over time have one row per edge and bucket."""
+        frame = mesh.edges(start=START, end=END).to_frame()
+        assert len(frame) == 6
+        assert frame["rate"].tolist() == [6.0, 0, 0, 0, 0, 0]
+
+    def test_objectives_are_computed(self, mesh: Mesh) -> None:
+        """Objectives are computed from the store as the service does it."""
+        frame = mesh.slo(END).to_frame()
+        assert frame["indicator"].tolist() == ["availability", "latency"]
+        assert frame["good"].tolist() == [60, 0]
+
+    def test_anomalies_are_typed(self, mesh: Mesh) -> None:
+        """Scores come back as a table of findings, the worst first."""
+        scores = [finding.score for finding in mesh.anomalies(start=START, end=END)]
+        assert scores == sorted(scores, reverse=True)
+
+    def test_two_ways_to_name_a_window_exclude_each_other(self, mesh: Mesh) -> None:
+        """A window is the last seconds or start to end, never a mix."""
+        with pytest.raises(ValueError, match="either seconds"):
+            mesh.map(60, start=START, end=END)
+        with pytest.raises(ValueError, match="either seconds"):
+            mesh.map(start=START)
+
+
+class TestProposalFigure:
+    def test_curve_is_drawn(self) -> None:
+        """The curve of a proposal becomes one line per number of retries, on both panels."""
+        curve = [
+            {
+                "attempt_timeout_s": timeout,
+                "request_timeout_s": 1.0,
+                "retries": retries,
+                "success": 0.99,
+                "success_low": 0.98,
+                "success_high": 0.995,
+                "p99": 0.3,
+                "amplification": 1.1,
+            }
+            for retries in (0, 1)
+            for timeout in (None, 0.15)
+        ]
+        chosen = {"policy": {"timeout": {"attempt": "150ms"}}}
+        evidence = orjson.dumps({"curve": curve, "chosen": chosen}).decode()
+        table = ProposalTable([ProposalFinding("p", END, "a", "b", "", "proposed", "", 1, "{}", "{}", evidence)])
+        assert len(table.figure().data) == 4
+
+    def test_a_refusal_has_none(self) -> None:
+        """A refusal has no curve and says so."""
+        table = ProposalTable([ProposalFinding("p", END, "a", "b", "", "refused", "", 1, "{}", "{}", "{}")])
+        with pytest.raises(ValueError, match="no curve"):
+            table.figure()
+
+
+def test_an_empty_table_is_shown() -> None:
+    """A table without rows is an empty frame and says that there is nothing."""
+    table: Table[ProposalFinding] = Table([])
+    assert table.to_frame().empty
+    assert "nothing in this window" in table._repr_html_()
+
+
+def test_importing_the_room_is_light() -> None:
+    """Importing the package or its settings loads no numeric library."""
+    code = (
+        "import sys, meshwise.analytics, meshwise.analytics.settings\n"
+        "print([m for m in ('numpy', 'pandas', 'sklearn', 'plotly', 'clickhouse_connect') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
