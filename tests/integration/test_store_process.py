@@ -111,17 +111,6 @@ def test_credentials() -> None:
             connect(store.url, user="mesh", password="wrong")
 
 
-def test_pages_in_a_browser_are_refused() -> None:
-    """A web page's request, or one under a foreign host name, is refused even on loopback."""
-    with running_store() as store:
-        for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
-            request = urllib.request.Request(f"{store.base_url}/", b"SELECT 1", headers)
-            with pytest.raises(urllib.error.HTTPError) as refused, urllib.request.urlopen(request, timeout=10):
-                pass
-            with refused.value as answer:
-                assert answer.code == 403
-
-
 async def test_a_store_that_is_down() -> None:
     """Clients of a store that is down get one line with its URL and the remedy."""
     url = f"http://127.0.0.1:{free_port()}/meshwise"

@@ -14,6 +14,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from meshwise.contracts import rows, telemetry
 from meshwise.contracts.errors import ConfigError
@@ -131,7 +133,7 @@ def test_spans_arrive_in_the_exporters_spelling(client: Client) -> None:
     """Every field of a span is kept: ids in hex, kinds in words, zeros and falses, nested and bytes values."""
     request = spans("spelling", 1)
     span = request.resource_spans[0].scope_spans[0].spans[0]
-    span.kind, span.status.code, span.status.message = 3, 2, "it broke"
+    span.kind, span.status.code, span.status.message = Span.SPAN_KIND_CLIENT, Status.STATUS_CODE_ERROR, "it broke"
     span.parent_span_id = b"\x01" * 8
     put(span.attributes, text="x", zero=0, big=2**62, no=False, yes=True, half=0.5, raw=b"\x00\xff", http__route="/a")
     items = span.attributes.add(key="list").value.array_value
@@ -173,7 +175,7 @@ def test_span_kinds_in_words(client: Client) -> None:
     """Each kind has its word, and a kind from the future is unspecified."""
     request = spans("kinds", 6)
     last = request.resource_spans[0].scope_spans[0].spans.add(name="GET /6", span_id=b"x" * 8)
-    last.start_time_unix_nano, last.kind = NANO, 5
+    last.start_time_unix_nano, last.kind = NANO, Span.SPAN_KIND_CONSUMER
     send(client, "traces", request, "kinds")
     found = client.query("SELECT SpanKind FROM otel_traces WHERE ServiceName = 'kinds' ORDER BY SpanName").result_rows
     assert [kind for (kind,) in found] == [
@@ -237,7 +239,8 @@ def test_metrics_of_every_kind_arrive(client: Client) -> None:
     exemplar = gauge.exemplars.add(as_double=0.25, time_unix_nano=NANO, trace_id=b"\x01" * 16, span_id=b"\x02" * 8)
     put(exemplar.filtered_attributes, f="x")
     scoped.metrics.add(name="s").sum.data_points.add(as_double=2.5, **times)
-    scoped.metrics[1].sum.aggregation_temporality, scoped.metrics[1].sum.is_monotonic = 2, True
+    scoped.metrics[1].sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+    scoped.metrics[1].sum.is_monotonic = True
     scoped.metrics.add(name="h").histogram.data_points.add(
         count=3, sum=6.0, bucket_counts=[1, 2], explicit_bounds=[1.0], min=0.5, max=4.0, **times
     )
@@ -273,7 +276,12 @@ def test_metrics_of_every_kind_arrive(client: Client) -> None:
     assert read("sum", "StartTimeUnix, TimeUnix") == [(moment - timedelta(seconds=10), moment)]
 
 
-def edge_metrics(instance: str, second: int, *, temporality: int = 1) -> ExportMetricsServiceRequest:
+def edge_metrics(instance: str, second: int, *, is_delta: bool = True) -> ExportMetricsServiceRequest:
+    temporality = (
+        AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+        if is_delta
+        else AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+    )
     request = ExportMetricsServiceRequest()
     resource = request.resource_metrics.add()
     put(resource.resource.attributes, service__name="front", service__instance__id=instance)
@@ -308,7 +316,7 @@ def test_edges_are_rolled_up_once(client: Client) -> None:
     for instance, second in (("p1", 0), ("p1", 5), ("p2", 0), ("p1", 30)):
         for _ in range(2):
             send(client, "metrics", edge_metrics(instance, second), f"{instance}-{second}")
-    send(client, "metrics", edge_metrics("p3", 0, temporality=2), "cumulative")
+    send(client, "metrics", edge_metrics("p3", 0, is_delta=False), "cumulative")
     sums = "sum(requests), sum(attempts), sum(retries), sum(retries_denied), sumMap(latency)"
     keys = "source, destination, route, method, side, outcome"
     expected = (28, 36, 8, 4, {-1000: 4, -64: 8, -62: 16})

@@ -5,7 +5,7 @@ import gzip
 import io
 import zlib
 
-import lz4.frame
+import lz4.frame  # type: ignore[import-untyped]
 import pytest
 import zstandard
 from hypothesis import given
