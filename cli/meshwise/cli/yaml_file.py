@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -15,7 +16,15 @@ MAX_BYTES = 1 << 20
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML without duplicate keys and without aliases, which could make a small file huge."""
+    """Safe YAML without duplicate keys and without aliases, which could make a small file huge.
+
+    Only ``true`` and ``false`` are booleans, as in YAML 1.2: ``on:`` is a field of a retry policy, and ``no`` a name.
+    """
+
+    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]  # the stubs take it for one of the instance
+        first: [(tag, form) for tag, form in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -31,6 +40,11 @@ class _StrictLoader(yaml.SafeLoader):
             if isinstance(key, Hashable):
                 seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF")
+)
 
 
 def read_yaml(path: Path) -> object:

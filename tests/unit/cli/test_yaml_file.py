@@ -49,3 +49,9 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_bytes(b"#" * (MAX_BYTES + 1))
     with pytest.raises(ConfigError, match="larger than"):
         read_yaml(tmp_path / "c.yaml")
+
+
+def test_only_true_and_false_are_booleans() -> None:
+    """``on`` names a field of a retry policy and stays text, as ``yes``, ``no`` and ``off`` do."""
+    document = parse_yaml("{on: off, yes: no, a: true, b: False}", "policy.yaml")
+    assert document == {"on": "off", "yes": "no", "a": True, "b": False}

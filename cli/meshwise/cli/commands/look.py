@@ -103,8 +103,9 @@ def _missing(configuration: Configuration, control_url: str | None, wanted: list
 def _row(edge: dict[str, Any]) -> tuple[str, ...]:
     return (
         f"{edge['source']} → {edge['destination']}",
-        str(edge["requests"]),
-        str(edge["attempts"]),
+        # A caller without a proxy counts nothing; then the callee's count is all there is.
+        str(edge["requests"] or edge["server_requests"]),
+        str(edge["attempts"]) if edge["requests"] else "-",
         f"{edge['error_share'] * 100:.2f} %",
         _milliseconds(edge["client_p50"]),
         _milliseconds(edge["client_p99"]),

@@ -13,6 +13,8 @@ from meshwise.cli.configuration import Configuration, load_configuration, settin
 from meshwise.cli.logs import LogSettings, configure_logs
 from meshwise.cli.rooms import ROOMS
 
+LOCAL_PLATFORM = {"control_url": "http://127.0.0.1:15010", "collector_url": "http://127.0.0.1:4318"}
+
 
 def register(app: typer.Typer) -> None:
     """Add one command per room."""
@@ -52,7 +54,7 @@ def migrate(
     configuration = configuration.with_values("store", {"url": store_url})
     settings = settings_for(configuration, "store")
     _configure_logs(configuration)
-    applied = ROOMS["store"].load_entry("migrate")(settings)
+    applied = ROOMS["store"].call(settings, "migrate")
     typer.echo(f"applied {', '.join(applied)}" if applied else "the tables are up to date")
 
 
@@ -132,13 +134,18 @@ def proxy(
         "collector_url": collector_url,
         "snapshot_cache_dir": data_dir,
     }
-    _run(load_configuration(config, os.environ).with_values("proxy", values), "proxy")
+    configuration = load_configuration(config, os.environ).with_values("proxy", values)
+    if not configuration.says("proxy", "snapshot_file"):
+        # Beside a platform on the same machine nothing needs to be told.
+        unsaid = {name: url for name, url in LOCAL_PLATFORM.items() if not configuration.says("proxy", name)}
+        configuration = configuration.with_values("proxy", unsaid)
+    _run(configuration, "proxy")
 
 
 def _run(configuration: Configuration, room: str) -> None:
     settings = settings_for(configuration, room)
     _configure_logs(configuration)
-    ROOMS[room].load_entry()(settings)
+    ROOMS[room].call(settings)
 
 
 def _configure_logs(configuration: Configuration) -> None:

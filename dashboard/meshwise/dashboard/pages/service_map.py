@@ -78,8 +78,9 @@ def render_table(edges: Sequence[EdgeFinding], anomalies: Sequence[AnomalyFindin
             [
                 dcc.Link(name, href=edge_link(edge.source, edge.destination)),
                 text.rate(edge.request_rate),
-                text.count(edge.requests),
-                text.count(edge.attempts),
+                # A caller without a proxy counts nothing; then the callee's count is all there is.
+                text.count(edge.requests or edge.server_requests),
+                text.count(edge.attempts if edge.requests else None),
                 text.share(edge.error_share),
                 text.seconds(edge.client_p50),
                 text.seconds(edge.client_p99),
