@@ -1,0 +1,61 @@
+"""Analytics, control and the store as processes: a bad canary is judged and rolled back by nobody's hand."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from meshwise.contracts.rows import EdgeBucket, RolloutFinding
+from meshwise.store.client import connect
+from meshwise.store.findings import select_rows
+from support.analytics import analytics_command, edge_rows, insert_buckets
+from support.control import eventually, running_control
+from support.processes import free_port, start
+from support.store import running_store
+
+CANDIDATE = {"match": {"source": "web", "service": "cart"}, "timeout": {"request": "5ms"}}
+
+
+def _traffic(canary: str, control: list[str]) -> list[EdgeBucket]:
+    # Traffic goes on beyond now, so that whole buckets after the stage's start are there as soon as they are over.
+    end = datetime.now(UTC) + timedelta(seconds=90)
+    fine, broken = {"ok": (200, 0.02)}, {"ok": (40, 0.02), "timeout": (160, 0.005)}
+    rows = []
+    for proxy, outcomes in [(canary, broken), *((proxy, fine) for proxy in control)]:
+        rows += edge_rows(
+            end, seconds=150, source="web", destination="cart", outcomes=outcomes, instance=proxy, sides=("client",)
+        )
+    return rows
+
+
+def test_a_bad_canary_is_rolled_back_by_itself(tmp_path: Path) -> None:
+    """A candidate that fails on its canary is rolled back on analytics' verdict, and the verdict is on record."""
+    with running_store() as store, running_control(tmp_path, ttl_s=120.0) as control:
+        proxies = [control.register(f"web-{n}", "web") for n in range(4)]
+        status, rollout = control.begin_rollout(CANDIDATE, stages=[25, 100])
+        assert status == 201, rollout
+        for proxy in proxies:
+            proxy.apply()
+        (canary,) = rollout["canary_proxies"]
+        with connect(store.url) as client:
+            insert_buckets(client, _traffic(canary, rollout["control_proxies"]))
+            settings = {
+                "port": free_port(),
+                "store_url": store.url,
+                "control_url": control.url,
+                "data_dir": str(tmp_path / "analytics"),
+                "cycle_s": 1.0,
+                "settle_s": 0.0,
+                "rollout": {"settle_s": 0.0},
+            }
+            with start(analytics_command(**settings), tmp_path / "out") as process:
+                ended = eventually(
+                    lambda: (now := control.get(f"/v1/rollouts/{rollout['id']}"))["state"] == "rolled_back" and now,
+                    timeout=60.0,
+                )
+                findings = eventually(
+                    lambda: [f for f in select_rows(client, RolloutFinding) if f.decision == "rollback"], timeout=20.0
+                )
+                assert "Traceback" not in process.stderr
+    assert ended["verdicts"][-1]["by"] == "analytics"
+    assert ended["verdicts"][-1]["decision"] == "rollback"
+    assert (findings[0].rollout_id, findings[0].stage) == (rollout["id"], 0)
+    assert findings[0].reason == ended["verdicts"][-1]["reason"]
