@@ -61,18 +61,16 @@ class RobustBaseline:
         requests = edge.requests[buckets].astype(np.float64)
         self.median_requests_ = float(np.median(requests))
         self.log_rate_ = self._robust(np.log(requests + 0.5), config.rate_scale_floor)
-        each = [edge.pooled(np.array([bucket])) for bucket in buckets]
         self.log_latency_ = {
             name: self._robust(
-                np.log(np.array([pool.quantile(q) for pool in each]) + config.latency_floor_s),
-                config.latency_scale_floor,
+                np.log(edge.quantiles[name][buckets] + config.latency_floor_s), config.latency_scale_floor
             )
-            for name, q in LATENCIES
+            for name, _ in LATENCIES
         }
         usual = self.pool_.quantile(0.95)
         self.slow_s_ = max(config.slow_factor * usual, usual + 2.0 * config.latency_floor_s)
         counts = {name: edge.counts[name][buckets].astype(np.float64) for name in COUNTED}
-        counts["slow"] = np.array([pool.slower(self.slow_s_) for pool in each])
+        counts["slow"] = edge.slower(self.slow_s_)[buckets]
         self.dispersion_ = {name: dispersion(values, requests) for name, values in counts.items()}
         return self
 
@@ -104,8 +102,8 @@ class RobustBaseline:
     def _rate(self, pool: Pool) -> float:
         middle, scale = self.log_rate_
         per_bucket = pool.requests / pool.buckets
-        # Counting noise on top, which is most of it at low traffic.
-        scale = math.hypot(scale, 1.0 / math.sqrt(max(1.0, min(per_bucket, self.median_requests_)) * pool.buckets))
+        # Counting noise of the usual rate on top, which is most of it at low traffic.
+        scale = math.hypot(scale, 1.0 / math.sqrt(max(1.0, self.median_requests_) * pool.buckets))
         return self._two_sided(abs(math.log(per_bucket + 0.5) - middle) / scale)
 
     def _latency(self, name: str, seconds: float, per_bucket: float) -> float:

@@ -56,7 +56,11 @@ def detect(world: World, config: AnomalyConfig, history: Iterable[AnomalyFinding
     }
     rows = [one.baseline_rows for one in judged.values() if len(one.baseline_rows)]
     forest = Forest(config).fit(np.concatenate(rows) if rows else np.zeros((0, len(FEATURES))))
-    findings = {key: _finding(key, one, world, forest, config) for key, one in judged.items()}
+    scored = [key for key, one in judged.items() if one.deviations is not None]
+    isolation = dict(
+        zip(scored, forest.score(np.array([judged[key].deviations for key in scored])).tolist(), strict=True)
+    )
+    findings = {key: _finding(key, one, world, isolation.get(key, 0.0), config) for key, one in judged.items()}
     return list(_blamed(findings).values())
 
 
@@ -114,7 +118,7 @@ def _score(deviation: float, config: AnomalyConfig) -> float:
     return float(1.0 - 2.0 ** -((deviation / config.half_score_z) ** 2))
 
 
-def _finding(key: EdgeKey, judged: _Judged, world: World, forest: Forest, config: AnomalyConfig) -> AnomalyFinding:
+def _finding(key: EdgeKey, judged: _Judged, world: World, isolation: float, config: AnomalyConfig) -> AnomalyFinding:
     recent = _recent(world, config)
     start = world.window.start + timedelta(seconds=int(recent[0]) * world.bucket_s)
     made = AnomalyFinding(
@@ -133,7 +137,6 @@ def _finding(key: EdgeKey, judged: _Judged, world: World, forest: Forest, config
     if not any(series.observed.requests[recent].any() for series in world.edges.values()):
         return replace(made, reason="no data of any edge in the newest buckets")
     robust = _score(combined(judged.deviations), config)
-    isolation = float(forest.score(judged.deviations[None, :])[0])
     score = 1.0 - (1.0 - robust) * (1.0 - config.forest_weight * isolation)
     weight = judged.deviations**2
     shares = weight / weight.sum() if weight.sum() > 0 else weight

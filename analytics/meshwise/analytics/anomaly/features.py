@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -49,6 +50,23 @@ class EdgeBuckets:
             latency=side.latency,
             latency_middle=np.array([histogram.bucket_middle(int(index)) for index in side.latency_index]),
         )
+
+    @cached_property
+    def quantiles(self) -> dict[str, FloatArray]:
+        """Latency quantiles of each bucket in seconds (nearest rank), not-a-number where nothing was measured."""
+        totals, cumulative = self.latency.sum(axis=1), self.latency.cumsum(axis=1)
+        found = {}
+        for name, q in LATENCIES:
+            ranks = np.maximum(1.0, np.ceil(q * totals - 1e-9))
+            values = np.full(len(totals), np.nan)
+            filled = np.flatnonzero(totals > 0)
+            values[filled] = self.latency_middle[(cumulative[filled] >= ranks[filled, None]).argmax(axis=1)]
+            found[name] = values
+        return found
+
+    def slower(self, seconds: float) -> FloatArray:
+        """Return how many requests of each bucket took longer than ``seconds``."""
+        return np.asarray(self.latency[:, self.latency_middle > seconds].sum(axis=1), dtype=np.float64)
 
     def pooled(self, buckets: IntArray) -> Pool:
         """Add up ``buckets``."""

@@ -105,7 +105,9 @@ class _Route:
         self._refuse_unlike(current, regime.now)
         ceiling = self._ceiling(regime.now)
         tried = self._grid(regime, ceiling)
-        trials = [Trial(p, replay(blocks, p, config.simulated_requests, config.seed)) for p in tried.variations]
+        # A proposal costs a replay per candidate, and most edges are well: no need to try what cannot gain.
+        variations = tried.variations if ceiling.code or self._may_gain(current, tried) else ()
+        trials = [Trial(p, replay(blocks, p, config.simulated_requests, config.seed)) for p in variations]
         allowed = ranked([trial for trial in trials if within_limits(trial, current, config)])
         evidence = self._evidence(regime, tried, trials, current, ceiling)
         if ceiling.code == "overload" and self._sheds(current):
@@ -195,6 +197,13 @@ class _Route:
         # Held down: nothing may wait longer, retry more or retry on more than now.
         kept = tuple(p for p in tried.variations if _is_tamer(p, self.current))
         return Grid(tried.base, kept, tried.floor_s)
+
+    def _may_gain(self, current: Trial, tried: Grid) -> bool:
+        """Tell whether any candidate could be worth it: p99 after a retry is never below the shortest safe attempt."""
+        result, config = current.result, self.config
+        if result.success.value + config.min_success_gain <= 1.0:
+            return True
+        return tried.floor_s is not None and tried.floor_s < (1.0 - config.min_p99_gain) * result.p99_good.value
 
     def _sheds(self, current: Trial) -> bool:
         return current.result.attempts_per_request.value > 1.05 and self.current.retry.max > 0

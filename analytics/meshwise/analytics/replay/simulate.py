@@ -18,7 +18,7 @@ from meshwise.contracts.telemetry import OUTCOMES
 BINS_PER_DOUBLING: Final = 16
 _LOWEST_S: Final = 1e-4
 _BINS: Final = 26 * BINS_PER_DOUBLING  # 0.1 ms … 1.8 h
-BOOTSTRAPS: Final = 1000
+BOOTSTRAPS: Final = 500
 _RESET, _ERROR = OUTCOMES.index("reset"), OUTCOMES.index("error")
 
 ASSUMPTIONS: Final = (

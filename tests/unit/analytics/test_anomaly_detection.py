@@ -1,0 +1,165 @@
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from meshwise.analytics.anomaly.config import AnomalyConfig
+from meshwise.analytics.anomaly.detection import detect
+from meshwise.analytics.world import World
+from meshwise.contracts.rows import AnomalyFinding, EdgeBucket
+from support.edge_buckets import SHOP, START, edge_rows, shop_rows, world_until
+
+CONFIG = AnomalyConfig(forest_trees=25)
+FAULTY = ("frontend", "recommendation")
+EDGE = ("a", "b")
+
+
+def found(world: World, config: AnomalyConfig = CONFIG) -> dict[tuple[str, str], AnomalyFinding]:
+    return {(finding.source, finding.destination): finding for finding in detect(world, config)}
+
+
+def one_edge(before: dict[str, float], after: dict[str, float], buckets: int = 20, seed: int = 0) -> AnomalyFinding:
+    """Return the finding of an edge that had ``before`` and in its last two buckets ``after``, beside a steady one."""
+    rng = np.random.default_rng(seed)
+    rows: list[EdgeBucket] = []
+    for bucket in range(buckets):
+        settings = {"requests": 40, "median_s": 0.02} | (before if bucket < buckets - 2 else after)
+        rows += edge_rows(rng, EDGE, bucket, **settings)
+        rows += edge_rows(rng, ("a", "steady"), bucket, 40, 0.02)
+    return found(world_until(rows, buckets))[EDGE]
+
+
+class TestHealthy:
+    def test_few_false_alarms(self) -> None:
+        """Over 30 cycles of the healthy shop, from its first minute on, at most one edge is flagged once."""
+        rows = shop_rows(0, 37)
+        flags = sum(f.flagged for cycle in range(30) for f in detect(world_until(rows, 7 + cycle), CONFIG))
+        assert flags <= 1
+
+    def test_every_edge_has_a_finding(self) -> None:
+        """Each edge gets a score from 0 to 1 over the newest two buckets."""
+        findings = detect(world_until(shop_rows(1, 12), 12), CONFIG)
+        assert len(findings) == len(SHOP)
+        for finding in findings:
+            assert 0.0 <= finding.score <= 1.0
+            assert finding.window_end - finding.window_start == timedelta(seconds=20)
+            assert finding.window_end == START + timedelta(seconds=120)
+
+    def test_deterministic(self) -> None:
+        """The same world gives the same findings."""
+        world = world_until(shop_rows(1, 12), 12)
+        assert detect(world, CONFIG) == detect(world, CONFIG)
+
+
+class TestSlowTail:
+    """The demo's fault: after a minute a tenth of the answers on one edge time out."""
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_found_soon_and_kept(self, seed: int) -> None:
+        """It is flagged within three buckets, and in most of the following ones although the fault goes on."""
+        rows = shop_rows(seed, 20, {FAULTY: 0.1}, begin=6)
+        flags = [found(world_until(rows, bucket))[FAULTY].flagged for bucket in range(7, 20)]
+        assert any(flags[:3])
+        assert sum(flags) >= 10
+
+    def test_nothing_else_is_flagged(self) -> None:
+        """Edges beside the fault stay as usual."""
+        findings = found(world_until(shop_rows(0, 12, {FAULTY: 0.1}, begin=6), 12))
+        assert {edge for edge, finding in findings.items() if finding.flagged} == {FAULTY}
+
+    def test_contributions(self) -> None:
+        """What made the score is named, and the parts make a whole."""
+        finding = found(world_until(shop_rows(0, 12, {FAULTY: 0.3}, begin=9), 12))[FAULTY]
+        assert set(finding.contributions) >= {"timeouts", "p95"}
+        assert sum(finding.contributions.values()) == pytest.approx(1.0, abs=0.03)
+        assert finding.reason.startswith("unusual ")
+
+    def test_caller_follows(self) -> None:
+        """The edge above the fault is told to follow it, with a lower score."""
+        rows = shop_rows(0, 12, {FAULTY: 0.4, ("ingress", "frontend"): 0.4}, begin=9)
+        findings = found(world_until(rows, 12))
+        follower = findings["ingress", "frontend"]
+        assert follower.reason == "follows frontend → recommendation"
+        assert 0.0 < follower.score < findings[FAULTY].score
+        assert follower.flagged
+
+    def test_history_keeps_flagged_buckets_out(self) -> None:
+        """A window that holds nothing but flagged buckets has no baseline, and says so instead of calling it usual."""
+        rows = shop_rows(0, 40, {FAULTY: 0.4}, begin=6)
+        history: list[AnomalyFinding] = []
+        earlier = found(world_until(rows, 12))[FAULTY]
+        for bucket in range(7, 41):
+            shift = timedelta(seconds=10 * (bucket - 12))
+            history.append(
+                AnomalyFinding(
+                    earlier.computed_at + shift,
+                    earlier.window_start + shift,
+                    earlier.window_end + shift,
+                    *FAULTY,
+                    earlier.score,
+                    True,
+                    earlier.contributions,
+                    earlier.reason,
+                )
+            )
+        world = world_until(rows, 40, 12)
+        finding = next(f for f in detect(world, CONFIG, history) if (f.source, f.destination) == FAULTY)
+        assert not finding.flagged
+        assert "no baseline" in finding.reason
+
+
+class TestDirection:
+    def test_faster_is_fine(self) -> None:
+        """Latency a tenth of what it was is no anomaly."""
+        assert not one_edge({}, {"median_s": 0.002}).flagged
+
+    def test_fewer_errors_are_fine(self) -> None:
+        """Failures that stop are no anomaly."""
+        assert not one_edge({"errors": 0.4}, {"errors": 0.0}).flagged
+
+    def test_slower(self) -> None:
+        """Latency five times what it was is one."""
+        assert one_edge({}, {"median_s": 0.1}).flagged
+
+    def test_errors(self) -> None:
+        """A quarter of failures is one."""
+        finding = one_edge({}, {"errors": 0.25})
+        assert finding.flagged
+        assert "failures" in finding.reason
+
+    def test_retries(self) -> None:
+        """Retries that begin are one, though every request succeeds."""
+        assert one_edge({}, {"retries": 0.3}).flagged
+
+    def test_twice_the_traffic_is_fine(self) -> None:
+        """Twice the requests alone are no anomaly."""
+        assert not one_edge({}, {"requests": 80}).flagged
+
+
+class TestMissingData:
+    def test_cold_start(self) -> None:
+        """With fewer than five earlier buckets there is no score, and the reason is that."""
+        finding = one_edge({}, {"errors": 0.5}, buckets=6)
+        assert (finding.score, finding.flagged) == (0.0, False)
+        assert "4 of 5 earlier buckets" in finding.reason
+
+    def test_busy_edge_goes_silent(self) -> None:
+        """A busy edge without requests, while others have them, is flagged."""
+        finding = one_edge({}, {"requests": 0})
+        assert finding.flagged
+        assert "no requests any more" in finding.reason
+
+    def test_quiet_edge_goes_silent(self) -> None:
+        """An edge with a few requests now and then is not."""
+        finding = one_edge({"requests": 7}, {"requests": 0})
+        assert not finding.flagged
+
+    def test_everything_silent(self) -> None:
+        """When no edge has data, telemetry is late: nothing is flagged."""
+        findings = detect(world_until(shop_rows(0, 12), 14), CONFIG)
+        assert not any(finding.flagged for finding in findings)
+        assert {finding.reason for finding in findings} == {"no data of any edge in the newest buckets"}
+
+    def test_empty_world(self) -> None:
+        """A world without edges has no findings."""
+        assert detect(world_until([], 12), CONFIG) == []

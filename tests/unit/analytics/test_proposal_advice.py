@@ -1,0 +1,218 @@
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from meshwise.analytics.proposal.advice import propose
+from meshwise.analytics.proposal.config import ProposalConfig
+from meshwise.analytics.replay.attempts import Attempts
+from meshwise.analytics.world import Window, World
+from meshwise.contracts.policy import Policy, changed_fields, parse_policy
+from meshwise.contracts.rows import EdgeBucket, ProposalFinding
+from support.recorded_attempts import EPOCH_S, heavy_tail, policy, quiet_world, recording
+
+CONFIG = ProposalConfig(simulated_requests=4000)
+
+
+def advise(attempts: Attempts, in_force: Policy, seconds: float = 120, world: World | None = None) -> ProposalFinding:
+    (finding,) = propose(attempts, world or quiet_world(seconds), [in_force], CONFIG)
+    return finding
+
+
+def chosen(finding: ProposalFinding) -> Policy:
+    assert finding.status == "proposed", finding.sentence
+    return parse_policy(json.loads(finding.policy))
+
+
+class TestHeavyTail:
+    """The callee of the demo: 10 % of answers take longer than the 1 s allowed, none is retried."""
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_proposes_what_helps(self, seed: int) -> None:
+        """A fault that began a minute ago leads to 50–300 ms per attempt, a retry or two, and ≥ 99 % success."""
+        finding = advise(heavy_tail(120, 20, seed=seed, healthy_s=60), policy())
+        made, evidence = chosen(finding), json.loads(finding.evidence)
+        assert made.timeout.attempt is not None
+        assert 0.05 <= made.timeout.attempt <= 0.3
+        assert made.retry.max in (1, 2)
+        assert made.retry.on.timeout
+        assert evidence["chosen"]["replay"]["success"]["value"] >= 0.99
+        assert evidence["chosen"]["replay"]["attempts_per_request"]["high"] <= 1.2
+        assert evidence["current"]["replay"]["success"]["value"] == pytest.approx(0.9, abs=0.04)
+
+    def test_prediction_is_true(self) -> None:
+        """The predicted success interval covers 1 − p³, the truth for independent slow answers."""
+        finding = advise(heavy_tail(120, 40, share=0.1), policy())
+        success = json.loads(finding.evidence)["chosen"]["replay"]["success"]
+        assert success["low"] <= 1.0 - 0.1 ** (chosen(finding).retry.max + 1) <= success["high"]
+
+    def test_changes_only_timeout_and_retry(self) -> None:
+        """Everything but timeout and retry stays as it was, the request timeout included."""
+        current = policy(outlier={"consecutive": 9}, balance={"algorithm": "round_robin"})
+        finding = advise(heavy_tail(120, 20), current)
+        changed = {path for path, _, _ in changed_fields(current.to_document(), chosen(finding).to_document())}
+        assert {path for path in changed if not path.startswith(("timeout.attempt", "retry.", "reason"))} == set()
+
+    def test_says_why(self) -> None:
+        """Sentence and evidence carry the numbers, the curve, the assumptions and what would change our mind."""
+        finding = advise(heavy_tail(120, 20), policy())
+        evidence = json.loads(finding.evidence)
+        assert finding.sentence.startswith("With ")
+        assert f"{finding.samples} requests" in finding.sentence
+        assert {point["retries"] for point in evidence["curve"]} == {0, 1, 2}
+        assert all({"attempt_timeout_s", "success", "p99", "amplification"} <= set(p) for p in evidence["curve"])
+        assert any("Kaplan" in text for text in evidence["assumptions"])
+        assert evidence["would_change_mind"]
+        assert evidence["runner_up"] is not None
+
+    def test_deterministic_ids(self) -> None:
+        """Equal data give equal findings; a little more data give the same proposal under the same id."""
+        first, again = (advise(heavy_tail(120, 20), policy()) for _ in range(2))
+        assert first == again
+        later = advise(heavy_tail(130, 20), policy(), 130)
+        assert later.id == first.id
+
+    def test_new_name_under_a_broader_policy(self) -> None:
+        """Where a policy for all callers governs, the proposal is a policy of this edge with its other fields."""
+        broad = parse_policy(
+            {"match": {"service": "recommendation"}, "timeout": {"request": "1s"}, "retry": {"max": 0}}
+        )
+        attempts = heavy_tail(120, 20, policy_version=np.zeros(2400, dtype=np.int64))
+        made = chosen(advise(attempts, broad))
+        assert made.name == "frontend.recommendation"
+        assert made.match.source == "frontend"
+        assert made.timeout.request == 1.0
+
+
+class TestRefusals:
+    def test_thin(self) -> None:
+        """Five requests with one failure: no proposal, and the reason is the sample."""
+        attempts = recording(5, 30, outcome=["ok"] * 4 + ["timeout"])
+        finding = advise(attempts, policy(), 30)
+        assert finding.status == "refused"
+        assert "5 attempts" in finding.sentence
+        assert json.loads(finding.evidence)["reason"] == "thin"
+        assert finding.policy == ""
+
+    def test_one_block(self) -> None:
+        """Many attempts of one moment are one observation, not many."""
+        finding = advise(heavy_tail(10, 100), policy(), 10)
+        assert json.loads(finding.evidence)["reason"] == "thin"
+
+    def test_stale(self) -> None:
+        """Attempts that ended minutes ago say nothing about now."""
+        finding = advise(heavy_tail(120, 20), policy(), 300)
+        assert json.loads(finding.evidence)["reason"] == "stale"
+
+    def test_fault_too_young(self) -> None:
+        """Two blocks after a fault began there is no proposal, however long the window is."""
+        finding = advise(heavy_tail(120, 20, share=0.5, healthy_s=100), policy())
+        assert finding.status == "refused"
+        assert "last changed" in finding.sentence
+
+    def test_chain(self) -> None:
+        """A policy that cannot fit between its neighbours' timeouts is refused with their names."""
+        inner = parse_policy({"match": {"source": "recommendation", "service": "db"}, "timeout": {"request": "3s"}})
+        (finding,) = propose(heavy_tail(120, 20), quiet_world(120), [policy(), inner], CONFIG)
+        assert finding.status == "refused"
+        assert "recommendation.db" in finding.sentence
+
+    def test_unlike_what_was_seen(self) -> None:
+        """When the replay of the policy in force misses what callers saw, nothing is predicted from it."""
+        attempts = recording(1200, 60, outcome=np.where(np.arange(1200) % 10 == 0, "timeout", "ok"))
+        wrong = replace(policy(), timeout=replace(policy().timeout, request=0.015))
+        finding = advise(attempts, wrong, 60)
+        assert json.loads(finding.evidence)["reason"] == "model"
+
+
+class TestGates:
+    def test_post_only(self) -> None:
+        """A route with only POST gets no retry on timeout, and no proposal that calls failing sooner a gain."""
+        finding = advise(heavy_tail(120, 20, method=["POST"] * 2400), policy())
+        assert finding.status == "refused"
+        assert "POST" in finding.sentence
+
+    def test_fast_failures(self) -> None:
+        """Independent quick 500s are worth a retry on that code."""
+        bad = np.random.default_rng(3).random(2400) < 0.06
+        attempts = recording(2400, 120, outcome=np.where(bad, "error", "ok"), status=np.where(bad, 500, 200))
+        made = chosen(advise(attempts, policy()))
+        assert made.retry.max >= 1
+        assert 500 in made.retry.on.codes
+
+    def test_overload_gets_no_more_retries(self) -> None:
+        """503s are overload: retries are not raised, and the reason says so."""
+        bad = np.random.default_rng(3).random(2400) < 0.1
+        attempts = recording(2400, 120, outcome=np.where(bad, "error", "ok"), status=np.where(bad, 503, 200))
+        finding = advise(attempts, policy())
+        assert finding.status == "refused"
+        assert "overload" in finding.sentence
+
+    def test_overload_lowers_retries(self) -> None:
+        """With retries in force and 503s, fewer retries are proposed."""
+        rng = np.random.default_rng(3)
+        bad = rng.random(2400) < 0.15
+        attempts = recording(2400, 120, outcome=np.where(bad, "error", "ok"), status=np.where(bad, 503, 200))
+        retrying = policy(retry={"max": 2, "on": {"codes": [503]}})
+        made = chosen(advise(attempts.select(np.ones(2400, dtype=bool)), replace(retrying, version=2)))
+        assert made.retry.max < 2
+
+    def test_cause_below(self) -> None:
+        """When the edge below has as many failures, this one does not retry on top of it."""
+        end = datetime.fromtimestamp(EPOCH_S + 120, UTC)
+        rows = [
+            edge_bucket(end - timedelta(seconds=60), "frontend", "recommendation", "timeout", 100),
+            edge_bucket(end - timedelta(seconds=60), "recommendation", "catalog", "timeout", 90),
+        ]
+        world = World.from_buckets(Window(end - timedelta(seconds=300), end), rows)
+        finding = advise(heavy_tail(120, 20), policy(), world=world)
+        assert finding.status == "refused"
+        assert "recommendation → catalog" in finding.sentence
+
+    def test_total_outage(self) -> None:
+        """When whole blocks fail, no number of retries is worth proposing."""
+        bad = (np.arange(2400) // 200) % 3 == 0
+        attempts = recording(2400, 120, outcome=np.where(bad, "reset", "ok"))
+        assert advise(attempts, policy()).status in ("unchanged", "refused")
+
+
+class TestUnchanged:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_healthy(self, seed: int) -> None:
+        """An edge that is well stays as it is."""
+        finding = advise(heavy_tail(120, 20, seed=seed, share=0.0), policy())
+        assert finding.status == "unchanged"
+        assert finding.policy == ""
+        assert json.loads(finding.current) == policy().to_document()
+
+    def test_good_policy_stays(self) -> None:
+        """A policy that was proposed and holds is not changed again."""
+        current = chosen(advise(heavy_tail(120, 20), policy()))
+        again = advise(heavy_tail(120, 20, seed=2), replace(current, version=2))
+        assert again.status == "unchanged", again.sentence
+
+    def test_nothing_recorded(self) -> None:
+        """Without attempts there is no finding."""
+        assert propose(recording(1, 10).select(np.zeros(1, dtype=bool)), quiet_world(10), [policy()], CONFIG) == []
+
+
+def edge_bucket(at: datetime, source: str, destination: str, outcome: str, requests: int, **more: Any) -> EdgeBucket:
+    return EdgeBucket(
+        bucket=at,
+        source=source,
+        destination=destination,
+        route="",
+        method="GET",
+        side="client",
+        instance="",
+        policy_version=0,
+        outcome=outcome,
+        requests=requests,
+        attempts=requests,
+        retries=0,
+        retries_denied=0,
+        latency={},
+    )

@@ -1,0 +1,47 @@
+import numpy as np
+
+from meshwise.analytics.proposal.regime import CUT_EVIDENCE, best_cut, split
+from support.recorded_attempts import EPOCH_S, heavy_tail, recording
+
+
+class TestSplit:
+    def test_finds_the_beginning_of_a_fault(self) -> None:
+        """The observed regime begins within a block of where the failures did."""
+        regime = split(heavy_tail(120, 20, healthy_s=60), 10, 3)
+        assert regime.cuts == 1
+        assert abs(float(regime.now.start[0]) - (EPOCH_S + 60)) <= 10
+        assert (regime.normal.start < EPOCH_S + 70).all()
+
+    def test_steady_failures_are_one_regime(self) -> None:
+        """In at most 1 of 100 steady windows is a change seen that is none."""
+        cuts = sum(split(heavy_tail(120, 20, seed=seed), 10, 3).cuts > 0 for seed in range(100))
+        assert cuts <= 1
+
+    def test_clumps_are_not_a_change(self) -> None:
+        """Blocks that differ a lot among themselves are dispersion, not one change after another."""
+        shares = np.random.default_rng(0).beta(2, 8, 30)
+        bad = np.random.default_rng(1).random(3000) < np.repeat(shares, 100)
+        regime = split(recording(3000, 300, outcome=np.where(bad, "timeout", "ok")), 10, 3)
+        assert regime.cuts == 0
+
+    def test_recovery(self) -> None:
+        """After a fault ended, the regime is the healthy part."""
+        start = EPOCH_S + (np.arange(2400) + 0.5) / 20
+        bad = (np.random.default_rng(0).random(2400) < 0.3) & (start < EPOCH_S + 60)
+        regime = split(recording(2400, 120, outcome=np.where(bad, "timeout", "ok")), 10, 3)
+        assert regime.now.ok.all()
+
+    def test_drift(self) -> None:
+        """Failures that are growing steadily at the window's end are called drifting, or cut to the newest part."""
+        start = np.arange(2400) / 2400
+        bad = np.random.default_rng(0).random(2400) < 0.5 * start
+        regime = split(recording(2400, 120, outcome=np.where(bad, "timeout", "ok")), 10, 3)
+        assert regime.is_drifting or regime.cuts > 0
+
+
+class TestBestCut:
+    def test_known_place(self) -> None:
+        """An obvious step is found where it is, with evidence beyond the threshold."""
+        place, evidence = best_cut(np.array([0.0, 0, 0, 30, 30, 30]), np.full(6, 100.0))
+        assert place == 3
+        assert evidence > CUT_EVIDENCE

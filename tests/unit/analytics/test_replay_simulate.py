@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshwise.analytics.replay.simulate import difference, replay, wilson
+from meshwise.contracts.policy import Policy, parse_policy
+from support.recorded_attempts import policy, recording
+
+
+def failing(count: int, seconds: float, share: float, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random(count) < share
+
+
+def on_500(retries: int, percent: float = 20.0, floor: float = 10.0) -> Policy:
+    retry = {
+        "max": retries,
+        "on": {"codes": [500]},
+        "backoff": {"base": "0s", "max": "0s"},
+        "budget": {"percent": percent, "min_per_second": floor},
+    }
+    return policy(retry=retry)
+
+
+class TestReplay:
+    @settings(max_examples=12, deadline=None)
+    @given(st.floats(0.02, 0.2), st.integers(0, 2))
+    def test_independent_failures(self, share: float, retries: int) -> None:
+        """With independent failures of share p, success is 1 − pᵏ⁺¹ and attempts are 1 + p + … + pᵏ."""
+        bad = failing(6000, 60, share)
+        attempts = recording(6000, 60, outcome=np.where(bad, "error", "ok"), status=np.where(bad, 500, 200))
+        result, p = replay(attempts, on_500(retries, floor=10.0), 20_000), bad.mean()
+        assert result.success.value == pytest.approx(1.0 - p ** (retries + 1), abs=0.006)
+        expected = sum(p**k for k in range(retries + 1))
+        assert result.attempts_per_request.value == pytest.approx(expected, abs=0.012)
+
+    def test_correlated_failures(self) -> None:
+        """When whole blocks fail, retries are in vain: success stays the share of sound blocks."""
+        block = np.arange(3000) // 300
+        bad = block % 5 == 0
+        attempts = recording(3000, 100, outcome=np.where(bad, "error", "ok"), status=np.where(bad, 500, 200))
+        once, thrice = replay(attempts, on_500(0)), replay(attempts, on_500(2))
+        assert once.success.value == thrice.success.value == pytest.approx(0.8, abs=0.001)
+        assert thrice.success.low < 0.6
+        assert thrice.success.high == 1.0
+
+    def test_other_endpoint(self) -> None:
+        """When one of two endpoints fails everything, a retry at the other one always succeeds."""
+        count = 2000
+        bad = np.arange(count) % 2 == 1  # rec-1
+        attempts = recording(count, 100, outcome=np.where(bad, "error", "ok"), status=np.where(bad, 500, 200))
+        assert replay(attempts, on_500(0)).success.value == pytest.approx(0.5, abs=0.02)
+        generous = replay(attempts, on_500(1, floor=10.0))
+        assert generous.success.value == 1.0
+        alone = recording(
+            count, 100, outcome=np.where(bad, "error", "ok"), status=np.where(bad, 500, 200), endpoint=["x"] * count
+        )
+        assert replay(alone, on_500(1)).success.value == pytest.approx(0.75, abs=0.02)
+
+    def test_budget_in_total_outage(self) -> None:
+        """In a total outage the budget holds attempts to 1.2 per request, and the rest is counted as denied."""
+        count = 6000
+        attempts = recording(count, 60, outcome=np.full(count, "error"), status=np.full(count, 500))
+        result = replay(attempts, on_500(2, percent=20.0, floor=0.0))
+        assert result.attempts_per_request.value == pytest.approx(1.2, abs=0.005)
+        assert result.budget_denied.value == pytest.approx(1.0, abs=0.01)
+
+    def test_attempt_timeout_cuts(self) -> None:
+        """An attempt timeout below every answer fails everything at exactly that time."""
+        result = replay(recording(300, 30), policy(attempt="10ms"))
+        assert result.success.value == 0.0
+        assert result.p50.value == result.p99.value == pytest.approx(0.01)
+        assert result.p99_good.value == 1.0
+
+    def test_no_credit_beyond_what_was_seen(self) -> None:
+        """Attempts all cut off at 100 ms do not succeed under a longer timeout: nobody saw them end."""
+        slow = np.arange(1000) % 10 == 0
+        attempts = recording(1000, 50, duration=np.where(slow, 0.1, 0.02), outcome=np.where(slow, "timeout", "ok"))
+        assert replay(attempts, policy(request="10s")).success.value == pytest.approx(0.9, abs=0.01)
+
+    def test_deadline_ends_retries(self) -> None:
+        """No attempt lasts past the request timeout, whatever the attempt timeout allows."""
+        slow = np.arange(1000) % 2 == 0
+        attempts = recording(1000, 50, duration=np.where(slow, 2.0, 0.02), endpoint=["x"] * 1000)
+        wide = parse_policy(
+            {
+                **policy(request="500ms").to_document(),
+                "timeout": {"request": "500ms", "attempt": "250ms"},
+                "retry": {"max": 1, "on": {"timeout": True}, "backoff": {"base": "100ms", "max": "100ms"}},
+            }
+        )
+        result = replay(attempts, wide)
+        assert result.p99.value == pytest.approx(0.5, rel=0.02)
+
+    def test_post_is_not_repeated(self) -> None:
+        """A POST gets no retry after an answer, but one after a connection that was never made."""
+        bad = np.arange(1000) % 4 == 0
+        posts = recording(
+            1000, 50, method=["POST"] * 1000, outcome=np.where(bad, "error", "ok"), status=np.where(bad, 500, 200)
+        )
+        assert replay(posts, on_500(2)).attempts_per_request.value == 1.0
+        refused = recording(1000, 50, method=["POST"] * 1000, outcome=np.where(bad, "connect", "ok"))
+        assert replay(refused, on_500(2)).success.value > 0.95
+
+    def test_deterministic(self) -> None:
+        """Equal attempts, policy and seed give equal results."""
+        bad = failing(600, 60, 0.1)
+        attempts = recording(600, 60, outcome=np.where(bad, "timeout", "ok"))
+        one, two = (replay(attempts, policy(1, "100ms"), 5000, seed=5).to_document() for _ in range(2))
+        assert one == two
+
+    def test_interval_covers(self) -> None:
+        """Over 100 recordings of a known service, the 95 % interval of success covers the truth at least 90 times."""
+        covered = 0
+        for seed in range(100):
+            rng = np.random.default_rng(seed)
+            shares = np.repeat(rng.beta(2, 18, 12), 100)  # the failure share differs from block to block
+            bad = rng.random(1200) < shares
+            attempts = recording(1200, 120, outcome=np.where(bad, "timeout", "ok"))
+            success = replay(attempts, policy(), 2000, seed).success
+            covered += success.low <= 0.9 <= success.high
+        assert covered >= 90
+
+
+class TestDifference:
+    def test_same_policy(self) -> None:
+        """A policy does not differ from itself, with certainty."""
+        bad = failing(600, 60, 0.1)
+        result = replay(recording(600, 60, outcome=np.where(bad, "timeout", "ok")), policy())
+        gap = difference(result, result, "success")
+        assert (gap.value, gap.low, gap.high) == (0.0, 0.0, 0.0)
+
+    def test_one_block_is_no_interval(self) -> None:
+        """From a single block nothing can be said about how blocks differ."""
+        result = replay(recording(100, 10), policy())
+        gap = difference(result, result, "p99")
+        assert gap.low == float("-inf")
+
+
+class TestWilson:
+    def test_published_example(self) -> None:
+        """Zero failures in ten leave up to z²/(n + z²) = 27.8 % possible."""
+        low, high = wilson(0, 10)
+        assert low == 0.0
+        assert high == pytest.approx(1.959964**2 / (10 + 1.959964**2), rel=1e-6)
+
+    def test_empty(self) -> None:
+        """Nothing seen, nothing known."""
+        assert wilson(0, 0) == (0.0, 1.0)

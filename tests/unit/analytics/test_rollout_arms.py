@@ -1,0 +1,93 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from meshwise.analytics.rollout.arms import collect, load_arms
+from meshwise.analytics.rollout.config import RolloutConfig
+from meshwise.analytics.sql import load_sql
+from meshwise.contracts.histogram import bucket_index
+
+STARTED = datetime(2026, 3, 2, 10, 0, 4, tzinfo=UTC)
+EPOCH = int(STARTED.timestamp()) - 4
+ROLLOUT: dict[str, Any] = {
+    "policy": {"match": {"source": "frontend", "service": "recommendation", "route": "/r", "methods": ["GET"]}},
+    "baseline": {"match": {"source": "frontend", "service": "recommendation"}},
+    "canary_proxies": ["frontend-1"],
+    "control_proxies": ["frontend-2", "frontend-3"],
+    "stage_started_at": STARTED.isoformat(),
+}
+
+
+class Recording:
+    """A client that remembers what it was asked and answers with prepared rows."""
+
+    def __init__(self, rows: list[tuple[Any, ...]] | None = None) -> None:
+        self.result_rows = rows or []
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def query(self, query: str, parameters: dict[str, Any]) -> Any:
+        self.asked.append((query, parameters))
+        return self
+
+
+class TestLoadArms:
+    def test_whole_blocks_only(self) -> None:
+        """The block in which the stage began and the one not settled yet are left out."""
+        client = Recording()
+        counts = load_arms(client, ROLLOUT, STARTED + timedelta(seconds=38))  # 10:00:42, settled until 10:00:39
+        assert counts.block_starts == (EPOCH + 10, EPOCH + 20)
+        _, parameters = client.asked[0]
+        assert (parameters["start"], parameters["end"]) == (EPOCH + 10, EPOCH + 30)
+
+    def test_values_are_bound(self) -> None:
+        """The query text is fixed and uses every parameter."""
+        client = Recording()
+        load_arms(client, ROLLOUT, STARTED + timedelta(seconds=60))
+        query, parameters = client.asked[0]
+        assert query == load_sql("rollout_arms")
+        assert all(f"{{{name}:" in query for name in parameters)
+        assert parameters["methods"] == ["GET"]
+
+    def test_route_only_where_both_know_it(self) -> None:
+        """A route that the baseline does not name would leave the control group empty, so it is not asked for."""
+        client = Recording()
+        load_arms(client, ROLLOUT, STARTED + timedelta(seconds=60))
+        load_arms(client, ROLLOUT | {"baseline": ROLLOUT["policy"]}, STARTED + timedelta(seconds=60))
+        assert [parameters["route"] for _, parameters in client.asked] == ["", "/r"]
+
+    def test_too_early(self) -> None:
+        """Before the first whole block nothing is asked and nothing is known."""
+        client = Recording()
+        counts = load_arms(client, ROLLOUT, STARTED + timedelta(seconds=3))
+        assert counts.block_starts == ()
+        assert client.asked == []
+
+    def test_without_control(self) -> None:
+        """Without a control group the canaries' own time before the stage is loaded."""
+        client = Recording()
+        rollout = ROLLOUT | {"control_proxies": []}
+        counts = load_arms(client, rollout, STARTED + timedelta(seconds=60), RolloutConfig(before_s=30))
+        assert client.asked[1][1]["end"] == EPOCH
+        assert client.asked[1][1]["start"] == EPOCH - 30
+        assert counts.before is not None
+        assert counts.reference is counts.before
+
+
+class TestCollect:
+    def test_outcomes(self) -> None:
+        """Failures count as requests but not as good, cancelled ones not at all, slow successes as good but late."""
+        latency = {bucket_index(0.1): 6, bucket_index(2.0): 2}
+        rows = [
+            (0, "a", "ok", 8, 8, 0, latency),
+            (0, "a", "timeout", 2, 4, 2, {}),
+            (0, "a", "cancelled", 3, 3, 0, {}),
+            (10, "b", "ok", 5, 5, 0, {}),
+            (10, "stranger", "ok", 99, 99, 0, {}),
+            (40, "a", "ok", 99, 99, 0, {}),
+        ]
+        counts = collect(rows, range(0, 20, 10), ["a"], ["b", "c"], 0.5)
+        assert counts.canary.requests.tolist() == [[10, 0]]
+        assert counts.canary.good.tolist() == [[8, 0]]
+        assert counts.canary.timely.tolist() == [[6, 0]]
+        assert counts.canary.attempts.tolist() == [[15, 0]]
+        assert counts.control.requests.tolist() == [[0, 5], [0, 0]]
+        assert counts.control.timely.tolist() == [[0, 5], [0, 0]]

@@ -1,0 +1,132 @@
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from meshwise.analytics.rollout.arms import Arm, ArmCounts
+from meshwise.analytics.rollout.config import RolloutConfig
+from meshwise.analytics.rollout.verdict import Verdict, judge
+from support.rollout_arms import two_arms, until
+
+NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+ROLLOUT = {"stage": 0, "stage_started_at": "2026-03-02T09:55:00+00:00"}
+CONFIG = RolloutConfig()
+
+
+def at(counts: ArmCounts) -> Verdict:
+    return judge(ROLLOUT, counts, NOW, CONFIG)
+
+
+def first_decision(counts: ArmCounts) -> tuple[str, int]:
+    """Look after every block, as the cycle does, and return the first decision and when it came."""
+    for blocks in range(1, len(counts.block_starts) + 1):
+        decision = at(until(counts, blocks)).decision
+        if decision != "hold":
+            return decision, blocks
+    return "hold", len(counts.block_starts)
+
+
+def decisions(canary: float, control: float, blocks: int, runs: int, clumping: float = 0.0) -> list[tuple[str, int]]:
+    return [first_decision(two_arms(seed, canary, control, blocks, clumping=clumping)) for seed in range(runs)]
+
+
+class TestSimulatedRollouts:
+    @pytest.mark.parametrize(("share", "clumping"), [(0.99, 0.0), (0.9, 0.0), (0.97, 0.02), (0.9, 0.05)])
+    def test_equal_is_not_rolled_back(self, share: float, clumping: float) -> None:
+        """Of 100 rollouts of an identical policy, looked at every 10 s for 4 minutes, at most 2 are rolled back."""
+        counted = Counter(decision for decision, _ in decisions(share, share, 24, 100, clumping))
+        assert counted["rollback"] <= 2
+
+    def test_five_points_worse(self) -> None:
+        """5 points worse is rolled back in 100 of 100, within two windows of a minute."""
+        found = decisions(0.94, 0.99, 12, 100)
+        assert Counter(decision for decision, _ in found) == {"rollback": 100}
+
+    def test_eight_points_better(self) -> None:
+        """8 points better passes: none is rolled back, most are decided within 30 or 40 s and all in two minutes."""
+        found = decisions(0.99, 0.91, 12, 100)
+        assert Counter(decision for decision, _ in found) == {"advance": 100}
+        assert np.quantile([blocks for _, blocks in found], 0.9) <= 4
+
+    def test_ninety_points_worse(self) -> None:
+        """A policy that breaks nearly everything is rolled back as soon as a hundred requests are counted."""
+        assert set(decisions(0.1, 0.99, 3, 50)) <= {("rollback", 1), ("rollback", 2)}
+
+    def test_one_point_worse_is_not_promoted(self) -> None:
+        """1 point worse passes in at most 2 of 100 within 5 minutes."""
+        counted = Counter(decision for decision, _ in decisions(0.98, 0.99, 30, 100))
+        assert counted["advance"] <= 2
+
+
+class TestRules:
+    def test_five_requests(self) -> None:
+        """Five requests with one failure decide nothing."""
+        counts = two_arms(0, 0.99, 0.99, 1, rate=0.1)
+        assert at(counts).decision == "hold"
+
+    def test_not_begun(self) -> None:
+        """Before every canary has applied the candidate there is nothing to judge, whatever was counted."""
+        verdict = judge({"stage": 0, "stage_started_at": None}, two_arms(0, 0.1, 0.99, 6), NOW, CONFIG)
+        assert verdict.decision == "hold"
+
+    def test_floors(self) -> None:
+        """A clear improvement still waits for three blocks."""
+        counts = two_arms(0, 1.0, 0.5, 2, rate=50)
+        assert at(counts).decision == "hold"
+        assert "2 of 3 blocks" in at(counts).reason
+
+    def test_silent_canary(self) -> None:
+        """A canary without data for two blocks, while control has traffic, is rolled back and named."""
+        counts = two_arms(0, 1.0, 1.0, 4)
+        for column in (counts.canary.requests, counts.canary.good, counts.canary.timely):
+            column[:, 2:] = 0
+        verdict = at(counts)
+        assert verdict.decision == "rollback"
+        assert "canary-0" in verdict.reason
+
+    def test_silence_everywhere(self) -> None:
+        """When control is silent as well, the telemetry is late rather than the canary broken."""
+        counts = two_arms(0, 1.0, 1.0, 4)
+        for whole in (counts.canary, counts.control):
+            for column in (whole.requests, whole.good, whole.timely):
+                column[:, 2:] = 0
+        assert at(counts).decision != "rollback"
+
+    def test_load_ceiling(self) -> None:
+        """Canaries that send half again as many attempts are rolled back, however well they do."""
+        counts = two_arms(0, 1.0, 0.95, 4)
+        retries = counts.canary.requests // 2
+        canary = replace(counts.canary, retries=retries, attempts=counts.canary.requests + retries)
+        verdict = at(ArmCounts(counts.block_starts, canary, counts.control))
+        assert verdict.decision == "rollback"
+        assert "1.50 attempts per request" in verdict.reason
+
+    def test_some_load(self) -> None:
+        """A tenth more attempts is inside of the ceiling."""
+        counts = two_arms(0, 0.99, 0.9, 6)
+        retries = counts.canary.requests // 10
+        canary = replace(counts.canary, retries=retries, attempts=counts.canary.requests + retries)
+        assert at(ArmCounts(counts.block_starts, canary, counts.control)).decision == "advance"
+
+    def test_slower(self) -> None:
+        """As many good requests, but a tenth of them no longer in time: rolled back."""
+        counts = two_arms(0, 1.0, 1.0, 8)
+        canary = replace(counts.canary, timely=counts.canary.good - counts.canary.good // 10)
+        verdict = at(ArmCounts(counts.block_starts, canary, counts.control))
+        assert verdict.decision == "rollback"
+        assert "within 0.5 s" in verdict.reason
+
+    def test_no_control_group(self) -> None:
+        """Without a control group the time before stands in, and the evidence says so."""
+        counts = two_arms(0, 0.5, 0.99, 4)
+        verdict = at(ArmCounts(counts.block_starts, counts.canary, Arm.empty((), 4), before=counts.control))
+        assert verdict.decision == "rollback"
+        assert verdict.evidence["compared_with"] == "the time before"
+
+    def test_reason_has_the_numbers(self) -> None:
+        """The sentence carries both shares, both samples and the interval."""
+        verdict = at(two_arms(0, 0.99, 0.9, 6))
+        assert verdict.decision == "advance"
+        assert all(text in verdict.reason for text in ("canary requests were good", "control group", "points", "to +"))
