@@ -356,7 +356,8 @@ class Exchange:
         if len(endpoints) == 1:
             endpoint = endpoints[0]
         else:
-            cluster.turn += 1
+            if not self._tried:
+                cluster.turn += 1  # a retry takes nobody's turn
             candidates = balancer.usable(endpoints, now, self._tried)
             endpoint = balancer.pick(candidates, policy.balance.algorithm, cluster.turn, random.random)
             self._tried += (endpoint,)

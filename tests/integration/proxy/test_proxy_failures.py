@@ -20,9 +20,16 @@ BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nbusy"
 
 
 def policy(**sections: Any) -> dict[str, Any]:
-    """A policy for ``catalog`` without waits between attempts."""
+    """A policy for ``catalog`` without waits between attempts, and without chance in the choice of endpoints."""
     retry = {"backoff": {"base": "0ms", "max": "0ms"}, **sections.pop("retry", {})}
-    return {"name": "catalog", "match": {"service": "catalog"}, "version": 7, "retry": retry, **sections}
+    return {
+        "name": "catalog",
+        "match": {"service": "catalog"},
+        "version": 7,
+        "retry": retry,
+        "balance": {"algorithm": "round_robin"},
+        **sections,
+    }
 
 
 def dead_port() -> int:
@@ -140,7 +147,7 @@ async def test_attempt_timeout_is_retried_and_recorded() -> None:
         assert slow.arrivals
         cut = [record for record in mesh.recorder.attempts if record.outcome == "timeout"]
         assert {record.timeout_attempt_ms for record in cut} == {100}
-        assert all(0.1e9 <= record.end_ns - record.start_ns < 1e9 for record in cut)
+        assert all(record.end_ns - record.start_ns >= 0.1e9 for record in cut)
         assert mesh.outcomes() == ["ok"] * 6
         again = next(a for a in good.arrivals if a.headers["x-meshwise-attempt"] == "2")
         assert int(again.headers["x-meshwise-deadline"]) <= 1_901
@@ -203,7 +210,7 @@ async def test_back_off_that_does_not_fit_is_denied() -> None:
     rule = policy(timeout={"request": "20ms"})
     rule["retry"] = {"max": 1, "on": {"codes": [503]}, "backoff": {"base": "60s", "max": "300s"}}
     async with Upstream(say(BUSY)) as app, outbound({"catalog": [app]}, rule) as mesh:
-        # Full jitter may draw almost nothing; among a few draws of up to a minute some are longer than 20 ms.
+        # Full jitter may draw almost nothing, but three times below 20 ms of a minute is one in 27 thousand million.
         for _ in range(3):
             await mesh.request("GET", "catalog")
         assert "deadline" in [record.retry_denied for record in mesh.recorder.attempts]
@@ -253,7 +260,7 @@ async def test_breaker_answers_at_once() -> None:
 
 async def test_failing_endpoint_is_ejected() -> None:
     """Five failures in a row rest an endpoint; the ejection is reported once and traffic goes elsewhere."""
-    rule = policy(retry={"max": 0}, balance={"algorithm": "round_robin"})
+    rule = policy(retry={"max": 0})
     async with Upstream(say(BUSY)) as bad, Upstream() as good, outbound({"catalog": [bad, good]}, rule) as mesh:
         for _ in range(30):
             await mesh.request("GET", "catalog")
@@ -329,8 +336,9 @@ async def test_every_request_is_counted_once() -> None:
         await mesh.quiet()
         assert len(mesh.recorder.requests) == 120
         assert sum(record.attempts for record in mesh.recorder.requests) == len(mesh.recorder.attempts)
-        resent = mesh.proxy.stats()["outbound"]["events"].get("stale_connection", 0)
-        assert len(app.arrivals) == len(mesh.recorder.attempts) + resent
+        spans = {record.trace.span_id.hex() for record in mesh.recorder.attempts}
+        assert len(spans) == len(mesh.recorder.attempts)
+        assert {arrival.headers["traceparent"].split("-")[2] for arrival in app.arrivals} <= spans
         finals = Counter(record.request_id for record in mesh.recorder.attempts if record.final)
         assert len(finals) == 120
         assert set(finals.values()) == {1}
@@ -382,21 +390,17 @@ async def test_process_drains_without_losing_a_request(tmp_path: Path, number: i
 
             async def caller() -> None:
                 nonlocal answers
-                while True:
-                    try:
-                        one_connection = client(port)
-                        one = await one_connection.__aenter__()
-                    except ConnectionRefusedError:
-                        return  # the listener is closed: no request was taken
-                    try:
-                        while True:
-                            answer = await one.request("GET", "catalog")
-                            assert answer.status == 200
-                            answers += 1
-                            if answer.headers.get("connection") == "close":
-                                break
-                    finally:
-                        await one_connection.__aexit__(None, None, None)
+                try:
+                    while True:
+                        async with client(port) as one:
+                            closing = False
+                            while not closing:
+                                answer = await one.request("GET", "catalog")
+                                assert answer.status == 200
+                                answers += 1
+                                closing = answer.headers.get("connection") == "close"
+                except ConnectionError:
+                    return  # refused, or closed without a byte: if it was taken all the same, the counts differ
 
             callers = [asyncio.create_task(caller()) for _ in range(8)]
             await until(lambda: answers >= 16)
