@@ -25,7 +25,6 @@ from starlette.exceptions import HTTPException
 
 from meshwise.analytics.alerts.courier import Courier
 from meshwise.analytics.jobs import Cycle
-from meshwise.analytics.listen import BearerToken
 from meshwise.analytics.load import Client, load_world, resolution_for, settled
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
@@ -66,8 +65,6 @@ def create_app(
     """Return the application; ``reader`` is a client of the store for requests, apart from the cycle's."""
     pulse = Pulse(cycle, settings.cycle_s)
     app = FastAPI(title="meshwise analytics", lifespan=_lifespan(pulse, courier), openapi_url=None)
-    if settings.token is not None:
-        app.add_middleware(BearerToken, token=settings.token.get_secret_value())
     _refuse_politely(app)
     _add_probes(app, settings, cycle, registry)
     _add_findings(app, settings, cycle, reader)

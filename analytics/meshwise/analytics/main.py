@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sqlite3
-import ssl
-import threading
-from types import FrameType
 
 import structlog
-import uvicorn
 
 from meshwise.analytics.alerts.courier import Courier
 from meshwise.analytics.alerts.outbox import Outbox
@@ -18,12 +13,12 @@ from meshwise.analytics.audits import audits_for
 from meshwise.analytics.control_api import ControlApi
 from meshwise.analytics.findings import persist
 from meshwise.analytics.jobs import Cycle
-from meshwise.analytics.listen import check_exposure, open_socket
 from meshwise.analytics.metrics import registry_for
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo.objectives import dead_rules, objectives_for
 from meshwise.contracts.errors import ConfigError, UnavailableError
 from meshwise.store.client import connect
+from meshwise.store.serving import Access, Door, serve
 
 log = structlog.get_logger(__name__)
 
@@ -34,12 +29,13 @@ def run(settings: AnalyticsSettings) -> None:
     Raises:
         ConfigError: it cannot be started as configured, or the store does not answer.
     """
-    check_exposure(settings)
+    door = _door(settings)
+    door.check()
     _warn_of_dead_rules(settings)
     outbox = _open_outbox(settings)
     password = settings.store_password.get_secret_value()
     token = settings.control_token.get_secret_value() if settings.control_token else ""
-    with open_socket(settings.host, settings.port) as listener:
+    with door.listen() as listener:
         try:
             client = connect(settings.store_url, user=settings.store_user, password=password)
             reader = connect(settings.store_url, user=settings.store_user, password=password)
@@ -58,31 +54,24 @@ def run(settings: AnalyticsSettings) -> None:
             )
             courier = Courier(outbox, settings.webhooks)
             app = create_app(settings, cycle, courier, registry_for(cycle, outbox, courier), reader)
-            config = uvicorn.Config(
-                app,
-                http="httptools",
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=10,
-                ssl_certfile=settings.tls_cert,
-                ssl_keyfile=settings.tls_key,
-            )
-            try:
-                config.load()
-            except (ssl.SSLError, OSError) as error:
-                raise ConfigError(f"analytics.tls_cert and tls_key do not work together: {error}") from None
-            log.info("listening", host=settings.host, port=listener.getsockname()[1])
-            _quiet_signals()
-            uvicorn.Server(config).run(sockets=[listener])
+            serve(Access(app, door), door, listener)
         finally:
             control.close()
             outbox.close()
             client.close()
             reader.close()
-    log.info("stopped", cycles=cycle.runs)
+
+
+def _door(settings: AnalyticsSettings) -> Door:
+    return Door(
+        room="analytics",
+        host=settings.host,
+        port=settings.port,
+        token=settings.token.get_secret_value() if settings.token else "",
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+        drain_s=10.0,
+    )
 
 
 def _open_outbox(settings: AnalyticsSettings) -> Outbox:
@@ -102,14 +91,3 @@ def _warn_of_dead_rules(settings: AnalyticsSettings) -> None:
                 target=objective.target,
                 factor=rule.factor,
             )
-
-
-def _quiet_signals() -> None:
-    # uvicorn raises the signal that stopped it once more at the end; here the end is a plain return.
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _ignore)
-
-
-def _ignore(number: int, frame: FrameType | None) -> None:
-    del number, frame

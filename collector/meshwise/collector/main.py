@@ -50,21 +50,15 @@ def run(settings: CollectorSettings) -> None:
         token=settings.token,
         tls_cert=settings.tls_cert,
         tls_key=settings.tls_key,
+        port_setting="http_port",
     )
     door.check()
     directory = SpoolDirectory(settings.data_dir)
     try:
-        with _listen(door) as listener:
+        with door.listen() as listener:
             uvloop.run(_Collector(settings, directory).serve(listener))
     finally:
         directory.close()
-
-
-def _listen(door: serving.Door) -> socket.socket:
-    try:
-        return door.listen()
-    except ConfigError as error:
-        raise ConfigError(str(error).replace("collector.port", "collector.http_port")) from None
 
 
 class _HttpServer(uvicorn.Server):

@@ -51,9 +51,10 @@ class Door:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     allowed_hosts: tuple[str, ...] = ()
+    port_setting: str = "port"
     drain_s: float = 5.0
     secured: bool = False
-    """True when the room checks credentials of its own, which then count as a token."""
+    """True when the room checks Host, Origin and credentials of its own, which then count as a token."""
 
     def check(self) -> None:
         """Refuse an address that others reach without a token and TLS, and TLS files that cannot be used.
@@ -90,7 +91,7 @@ class Door:
             reason = (error.strerror or str(error)).lower()
             raise ConfigError(
                 f"{self.room} cannot listen on {self.host}:{self.port} ({reason}): stop what uses it, or set "
-                f"{self.room}.port"
+                f"{self.room}.{self.port_setting}"
             ) from None
 
 

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 
 import pytest
 
-from meshwise.contracts.errors import ConfigError
-from meshwise.store.access import check_exposure, check_request, is_loopback
+from meshwise.store.access import check_request
 from meshwise.store.errors import QueryError
 from meshwise.store.settings import StoreSettings
 
@@ -16,31 +14,6 @@ CLOSED = StoreSettings(user="mesh", password="p:w", token="tok")
 
 def basic(text: str) -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(text.encode()).decode()}
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("a.b", False)]
-)
-def test_loopback(host: str, expected: bool) -> None:
-    """Only addresses of this machine are loopback; names are not looked up."""
-    assert is_loopback(host) is expected
-
-
-def test_exposed_stores_need_protection(tmp_path: Path) -> None:
-    """On any other address a store starts only with TLS and credentials."""
-    pem = tmp_path / "x.pem"
-    pem.write_text("")
-    for settings in (
-        StoreSettings(host="0.0.0.0"),
-        StoreSettings(host="0.0.0.0", token="t"),
-        StoreSettings(host="0.0.0.0", tls_cert=pem, tls_key=pem),
-        StoreSettings(tls_cert=pem),
-        StoreSettings(tls_cert=pem, tls_key=tmp_path / "none"),
-    ):
-        with pytest.raises(ConfigError, match=r"store\.tls_"):
-            check_exposure(settings)
-    check_exposure(StoreSettings(host="0.0.0.0", token="t", tls_cert=pem, tls_key=pem))
-    check_exposure(OPEN)
 
 
 @pytest.mark.parametrize(
