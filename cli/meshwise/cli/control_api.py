@@ -56,8 +56,7 @@ class JsonApi:
         if self._token:
             headers["authorization"] = f"Bearer {self._token}"
         body = None if document is None else json.dumps(document).encode()
-        url = self.url + urllib.parse.quote(path, safe="/?=&%")
-        request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - the scheme is checked
+        request = urllib.request.Request(self.url + path, body, headers, method=method)  # noqa: S310 - the scheme is checked
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=self._tls) as answer:  # noqa: S310
                 raw = answer.read()
@@ -70,6 +69,12 @@ class JsonApi:
                 f"{self.name} at {self.url} does not answer ({_text(reason)}); start it, or give --{self.name}-url"
             ) from None
         return json.loads(raw) if raw else {}
+
+
+def segment(name: str) -> str:
+    """Return ``name`` as one segment of a path, whatever characters it has."""
+    quoted = urllib.parse.quote(name, safe="")
+    return quoted.replace(".", "%2E") if set(name) == {"."} else quoted
 
 
 def open_control(config: Path | None, control_url: str | None) -> JsonApi:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,20 +28,24 @@ class Room:
         Raises:
             ConfigError: the room's extra is not installed.
         """
-        module = self._load("settings")
+        with self._missing_extra_named():
+            module = importlib.import_module(f"meshwise.{self.name}.settings")
         return getattr(module, self.settings_name)  # type: ignore[no-any-return]  # the room's frozen model
 
-    def load_entry(self, name: str = "run") -> Callable[..., Any]:
-        """Return a function of the room's ``main`` module.
+    def call(self, settings: BaseModel, entry: str = "run") -> Any:
+        """Call a function of the room's ``main`` module with ``settings`` and return what it returns.
 
         Raises:
-            ConfigError: the room's extra is not installed.
+            ConfigError: the room's extra is not installed, whether that shows at the import or later.
         """
-        return getattr(self._load("main"), name)  # type: ignore[no-any-return]  # the convention of every room
+        with self._missing_extra_named():
+            module = importlib.import_module(f"meshwise.{self.name}.main")
+            return getattr(module, entry)(settings)
 
-    def _load(self, module: str) -> Any:
+    @contextlib.contextmanager
+    def _missing_extra_named(self) -> Iterator[None]:
         try:
-            return importlib.import_module(f"meshwise.{self.name}.{module}")
+            yield
         except ModuleNotFoundError as error:
             missing = error.name or ""
             if missing.startswith("meshwise.") or self.extra is None:

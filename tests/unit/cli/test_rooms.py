@@ -15,7 +15,7 @@ def test_every_room_has_settings_and_an_entry() -> None:
         assert room.load_settings_type().model_config["frozen"] is True
         assert room.load_settings_type().model_config["extra"] == "forbid"
         assert all(field.description for field in room.load_settings_type().model_fields.values())
-        assert callable(room.load_entry())
+        assert callable(importlib.import_module(f"meshwise.{room.name}.main").run)
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,9 +24,10 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def without_dash(name: str) -> object:
         raise ModuleNotFoundError("No module named 'dash'", name="dash")
 
+    settings = ROOMS["dashboard"].load_settings_type()()
     monkeypatch.setattr(importlib, "import_module", without_dash)
     with pytest.raises(ConfigError, match=r"dashboard needs dash.*pip install 'meshwise\[dashboard\]'"):
-        ROOMS["dashboard"].load_entry()
+        ROOMS["dashboard"].call(settings)
 
 
 def test_help_imports_no_room() -> None:

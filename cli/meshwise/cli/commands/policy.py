@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from meshwise.cli.commands.options import OPERATOR_PANEL, Config, ControlUrl, Json, Reason
-from meshwise.cli.control_api import JsonApi, open_control
+from meshwise.cli.control_api import JsonApi, open_control, segment
 from meshwise.cli.tables import table
 from meshwise.cli.yaml_file import read_yaml
 from meshwise.contracts.errors import ConfigError, DocumentError
@@ -53,14 +53,15 @@ def list_policies(config: Config = None, control_url: ControlUrl = None, as_json
 
 def show(name: Name, config: Config = None, control_url: ControlUrl = None, as_json: Json = False) -> None:
     """Print one policy in force and its history."""
-    versions = open_control(config, control_url).get(f"/v1/policies/{name}/versions")["versions"]
+    versions = open_control(config, control_url).get(f"/v1/policies/{segment(name)}/versions")["versions"]
     if as_json:
         typer.echo(json.dumps(versions, indent=2))
         return
-    typer.echo(yaml.safe_dump(versions[0]["policy"], sort_keys=False).rstrip())
-    rows = [
-        (str(v["policy"]["version"]), v["created_at"], v["created_by"], v["policy"].get("reason", "")) for v in versions
-    ]
+    latest = versions[0]["policy"]
+    typer.echo(
+        yaml.safe_dump(latest, sort_keys=False).rstrip() if latest else f"{name} was removed; the defaults govern"
+    )
+    rows = [(str(one["version"]), one["created_at"], one["created_by"], one["reason"]) for one in versions]
     typer.echo("\n" + table(("VERSION", "AT", "BY", "REASON"), rows))
 
 
@@ -100,7 +101,7 @@ def apply(
 def undo(name: Name, config: Config = None, control_url: ControlUrl = None, reason: Reason = "undone by hand") -> None:
     """Give a policy the content of its version before."""
     control: JsonApi = open_control(config, control_url)
-    answer = control.post(f"/v1/policies/{name}/undo", {"reason": reason})
+    answer = control.post(f"/v1/policies/{segment(name)}/undo", {"reason": reason})
     policy = answer.get("policy")
     typer.echo(
         f"{name}: version {policy['version']} is in force" if policy else f"{name}: removed, the defaults govern"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from meshwise.cli.commands.options import OPERATOR_PANEL, Config, ControlUrl, Json, Reason
-from meshwise.cli.control_api import open_control
+from meshwise.cli.control_api import open_control, segment
 from meshwise.cli.tables import table
 
 Id = Annotated[str, typer.Argument(help="Id of the rollout.", metavar="ID")]
@@ -36,7 +36,7 @@ def list_rollouts(config: Config = None, control_url: ControlUrl = None, as_json
 
 def show(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, as_json: Json = False) -> None:
     """Print one rollout."""
-    rollout = open_control(config, control_url).get(f"/v1/rollouts/{rollout_id}")
+    rollout = open_control(config, control_url).get(f"/v1/rollouts/{segment(rollout_id)}")
     if as_json:
         typer.echo(json.dumps(rollout, indent=2))
         return
@@ -50,12 +50,12 @@ def show(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, 
 
 def approve(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, reason: Reason = "") -> None:
     """Let a waiting rollout begin."""
-    _say(open_control(config, control_url).post(f"/v1/rollouts/{rollout_id}/approve", {"reason": reason}))
+    _say(open_control(config, control_url).post(f"/v1/rollouts/{segment(rollout_id)}/approve", {"reason": reason}))
 
 
 def rollback(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, reason: Reason = "") -> None:
     """Take a rollout back."""
-    _say(open_control(config, control_url).post(f"/v1/rollouts/{rollout_id}/rollback", {"reason": reason}))
+    _say(open_control(config, control_url).post(f"/v1/rollouts/{segment(rollout_id)}/rollback", {"reason": reason}))
 
 
 def _say(rollout: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from meshwise.cli.demo.documents import BAD, TUNED
@@ -31,7 +32,7 @@ def run_checks(report: Report) -> list[Check]:
     for name, look in CHECKS.items():
         try:
             passed, detail = look(report)
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             passed, detail = False, f"the report does not say ({type(error).__name__}: {error})"
         found.append(Check(name, passed, detail))
     return found
@@ -77,7 +78,9 @@ def anomaly_is_flagged(report: Report) -> Outcome:
     if not flagged:
         others = sorted({f"{row['source']}→{row['destination']}" for row in report["anomalies"]})
         return False, f"never flagged; flagged were {', '.join(others) or 'none'}"
-    return True, f"first at {flagged[0]['computed_at']} (fault at {fault_at:.0f}): {flagged[0]['reason']}"
+    first = min(flagged, key=lambda row: str(row["computed_at"]))
+    after = datetime.fromisoformat(first["computed_at"]).timestamp() - fault_at
+    return after > 0, f"{after:.1f} s after the fault began: {first['reason']}"
 
 
 def origin_ranks_first(report: Report) -> Outcome:
@@ -100,7 +103,8 @@ def alert_was_delivered(report: Report) -> Outcome:
     told = [alert for alert in firing if alert["deliveries"] > 0]
     unsigned = sum(not delivery["signed"] for delivery in report["deliveries"])
     if told and not unsigned:
-        return True, f"{told[0]['service']} {told[0]['objective']} ({told[0]['severity']}): {told[0]['summary']}"
+        worst = min(told, key=lambda alert: (alert["severity"] != "page", str(alert["at"])))
+        return True, f"{worst['service']} {worst['objective']} ({worst['severity']}): {worst['summary']}"
     return False, f"{len(firing)} fired, {len(told)} of them delivered, {unsigned} deliveries wrongly signed"
 
 

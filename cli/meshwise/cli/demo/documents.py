@@ -16,8 +16,10 @@ def base_policies() -> tuple[dict[str, Any], ...]:
     Callees that more than one service calls are governed by one policy for whoever calls.
     """
     never = {"max": 0, "on": {"connect": False}}
+    # A front end that passes its callees' failures on is not broken itself: ejecting it would hide a canary's harm.
+    patient = {"outlier": {"consecutive": 1000}}
     return (
-        _policy("ingress", "frontend", "10s", never),
+        {**_policy("ingress", "frontend", "10s", never), **patient},
         _policy("frontend", "recommendation", "1s", never),
         _policy("frontend", "catalog", "2s", {"max": 1}),
         _policy("frontend", "cart", "2s", {"max": 1}),

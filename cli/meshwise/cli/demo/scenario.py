@@ -89,10 +89,14 @@ class Scenario:
             found = await fetch_map(self._topology, self._began, ended)
             return found if sum(edge["requests"] for edge in found["edges"]) >= wanted else None
 
-        final = await self._until(f"{wanted} requests on the map", arrived, 30.0)
-        if final is not None:
-            # What was still under way on the callee's side comes with the next export.
-            await asyncio.sleep(6.0)
+        await self._until(f"{wanted} requests on the map", arrived, 30.0)
+        received = sum(sum(one["received"].values()) for one in counters.values())
+
+        async def settled() -> bool | None:
+            rows, _ = await fetch_stored(self._topology)
+            return True if sum(row["requests"] for row in rows if row["side"] == "server") >= received else None
+
+        await self._until(f"{received} arrivals in the store", settled, 20.0)
         counts, findings = await fetch_stored(self._topology)
         rollouts = await ask(f"{self._control}/v1/rollouts")
         return Evidence(
