@@ -77,13 +77,19 @@ def bind(host: str, port: int) -> socket.socket:
         ConfigError: the address is taken or not ours.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named because asyncio switches Nagle's delay (40 ms an answer) off only where it is.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
     except OSError as error:
+        listener.close()
         reason = (error.strerror or str(error)).lower()
         raise ConfigError(
             f"control cannot listen on {host}:{port}: {reason}; stop what uses it, or set control.port"
         ) from None
+    return listener
 
 
 class _Server(uvicorn.Server):
