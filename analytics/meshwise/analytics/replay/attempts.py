@@ -14,9 +14,9 @@ from meshwise.analytics.sql import load_sql
 from meshwise.analytics.world import Window
 from meshwise.contracts import telemetry
 
-MAX_PER_ROUTE: Final = 20_000
-"""Newest attempts of a route and method that are loaded: bounds memory, and is more than a proposal needs."""
-MAX_ATTEMPTS: Final = 1_000_000
+MAX_PER_ROUTE: Final = 10_000
+"""Attempts of a route and method that are loaded at most: bounds memory, and is more than a proposal needs."""
+MAX_ATTEMPTS: Final = 200_000
 """Attempts loaded in all."""
 
 CENSORED: Final = (telemetry.OUTCOME_TIMEOUT, telemetry.OUTCOME_CANCELLED)
@@ -138,9 +138,9 @@ _SELECTED: Final = (
 
 
 def load_attempts(client: Client, window: Window, *, max_per_route: int = MAX_PER_ROUTE) -> Attempts:
-    """Return the attempts that ended in ``window``, the newest ``max_per_route`` of each route and method.
+    """Return the attempts that ended in ``window``; of a route and method with more than ``max_per_route``, a sample.
 
-    They come from the spans of proxies, so traces must be sampled fully or by request; a sample biased to slow or
+    Whole requests are sampled, uniformly over the window. The attempts come from the spans of proxies, so traces must be sampled fully or by request; a sample biased to slow or
     failed requests would bias every prediction.
     """
     result = client.query(

@@ -1,4 +1,5 @@
--- Attempts on the wire that ended in a window: CLIENT spans of the proxies, the newest ones of each route and method.
+-- Attempts on the wire that ended in a window: CLIENT spans of the proxies. Of a busy route and method a sample of whole
+-- requests, by hash of their id, so that every time block keeps its share.
 -- Parameters: start and end (Unix seconds, end excluded), scope, max_per_route, max_rows; the others name attributes.
 -- Columns: start (Unix seconds), duration and cut (seconds), ordinal, status, policy version, final, outcome, request
 -- id, endpoint, instance, source, destination, route, method.
@@ -27,6 +28,6 @@ WHERE Timestamp >= toDateTime({start:UInt32}, 'UTC') - INTERVAL 1 HOUR
     AND SpanKind = 'Client'
     AND ScopeName = {scope:String}
     AND ordinal > 0
-ORDER BY started DESC
+ORDER BY cityHash64(request_id), started
 LIMIT {max_per_route:UInt32} BY source, destination, route, method
 LIMIT {max_rows:UInt32}
