@@ -1,9 +1,28 @@
-"""The answers a proxy makes itself."""
+"""Answers: how one from upstream is counted and framed, and those that a proxy makes itself."""
 
 from __future__ import annotations
 
-from meshwise.contracts.telemetry import HEADER_ERROR
-from meshwise.proxy.errors import ProxyError
+from meshwise.contracts.telemetry import HEADER_ERROR, OUTCOME_ERROR, OUTCOME_OK
+from meshwise.proxy.errors import OUTCOME_OF_REASON, ProxyError
+from meshwise.proxy.http1.heads import ResponseHead
+
+
+def outcome_of(head: ResponseHead, *, trusted: bool) -> str:
+    """Return how an answer counts; a ``trusted`` one from another proxy may say that it was no answer of the app's."""
+    if head.status < 500:
+        return OUTCOME_OK
+    if head.error and trusted:
+        return OUTCOME_OF_REASON.get(head.error.decode("latin-1"), OUTCOME_ERROR)
+    return OUTCOME_ERROR
+
+
+def framing_of(head: ResponseHead, method: str, *, chunked: bool) -> bytes:
+    """Return the field that frames a forwarded answer to ``method``; empty when no field does."""
+    if head.length > 0:
+        return b"content-length: %d\r\n" % head.length
+    if head.length < 0:
+        return b"transfer-encoding: chunked\r\n" if chunked else b""
+    return b"" if method == "HEAD" or head.status in (204, 304) else b"content-length: 0\r\n"
 
 
 def local_answer(error: ProxyError, *, close: bool, to_head: bool = False) -> bytes:

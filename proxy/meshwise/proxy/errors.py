@@ -12,8 +12,7 @@ ProxyError
 ├── RoutingError      the mesh cannot take the request now
 │   ├── NoRoute               404 no_route
 │   ├── NoEndpoint            503 no_endpoint
-│   ├── Overflow              503 overflow
-│   └── Draining              503 draining
+│   └── Overflow              503 overflow
 └── UpstreamError     the endpoint, or the way to it, failed
     ├── ConnectFailed         503 connect
     ├── UpstreamReset         502 reset
@@ -106,12 +105,6 @@ class Overflow(RoutingError):
     """The breaker is open: too much is under way."""
 
     status, phrase, reason = 503, "Service Unavailable", "overflow"
-
-
-class Draining(RoutingError):
-    """This proxy is about to stop."""
-
-    status, phrase, reason = 503, "Service Unavailable", "draining"
 
 
 class UpstreamError(ProxyError):

@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Final
 
 from meshwise.contracts import telemetry
 from meshwise.contracts.policy import IDEMPOTENT_METHODS, Policy
-from meshwise.proxy.answers import local_answer
+from meshwise.proxy.answers import framing_of, local_answer, outcome_of
 from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.cluster import balancer, outlier, retry
 from meshwise.proxy.cluster.cluster import Cluster, EndpointState
 from meshwise.proxy.errors import (
-    OUTCOME_OF_REASON,
     NoEndpoint,
     Overflow,
     ProxyError,
@@ -33,7 +32,7 @@ from meshwise.proxy.errors import (
     SlowRequest,
 )
 from meshwise.proxy.http1.bodies import LAST_CHUNK, chunk
-from meshwise.proxy.http1.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
+from meshwise.proxy.http1.heads import CHUNKED, RequestHead, ResponseHead
 from meshwise.proxy.replay import ReplayBuffer
 from meshwise.proxy.routing import Rule
 from meshwise.proxy.telemetry.records import TraceContext
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 _SMALL_BODY: Final = 65_536
 """A request body up to this size is read to its end before a local answer, so that the connection can go on."""
 
-_NOT_REACHED: Final = frozenset((b"connect", b"no_endpoint", b"overflow", b"draining"))
+_NOT_REACHED: Final = frozenset((b"connect", b"no_endpoint", b"overflow"))
 """Reasons of another proxy's answer which say that the application never saw the request."""
 
 
@@ -60,6 +59,7 @@ class Exchange:
         "_body",
         "_gap",
         "_pending_error",
+        "_pending_head",
         "_resume_at",
         "_retry_reason",
         "_tried",
@@ -113,6 +113,7 @@ class Exchange:
         self._tried: tuple[EndpointState, ...] = ()
         self._answer_chunked = False
         self._pending_error: ProxyError | None = None
+        self._pending_head = b""
         self._gap = dispatcher.settings.body_gap_s
 
     # --- from dispatch ---
@@ -248,17 +249,9 @@ class Exchange:
                 self.downstream.write(head.line + head.kept + b"\r\n")
             return
         attempt.status = self.status = status
-        if status < 400:
-            attempt.outcome = telemetry.OUTCOME_OK
-            self._observe(attempt.endpoint, failed=False)
-        else:
-            if status < 500:
-                attempt.outcome = telemetry.OUTCOME_OK
-            elif head.error and self.dispatcher.trusts_reasons:
-                attempt.outcome = OUTCOME_OF_REASON.get(head.error.decode("latin-1"), telemetry.OUTCOME_ERROR)
-            else:
-                attempt.outcome = telemetry.OUTCOME_ERROR
-            self._observe(attempt.endpoint, failed=status >= 500)
+        attempt.outcome = outcome_of(head, trusted=self.dispatcher.trusts_reasons)
+        self._observe(attempt.endpoint, failed=status >= 500)
+        if status >= 400:
             reached = head.error not in _NOT_REACHED or not self.dispatcher.trusts_reasons
             verdict = self._decide(retry.Failure(attempt.outcome, status, reached))
             attempt.retry_denied = verdict.denied
@@ -272,13 +265,25 @@ class Exchange:
     def on_response_body(self, data: bytes) -> None:
         """A piece of the answer's body."""
         self._activity = monotonic()
-        self.downstream.write(chunk(data) if self._answer_chunked else data)
+        if self._answer_chunked:
+            data = chunk(data)
+        if self._pending_head:
+            data = self._pending_head + data
+            self._pending_head = b""
+        self.downstream.write(data)
+
+    def flush_head(self) -> None:
+        """No body came with the answer's head: send it alone."""
+        if self._pending_head:
+            self.downstream.write(self._pending_head)
+            self._pending_head = b""
 
     def on_response_end(self) -> None:
         """The answer is complete."""
         attempt = self.attempt
         if attempt is None:
             return
+        self.flush_head()
         if self._answer_chunked:
             self.downstream.write(LAST_CHUNK)
         attempt.connection = None  # already given back
@@ -291,6 +296,11 @@ class Exchange:
         attempt = self.attempt
         if attempt is None or self.cluster is None:
             return
+        if self._pending_head:
+            # It turned bad before a byte of it was passed on: no answer at all.
+            self._pending_head = b""
+            self.response_started = self._answer_chunked = False
+            attempt.status = 0
         if self.response_started:
             self._end_attempt(error.outcome, final=True, close=True)
             self.downstream.abort()
@@ -437,24 +447,16 @@ class Exchange:
 
     def _forward(self, head: ResponseHead) -> None:
         self.response_started = True
-        minor = self.head.minor
-        length = head.length
-        if length > 0:
-            framing = b"content-length: %d\r\n" % length
-        elif length in (CHUNKED, UNTIL_CLOSE):
-            # HTTP/1.0 knows no chunks: there the end of the connection ends the answer.
-            self._answer_chunked = bool(minor)
-            framing = b"transfer-encoding: chunked\r\n" if minor else b""
-        elif self.method == "HEAD" or head.status in (204, 304):
-            framing = b""
-        else:
-            framing = b"content-length: 0\r\n"
+        # HTTP/1.0 knows no chunks: there the end of the connection ends the answer.
+        self._answer_chunked = head.length < 0 and self.head.minor == 1
+        framing = framing_of(head, self.method, chunked=self._answer_chunked)
         if not self.request_done or not self.head.keep_alive or self.dispatcher.draining:
             self.downstream.close_after_answer()
             framing += b"connection: close\r\n"
         if self.downstream.full and self.attempt is not None and self.attempt.connection is not None:
             self.attempt.connection.pause_reading()  # an answer before this one is still on its way
-        self.downstream.write(b"%b%b%b%b\r\n" % (head.line, head.kept, self.dispatcher.answer_fields(head), framing))
+        # Sent with what of the body comes along with it, which for most answers is all of it: one write, not two.
+        self._pending_head = b"%b%b%b%b\r\n" % (head.line, head.kept, self.dispatcher.answer_fields(head), framing)
 
     def _time_out(self, message: str) -> None:
         error = RequestTimeout(message)

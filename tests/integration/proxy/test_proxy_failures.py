@@ -340,8 +340,9 @@ async def test_every_request_is_counted_once() -> None:
         assert len(spans) == len(mesh.recorder.attempts)
         assert {arrival.headers["traceparent"].split("-")[2] for arrival in app.arrivals} <= spans
         finals = Counter(record.request_id for record in mesh.recorder.attempts if record.final)
-        assert len(finals) == 120
         assert set(finals.values()) == {1}
+        # Whoever leaves between two attempts has no final one.
+        assert 120 - mesh.outcomes().count("cancelled") <= len(finals) <= 120
         assert mesh.recorder.in_flight == {("client", "catalog"): 0}
         assert mesh.proxy.clusters()["catalog"]["requests"] == 0
 

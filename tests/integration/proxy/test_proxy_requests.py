@@ -265,36 +265,37 @@ async def test_upstream_nonsense_is_502(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("begin", "rest"),
     [
-        b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf",
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel",
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nZZ\r\n",
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", b""),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel", b""),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", b"ZZ\r\n"),
     ],
 )
-async def test_broken_answer_never_looks_complete(answer: bytes) -> None:
-    """An answer that breaks off after its head resets the caller's connection."""
+async def test_broken_answer_never_looks_complete(begin: bytes, rest: bytes) -> None:
+    """An answer that breaks off after its head was passed on resets the caller's connection."""
 
     async def handle(_: Arrival, writer: asyncio.StreamWriter) -> None:
-        writer.write(answer)
+        writer.write(begin)
         await writer.drain()
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
+        writer.write(rest)
         writer.close()
 
     async with Upstream(handle) as app, outbound({"catalog": [app]}) as mesh, client(mesh.port) as one:
         await one.send(b"GET / HTTP/1.1\r\nhost: catalog\r\n\r\n" * 2)
-        with pytest.raises(ConnectionError):
-            await one.answer()
-        await mesh.quiet()
-        assert mesh.outcomes() == ["reset"]
+        # On a very slow machine both parts may be read together: then no head was passed on, and 502 is right.
+        with contextlib.suppress(ConnectionError):
+            assert (await one.answer()).status == 502
+        await until(lambda: mesh.outcomes())
+        assert mesh.outcomes()[0] == "reset"
 
 
 async def test_unasked_answer_never_reaches_the_next_request() -> None:
     """A second answer nobody asked for costs the upstream its connection; the next request gets its own answer."""
     twice = OK + b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"
     async with Upstream(say(twice, OK)) as app, outbound({"catalog": [app]}) as mesh:
-        with contextlib.suppress(ConnectionError):
-            assert (await mesh.request("GET", "catalog")).status in (200, 502)
+        assert (await mesh.request("GET", "catalog")).status == 502
         assert (await mesh.request("GET", "catalog")).body == b"ok"
         assert app.connections == 2
 

@@ -98,7 +98,9 @@ class UpstreamConnection(asyncio.Protocol):
             if exchange is not None:
                 exchange.on_upstream_failed(error, reached=True)
             return
-        if self.exchange is None and not self._reader.between:
+        if self.exchange is not None:
+            self.exchange.flush_head()
+        elif not self._reader.between:
             self.close()
 
     def eof_received(self) -> None:
