@@ -54,7 +54,7 @@ class TestHealthy:
 class TestSlowTail:
     """The demo's fault: after a minute a tenth of the answers on one edge time out."""
 
-    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("seed", range(2))
     def test_found_soon_and_kept(self, seed: int) -> None:
         """It is flagged within three buckets, and in most of the following ones although the fault goes on."""
         rows = shop_rows(seed, 20, {FAULTY: 0.1}, begin=6)

@@ -110,16 +110,16 @@ class TestReplay:
         assert one == two
 
     def test_interval_covers(self) -> None:
-        """Over 100 recordings of a known service, the 95 % interval of success covers the truth at least 90 times."""
+        """Over 60 recordings of a known service, the 95 % interval of success covers the truth at least 54 times."""
         covered = 0
-        for seed in range(100):
+        for seed in range(60):
             rng = np.random.default_rng(seed)
             shares = np.repeat(rng.beta(2, 18, 12), 100)  # the failure share differs from block to block
             bad = rng.random(1200) < shares
             attempts = recording(1200, 120, outcome=np.where(bad, "timeout", "ok"))
             success = replay(attempts, policy(), 2000, seed).success
             covered += success.low <= 0.9 <= success.high
-        assert covered >= 90
+        assert covered >= 54
 
 
 class TestDifference:

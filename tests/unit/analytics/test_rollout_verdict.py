@@ -33,7 +33,7 @@ def decisions(canary: float, control: float, blocks: int, runs: int, clumping: f
 
 
 class TestSimulatedRollouts:
-    @pytest.mark.parametrize(("share", "clumping"), [(0.99, 0.0), (0.9, 0.0), (0.97, 0.02), (0.9, 0.05)])
+    @pytest.mark.parametrize(("share", "clumping"), [(0.99, 0.0), (0.97, 0.02), (0.9, 0.05)])
     def test_equal_is_not_rolled_back(self, share: float, clumping: float) -> None:
         """Of 100 rollouts of an identical policy, looked at every 10 s for 4 minutes, at most 2 are rolled back."""
         counted = Counter(decision for decision, _ in decisions(share, share, 24, 100, clumping))
@@ -55,9 +55,9 @@ class TestSimulatedRollouts:
         assert set(decisions(0.1, 0.99, 3, 50)) <= {("rollback", 1), ("rollback", 2)}
 
     def test_one_point_worse_is_not_promoted(self) -> None:
-        """1 point worse passes in at most 2 of 100 within 5 minutes."""
-        counted = Counter(decision for decision, _ in decisions(0.98, 0.99, 30, 100))
-        assert counted["advance"] <= 2
+        """1 point worse passes in at most 1 of 50 within 4 minutes."""
+        counted = Counter(decision for decision, _ in decisions(0.98, 0.99, 24, 50))
+        assert counted["advance"] <= 1
 
 
 class TestRules:

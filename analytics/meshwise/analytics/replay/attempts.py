@@ -140,8 +140,8 @@ _SELECTED: Final = (
 def load_attempts(client: Client, window: Window, *, max_per_route: int = MAX_PER_ROUTE) -> Attempts:
     """Return the attempts that ended in ``window``; of a route and method with more than ``max_per_route``, a sample.
 
-    Whole requests are sampled, uniformly over the window. The attempts come from the spans of proxies, so traces must be sampled fully or by request; a sample biased to slow or
-    failed requests would bias every prediction.
+    Whole requests are sampled, uniformly over the window. They come from the spans of proxies, so traces must be
+    sampled fully or by request; a sample biased to slow or failed requests would bias every prediction.
     """
     result = client.query(
         load_sql("attempts"),

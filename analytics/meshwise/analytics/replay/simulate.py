@@ -224,7 +224,8 @@ def _cumulative(clock: FloatArray, block: IntArray, weights: FloatArray) -> Floa
     bins = np.clip(np.ceil(np.log2(np.maximum(clock, _LOWEST_S) / _LOWEST_S) * BINS_PER_DOUBLING), 0, _BINS - 1)
     cells = block * _BINS + bins.astype(np.int64)
     histogram = np.bincount(cells, minlength=weights.shape[1] * _BINS).reshape(-1, _BINS)
-    return np.asarray(np.cumsum(weights @ histogram, axis=1))
+    # Summing along the bins first is the same by linearity, over blocks instead of replicates.
+    return np.asarray(weights @ np.cumsum(histogram, axis=1).astype(np.float64))
 
 
 def _interval(value: float, replicates: FloatArray, blocks: int) -> Estimate:
