@@ -287,7 +287,7 @@ async def test_broken_answer_never_looks_complete(begin: bytes, rest: bytes) -> 
         # On a very slow machine both parts may be read together: then no head was passed on, and 502 is right.
         with contextlib.suppress(ConnectionError):
             assert (await one.answer()).status == 502
-        await until(lambda: mesh.outcomes())
+        await until(mesh.outcomes)
         assert mesh.outcomes()[0] == "reset"
 
 
