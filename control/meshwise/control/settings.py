@@ -12,30 +12,49 @@ class ControlSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", description="Address to listen on; any other than loopback needs a token and TLS")
-    port: int = Field(15010, ge=0, le=65535, description="TCP port of the HTTP API; 0 picks a free one")
-    data_dir: Path = Field(Path("meshwise-data/control"), description="Directory of control.db, made when missing")
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on; any other than loopback needs a token and TLS"
+    )
+    port: int = Field(default=15010, ge=0, le=65535, description="TCP port of the HTTP API; 0 picks a free one")
+    data_dir: Path = Field(
+        default=Path("meshwise-data/control"), description="Directory of control.db, made when missing"
+    )
     database_url: str = Field(
-        "", repr=False, description="SQLAlchemy URL, such as postgresql+psycopg://…; empty means SQLite in data_dir"
+        default="",
+        repr=False,
+        description="SQLAlchemy URL, such as postgresql+psycopg://…; empty means SQLite in data_dir",
     )
     token: str | None = Field(
-        None, min_length=16, repr=False, description="Bearer token that every API request must carry"
+        default=None, min_length=16, repr=False, description="Bearer token that every API request must carry"
     )
-    tls_cert: Path | None = Field(None, description="PEM file with the server's certificate chain")
-    tls_key: Path | None = Field(None, description="PEM file with the certificate's private key")
+    tls_cert: Path | None = Field(default=None, description="PEM file with the server's certificate chain")
+    tls_key: Path | None = Field(default=None, description="PEM file with the certificate's private key")
     allowed_hosts: tuple[str, ...] = Field(
-        (), description="Names accepted in the Host header besides localhost, 127.0.0.1 and [::1] (without port)"
+        default=(),
+        description="Names accepted in the Host header besides localhost, 127.0.0.1 and [::1] (without port)",
     )
-    heartbeat_s: float = Field(2.0, gt=0, description="How often a proxy is asked to send a heartbeat, in seconds")
-    ttl_s: float = Field(10.0, gt=0, description="Silence after which a proxy leaves the snapshots, in seconds")
-    forget_s: float = Field(3600.0, gt=0, description="Silence after which a proxy leaves the registry, in seconds")
-    tick_s: float = Field(0.5, gt=0, description="How often expiry is looked at, in seconds")
-    keepalive_s: float = Field(15.0, gt=0, description="Pause between comment lines on an event stream, in seconds")
-    stall_s: float = Field(30.0, gt=0, description="How long a stream may not take a byte before it is cut, in seconds")
-    max_proxies: int = Field(10_000, ge=1, le=10_000, description="Most proxies in the registry")
-    max_policies: int = Field(10_000, ge=1, le=10_000, description="Most policies in force")
-    max_streams: int = Field(10_000, ge=1, description="Most event streams open at once, one per proxy")
-    body_limit_bytes: int = Field(1 << 20, ge=1024, description="Largest request body, in bytes")
-    document_limit_bytes: int = Field(256 << 10, ge=1024, description="Largest policy or evidence document, in bytes")
-    audit_keep: int = Field(100_000, ge=100, description="Audit entries kept; the oldest go first")
-    drain_s: float = Field(5.0, gt=0, description="How long requests under way may still take at the end, in seconds")
+    heartbeat_s: float = Field(
+        default=2.0, gt=0, description="How often a proxy is asked to send a heartbeat, in seconds"
+    )
+    ttl_s: float = Field(default=10.0, gt=0, description="Silence after which a proxy leaves the snapshots, in seconds")
+    forget_s: float = Field(
+        default=3600.0, gt=0, description="Silence after which a proxy leaves the registry, in seconds"
+    )
+    tick_s: float = Field(default=0.5, gt=0, description="How often expiry is looked at, in seconds")
+    keepalive_s: float = Field(
+        default=15.0, gt=0, description="Pause between comment lines on an event stream, in seconds"
+    )
+    stall_s: float = Field(
+        default=30.0, gt=0, description="How long a stream may not take a byte before it is cut, in seconds"
+    )
+    max_proxies: int = Field(default=10_000, ge=1, le=10_000, description="Most proxies in the registry")
+    max_policies: int = Field(default=10_000, ge=1, le=10_000, description="Most policies in force")
+    max_streams: int = Field(default=10_000, ge=1, description="Most event streams open at once, one per proxy")
+    body_limit_bytes: int = Field(default=1 << 20, ge=1024, description="Largest request body, in bytes")
+    document_limit_bytes: int = Field(
+        default=256 << 10, ge=1024, description="Largest policy or evidence document, in bytes"
+    )
+    audit_keep: int = Field(default=100_000, ge=100, description="Audit entries kept; the oldest go first")
+    drain_s: float = Field(
+        default=5.0, gt=0, description="How long requests under way may still take at the end, in seconds"
+    )

@@ -1,0 +1,113 @@
+from typing import Any
+
+import pytest
+
+from meshwise.contracts.errors import DocumentError
+from meshwise.control import registrations as reg
+from meshwise.control.errors import ConflictError, NotFoundError
+from meshwise.control.presence import Presence
+from meshwise.control.storage import Storage
+
+GOOD = {"id": "a-1", "service": "a", "host": "10.0.0.1", "port": 9000, "admin_port": 15000, "version": "1"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"id": None}, "id"),
+        ({"id": "A"}, "id"),
+        ({"id": "a/../b"}, "id"),
+        ({"id": "a" * 129}, "id"),
+        ({"service": "*"}, "service"),
+        ({"host": "a b"}, "host"),
+        ({"host": ""}, "host"),
+        ({"port": None}, "port"),
+        ({"port": 65536}, "port"),
+        ({"port": "80"}, "port"),
+        ({"zone": 7}, "zone"),
+    ],
+)
+def test_a_wrong_registration_names_its_field(changes: dict[str, Any], path: str) -> None:
+    """The path of the field that is wrong or missing is in the error."""
+    with pytest.raises(DocumentError) as raised:
+        reg.read_registration({**GOOD, **changes}, 0.0)
+    assert raised.value.path == path
+
+
+def test_optional_and_unknown_fields_of_a_registration_may_be_there_or_not() -> None:
+    """A newer proxy may say more, an older one less."""
+    record = reg.read_registration({"id": "a", "service": "a", "host": "::1", "port": 0, "zone": "", "later": 1}, 5.0)
+    assert (record.zone, record.version, record.admin_port, record.last_seen) == ("", "", 0, 5.0)
+
+
+def test_wrong_heartbeats_and_answers_name_their_field() -> None:
+    """Bodies of a proxy are checked like any other."""
+    for read, body, path in (
+        (reg.read_heartbeat, {"snapshot_version": -1}, "snapshot_version"),
+        (reg.read_heartbeat, {"policies": {"p": "x"}}, "policies.p"),
+        (reg.read_answer, {"status": "applied"}, "version"),
+        (reg.read_answer, {"version": 1}, "status"),
+        (reg.read_answer, {"version": 1, "status": "fine"}, "status"),
+    ):
+        with pytest.raises(DocumentError) as raised:
+            read(body)
+        assert raised.value.path == path
+
+
+def test_registering_the_same_again_is_no_change(storage: Storage) -> None:
+    """Only a new or other endpoint raises the revision; a restarted proxy begins anew all the same."""
+    with storage.write() as tx:
+        reg.register(tx, reg.read_registration(GOOD, 1.0), 9)
+        reg.answer(tx, "a-1", reg.Answer(1, "applied", ""), 1.0)
+        before = tx.revision
+    with storage.write() as tx:
+        reg.register(tx, reg.read_registration(GOOD, 2.0), 9)
+        proxy = tx.proxy("a-1")
+        assert proxy is not None
+        assert (tx.revision, proxy.status, proxy.snapshot_version) == (before, "pending", 0)
+    with storage.write() as tx:
+        reg.register(tx, reg.read_registration({**GOOD, "port": 9001}, 3.0), 9)
+        assert tx.revision == before + 1
+
+
+def test_the_registry_is_bounded_and_the_dead_make_room(storage: Storage) -> None:
+    """A full registry refuses newcomers unless somebody in it is dead."""
+    with storage.write() as tx:
+        for n in (1, 2):
+            reg.register(tx, reg.read_registration({**GOOD, "id": f"a-{n}"}, float(n)), 2)
+        with pytest.raises(ConflictError, match="registry is full"):
+            reg.register(tx, reg.read_registration({**GOOD, "id": "a-3"}, 3.0), 2)
+        assert reg.expire(tx, Presence(), 12.0, ttl_s=10.5, forget_s=99.0, listening_since=0.0) == ["a-1"]
+        reg.register(tx, reg.read_registration({**GOOD, "id": "a-3"}, 12.0), 2)
+        assert [p.id for p in tx.proxies()] == ["a-2", "a-3"]
+
+
+def test_a_heartbeat_without_news_is_only_noted(storage: Storage) -> None:
+    """Presence alone keeps a proxy alive; news asks to be written down, and stands in for a lost answer."""
+    presence = Presence()
+    with storage.write() as tx:
+        reg.register(tx, reg.read_registration(GOOD, 0.0), 9)
+    with storage.read() as reading:
+        assert reg.hear(reading, presence, "a-1", reg.Heartbeat(0, {}), 50.0) is False
+        assert reg.hear(reading, presence, "a-1", reg.Heartbeat(2, {"p": 1}), 50.0) is True
+        with pytest.raises(NotFoundError):
+            reg.hear(reading, presence, "nobody", reg.Heartbeat(0, {}), 50.0)
+    with storage.write() as tx:
+        reg.take_in(tx, "a-1", reg.Heartbeat(2, {"p": 1}), 50.0)
+        assert reg.expire(tx, presence, 55.0, ttl_s=10.0, forget_s=99.0, listening_since=0.0) == []
+        proxy = tx.proxy("a-1")
+        assert proxy is not None
+        assert (proxy.snapshot_version, proxy.status, proxy.policies) == (2, "applied", {"p": 1})
+
+
+def test_answers_out_of_order_or_to_nothing_do_not_count(storage: Storage) -> None:
+    """An old answer is ignored, one to a snapshot that was never made is refused."""
+    with storage.write() as tx:
+        reg.register(tx, reg.read_registration(GOOD, 0.0), 9)
+        reg.answer(tx, "a-1", reg.Answer(2, "applied", ""), 1.0)
+        reg.answer(tx, "a-1", reg.Answer(1, "rejected", "late"), 1.0)
+        proxy = tx.proxy("a-1")
+        assert proxy is not None
+        assert proxy.status == "applied"
+        with pytest.raises(ConflictError, match="no snapshot of this mesh"):
+            reg.answer(tx, "a-1", reg.Answer(99, "applied", ""), 1.0)

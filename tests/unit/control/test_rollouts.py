@@ -1,0 +1,336 @@
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from meshwise.contracts.errors import DocumentError
+from meshwise.contracts.policy import Match, Policy
+from meshwise.control.errors import ConflictError
+from meshwise.control.registry import ProxyRecord
+from meshwise.control.rollouts import (
+    MAX_VERDICTS,
+    Decision,
+    Plan,
+    Rollout,
+    Verdict,
+    begin,
+    choose_canaries,
+    on_approve,
+    on_expiry,
+    on_proxies,
+    on_rollback,
+    on_verdict,
+    pool,
+)
+
+POLICY = Policy("frontend.catalog", Match("catalog", "frontend"), version=2)
+IDS = st.lists(st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True), unique=True, min_size=2, max_size=40)
+
+
+def proxy(proxy_id: str, service: str = "frontend", **fields: Any) -> ProxyRecord:
+    return replace(ProxyRecord(proxy_id, service, "127.0.0.1", 9000, 0, "", "1", 0.0, 0.0), **fields)
+
+
+FRONTENDS = [proxy(f"f{n}") for n in range(4)]
+
+
+def started(plan: Plan | None = None, proxies: list[ProxyRecord] | None = None) -> Rollout:
+    rollout = begin(
+        rollout_id="r1",
+        policy=POLICY,
+        baseline=None,
+        plan=plan or Plan(),
+        proxies=FRONTENDS if proxies is None else proxies,
+        now=100.0,
+        by="analytics",
+        reason="",
+    )
+    return replace(rollout, stage_revision=10)
+
+
+def verdict(decision: Decision, stage: int = 0, at: float = 110.0, by: str = "analytics") -> Verdict:
+    return Verdict(at, stage, decision, "because", None, by)
+
+
+def applied(rollout: Rollout, proxies: list[ProxyRecord]) -> list[ProxyRecord]:
+    return [
+        replace(p, snapshot_version=12, answered_version=12, status="applied") if p.id in rollout.canary_proxies else p
+        for p in proxies
+    ]
+
+
+def test_one_of_four_is_the_canary_at_25_percent() -> None:
+    """A quarter of four proxies is one, and the others are the control."""
+    rollout = started()
+    assert (rollout.state, len(rollout.canary_proxies), len(rollout.control_proxies)) == ("canary", 1, 3)
+    assert {*rollout.canary_proxies, *rollout.control_proxies} == {"f0", "f1", "f2", "f3"}
+
+
+def test_only_live_proxies_of_the_caller_are_drawn() -> None:
+    """Other services and the dead are neither canary nor control; without a source everyone is in the pool."""
+    others = [proxy("c1", "catalog"), proxy("dead", alive=False)]
+    rollout = started(proxies=[*FRONTENDS, *others])
+    assert {*rollout.canary_proxies, *rollout.control_proxies} == {"f0", "f1", "f2", "f3"}
+    assert len(pool([*FRONTENDS, *others], replace(POLICY, match=Match("catalog")))) == 5
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_canary_without_a_control_is_refused(count: int) -> None:
+    """Fewer than two live proxies cannot be compared, whoever is to start the rollout."""
+    for mode in ("automatic", "approval"):
+        with pytest.raises(ConflictError, match=f"at least two live proxies to compare, there are {count}"):
+            started(Plan(mode=mode), FRONTENDS[:count])
+
+
+@given(IDS, st.integers(1, 99), st.text(max_size=8))
+def test_there_is_always_a_canary_and_below_100_percent_always_a_control(
+    ids: list[str], percent: int, seed: str
+) -> None:
+    """At least one proxy carries the candidate and at least one does not, near the share that was asked for."""
+    chosen = choose_canaries([proxy(i) for i in ids], percent, seed)
+    assert 1 <= len(chosen) <= len(ids) - 1
+    assert set(chosen) <= set(ids)
+    assert abs(len(chosen) - len(ids) * percent / 100) <= 1.0
+
+
+@given(IDS, st.lists(st.integers(1, 100), min_size=2, max_size=5).map(sorted), st.text(max_size=8), st.randoms())
+def test_stages_are_nested_and_do_not_depend_on_the_order_of_the_registry(
+    ids: list[str], percents: list[int], seed: str, random: Any
+) -> None:
+    """A greater percentage contains every canary of a smaller one, however the proxies are listed."""
+    sets = []
+    for percent in percents:
+        random.shuffle(ids)
+        sets.append(set(choose_canaries([proxy(i) for i in ids], percent, seed)))
+    assert all(small <= great for small, great in itertools.pairwise(sets))
+
+
+@given(IDS, IDS, st.integers(1, 100))
+def test_former_canaries_stay_whoever_came_and_went(before: list[str], after: list[str], percent: int) -> None:
+    """Canaries to keep are in the next set, also when they are gone from the registry."""
+    keep = choose_canaries([proxy(i) for i in before], 50, "seed")
+    assert set(keep) <= set(choose_canaries([proxy(i) for i in after], percent, "seed", keep))
+
+
+def test_another_seed_draws_other_proxies() -> None:
+    """Over many rollouts every proxy is sometimes the canary."""
+    drawn = {choose_canaries(FRONTENDS, 25, f"r{n}")[0] for n in range(100)}
+    assert drawn == {"f0", "f1", "f2", "f3"}
+
+
+@pytest.mark.parametrize(
+    "stages", [(), (100,), (25,), (25, 50), (50, 25, 100), (25, 25, 100), (0, 100), (25, 101), tuple(range(90, 101))]
+)
+def test_stages_grow_to_100_percent(stages: tuple[int, ...]) -> None:
+    """Stages that do not grow from at least one percent to exactly 100 are refused."""
+    with pytest.raises(DocumentError) as raised:
+        Plan(stages)
+    assert raised.value.path == "stages"
+
+
+def test_a_stage_starts_when_every_live_canary_applied_the_candidate() -> None:
+    """A snapshot older than the stage, or one that was never made, does not count; a dead canary is not waited for."""
+    rollout = started(Plan((50, 100)))
+    one, other = (proxy(i) for i in rollout.canary_proxies)
+    good = replace(one, snapshot_version=10)
+    for late in (9, 99):
+        assert on_proxies(rollout, [good, replace(other, snapshot_version=late)], 12, 105.0) is rollout
+    assert on_proxies(rollout, [good, replace(other, snapshot_version=11)], 12, 105.0).stage_started_at == 105.0
+    assert on_proxies(rollout, [good, replace(other, alive=False)], 12, 105.0).stage_started_at == 105.0
+
+
+def test_a_rejection_by_a_canary_rolls_back_at_once_with_its_reason() -> None:
+    """The proxy's own words end up in the last verdict."""
+    rollout = started()
+    canary = proxy(rollout.canary_proxies[0], status="rejected", answered_version=11, reason="unknown field x")
+    after = on_proxies(rollout, [canary], 12, 105.0)
+    assert (after.state, after.finished_at) == ("rolled_back", 105.0)
+    assert "unknown field x" in after.verdicts[-1].reason
+    assert after.verdicts[-1].by == "control"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": "rejected", "answered_version": 9},  # of a snapshot before the candidate
+        {"status": "rejected", "answered_version": 99},  # of one that was never made
+    ],
+)
+def test_rejections_of_other_snapshots_do_not_count(answer: dict[str, Any]) -> None:
+    """Only answers to snapshots that carried the candidate end the rollout."""
+    rollout = started()
+    assert on_proxies(rollout, [proxy(rollout.canary_proxies[0], **answer)], 12, 105.0) is rollout
+
+
+def test_a_rejection_by_a_control_proxy_does_not_count() -> None:
+    """Proxies that do not carry the candidate cannot reject it."""
+    rollout = started()
+    control = proxy(rollout.control_proxies[0], status="rejected", answered_version=11)
+    assert on_proxies(rollout, [proxy(rollout.canary_proxies[0]), control], 12, 105.0) is rollout
+
+
+def test_the_loss_of_one_canary_is_borne_and_of_all_is_not() -> None:
+    """A canary that disappears stays listed; when none is left the rollout goes back."""
+    rollout = started(Plan((50, 100)))
+    one, other = (proxy(i) for i in rollout.canary_proxies)
+    assert on_proxies(rollout, [one], 12, 105.0).canary_proxies == rollout.canary_proxies
+    gone = on_proxies(rollout, [replace(one, alive=False), replace(other, alive=False)], 12, 105.0)
+    assert (gone.state, gone.verdicts[-1].reason) == ("rolled_back", "every canary proxy disappeared")
+
+
+def test_advance_before_the_stage_started_is_refused() -> None:
+    """No verdict from proxies that did not apply the candidate."""
+    with pytest.raises(ConflictError, match="has not started"):
+        on_verdict(started(), verdict("advance"), FRONTENDS)
+
+
+def test_the_way_through_three_stages_to_promotion() -> None:
+    """Each advance widens the canaries and waits for them; the last one promotes."""
+    rollout = started(Plan((25, 50, 100)))
+    first = rollout.canary_proxies
+    rollout = on_proxies(rollout, applied(rollout, FRONTENDS), 12, 105.0)
+    rollout = on_verdict(rollout, verdict("advance"), FRONTENDS)
+    assert (rollout.stage, rollout.stage_started_at, rollout.state) == (1, None, "canary")
+    assert set(first) < set(rollout.canary_proxies)
+    assert len(rollout.canary_proxies) == 2
+    rollout = on_proxies(rollout, applied(rollout, FRONTENDS), 12, 115.0)
+    rollout = on_verdict(rollout, verdict("advance", 1, 120.0), FRONTENDS)
+    assert (rollout.state, rollout.stage, rollout.finished_at) == ("promoted", 2, 120.0)
+    assert [v.decision for v in rollout.verdicts] == ["advance", "advance"]
+
+
+def test_a_verdict_on_another_stage_is_refused() -> None:
+    """A judge that looked at a former stage is told the current one."""
+    with pytest.raises(ConflictError, match="is at stage 0, not 1"):
+        on_verdict(started(), verdict("rollback", 1), FRONTENDS)
+
+
+def test_approval_starts_a_waiting_rollout_with_a_fresh_deadline() -> None:
+    """Until an operator says yes there are no canaries and no verdicts."""
+    waiting = started(Plan(mode="approval", max_duration_s=60.0))
+    assert (waiting.state, waiting.canary_proxies) == ("awaiting_approval", ())
+    with pytest.raises(ConflictError, match="waits for an operator's approval"):
+        on_verdict(waiting, verdict("advance"), FRONTENDS)
+    approved = on_approve(waiting, FRONTENDS, 150.0, "ann", "looks fine")
+    assert (approved.state, approved.deadline, len(approved.canary_proxies)) == ("canary", 210.0, 1)
+
+
+def test_an_operator_promotes_whatever_the_stage() -> None:
+    """Approval of a rollout with canaries promotes it at once."""
+    promoted = on_approve(started(), FRONTENDS, 101.0, "ann", "now")
+    assert (promoted.state, promoted.verdicts[-1].by) == ("promoted", "ann")
+
+
+@pytest.mark.parametrize("mode", ["automatic", "approval"])
+def test_silence_until_the_deadline_rolls_back(mode: Any) -> None:
+    """An undecided or unapproved rollout ends at its deadline and not before."""
+    rollout = started(Plan(mode=mode, max_duration_s=60.0))
+    assert on_expiry(rollout, 159.9) is rollout
+    expired = on_expiry(rollout, 160.0)
+    assert (expired.state, expired.verdicts[-1].by) == ("rolled_back", "control")
+    assert on_expiry(expired, 1e9) is expired
+
+
+FINISHED: list[Callable[[Rollout], Rollout]] = [
+    lambda r: on_rollback(r, 1.0, "ann", ""),
+    lambda r: on_approve(r, FRONTENDS, 1.0, "ann", ""),
+    lambda r: on_verdict(r, verdict("hold"), FRONTENDS),
+]
+
+
+@pytest.mark.parametrize("step", FINISHED)
+def test_the_end_is_final(step: Callable[[Rollout], Rollout]) -> None:
+    """A finished rollout refuses every further word."""
+    for end in (on_rollback(started(), 105.0, "ann", ""), on_approve(started(), FRONTENDS, 105.0, "ann", "")):
+        with pytest.raises(ConflictError, match="already"):
+            step(end)
+
+
+def test_a_run_of_holds_keeps_its_first_and_latest() -> None:
+    """Hundreds of holds take two places; another judge or decision begins a new run."""
+    rollout = started()
+    for n in range(500):
+        rollout = on_verdict(rollout, verdict("hold", at=110.0 + n), FRONTENDS)
+    assert [v.at for v in rollout.verdicts] == [110.0, 609.0]
+    for n in range(500):
+        rollout = on_verdict(rollout, verdict("hold", at=700.0 + n, by=f"judge-{n % 2}"), FRONTENDS)
+    assert len(rollout.verdicts) <= MAX_VERDICTS
+
+
+@pytest.mark.parametrize(
+    ("name", "service", "clashes"),
+    [
+        ("frontend.catalog", "cart", True),
+        ("other", "catalog", True),
+        ("other", "*", True),
+        ("other", "cart", False),
+    ],
+)
+def test_one_change_per_destination_service(name: str, service: str, clashes: bool) -> None:
+    """A change of the same policy or to the same service clashes while the rollout is active, never after."""
+    other = Policy(name, Match(service))
+    assert started().conflicts_with(other) is clashes
+    assert not on_rollback(started(), 105.0, "ann", "").conflicts_with(other)
+
+
+class RolloutLife(RuleBasedStateMachine):
+    """Any order of events keeps the rules at the top of the module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proxies = [proxy(f"f{n}") for n in range(6)]
+        self.now = 100.0
+        self.revision = 10
+        self.rollout = started(Plan((20, 50, 100)), self.proxies)
+        self.former = self.rollout
+
+    def step(self, change: Callable[[], Rollout]) -> None:
+        self.now += 1.0
+        self.former = self.rollout
+        try:
+            self.rollout = change()
+        except ConflictError:
+            return
+        if self.rollout.canary_proxies != self.former.canary_proxies:
+            self.revision += 1
+            self.rollout = replace(self.rollout, stage_revision=self.revision)
+
+    @rule(index=st.integers(0, 5), status=st.sampled_from(["applied", "applied", "applied", "rejected"]))
+    def answer(self, index: int, status: Any) -> None:
+        former = self.proxies[index]
+        reached = self.revision if status == "applied" else former.snapshot_version
+        self.proxies[index] = replace(former, status=status, answered_version=self.revision, snapshot_version=reached)
+        self.step(lambda: on_proxies(self.rollout, self.proxies, self.revision, self.now))
+
+    @rule(index=st.integers(0, 5))
+    def vanish_or_return(self, index: int) -> None:
+        self.proxies[index] = replace(self.proxies[index], alive=not self.proxies[index].alive)
+        self.step(lambda: on_proxies(self.rollout, self.proxies, self.revision, self.now))
+
+    @rule(decision=st.sampled_from(["advance", "advance", "hold", "rollback"]), stage=st.integers(0, 2))
+    def judge(self, decision: Any, stage: int) -> None:
+        self.step(lambda: on_verdict(self.rollout, verdict(decision, stage, self.now), self.proxies))
+
+    @precondition(lambda self: self.now > 120.0)
+    @rule()
+    def approve(self) -> None:
+        self.step(lambda: on_approve(self.rollout, self.proxies, self.now, "ann", ""))
+
+    @invariant()
+    def the_rules_hold(self) -> None:
+        before, after = self.former, self.rollout
+        assert before.active or after == before
+        assert set(before.canary_proxies) <= set(after.canary_proxies)
+        assert after.stage >= before.stage
+        assert (after.finished_at is None) == after.active
+        assert not set(after.canary_proxies) & set(after.control_proxies)
+        assert after.policy == before.policy
+
+
+TestRolloutLife = RolloutLife.TestCase
+TestRolloutLife.settings = settings(max_examples=40, stateful_step_count=25)

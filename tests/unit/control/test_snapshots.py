@@ -1,0 +1,99 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshwise.contracts.policy import Match, Policy, Timeout
+from meshwise.contracts.snapshot import parse_snapshot
+from meshwise.control.registry import ProxyRecord
+from meshwise.control.rollouts import Plan, Rollout
+from meshwise.control.snapshots import MeshView, SnapshotCache, build_snapshot, candidates_of, clusters, encode
+
+
+def proxy(proxy_id: str, service: str, **fields: Any) -> ProxyRecord:
+    return replace(ProxyRecord(proxy_id, service, "127.0.0.1", 9000, 0, "", "1", 0.0, 0.0), **fields)
+
+
+BASE = Policy("frontend.catalog", Match("catalog", "frontend"), Timeout(1.0), version=1)
+CANDIDATE = replace(BASE, timeout=Timeout(2.0), version=2)
+MESHWIDE = Policy("any.cart", Match("cart"), version=4)
+FOREIGN = Policy("cart.catalog", Match("catalog", "cart"), version=1)
+ROLLOUT = Rollout("r1", CANDIDATE, BASE, Plan(), "canary", 0, ("f1",), ("f2",), 0.0, 60.0, "ann", "")
+PROXIES = (proxy("f1", "frontend"), proxy("f2", "frontend"), proxy("c1", "catalog"))
+VIEW = MeshView(7, PROXIES, (BASE, MESHWIDE, FOREIGN), (ROLLOUT,))
+
+
+def versions(view: MeshView, proxy_id: str, service: str) -> dict[str, int]:
+    snapshot = build_snapshot(view, service, candidates_of(view, proxy_id))
+    return {policy.name: policy.version for policy in snapshot.policies}
+
+
+def test_a_canary_gets_the_candidate_and_others_the_baseline() -> None:
+    """The candidate stands in place of the policy of the same name, on canaries alone."""
+    assert versions(VIEW, "f1", "frontend") == {"frontend.catalog": 2, "any.cart": 4}
+    assert versions(VIEW, "f2", "frontend") == {"frontend.catalog": 1, "any.cart": 4}
+
+
+def test_policies_of_other_callers_are_left_out() -> None:
+    """A proxy is told what can apply to its own calls."""
+    assert versions(VIEW, "c1", "catalog") == {"any.cart": 4}
+
+
+def test_a_candidate_without_baseline_is_added_on_canaries_only() -> None:
+    """A new policy is nowhere but on its canaries."""
+    view = replace(VIEW, policies=(MESHWIDE,))
+    assert versions(view, "f1", "frontend") == {"frontend.catalog": 2, "any.cart": 4}
+    assert versions(view, "f2", "frontend") == {"any.cart": 4}
+
+
+def test_a_rollout_that_waits_or_ended_steers_nobody() -> None:
+    """Only the state canary puts a candidate into snapshots."""
+    for state in ("awaiting_approval", "promoted", "rolled_back"):
+        view = replace(VIEW, rollouts=(replace(ROLLOUT, state=state),))
+        assert versions(view, "f1", "frontend")["frontend.catalog"] == 1
+
+
+def test_dead_proxies_and_those_without_a_listener_are_no_endpoints() -> None:
+    """Clusters hold live proxies that take inbound traffic, in order of their id."""
+    found = clusters([proxy("b", "s"), proxy("a", "s"), proxy("c", "s", alive=False), proxy("i", "ingress", port=0)])
+    assert {name: [e.id for e in endpoints] for name, endpoints in found.items()} == {"s": ["a", "b"]}
+
+
+NAMES = st.from_regex(r"[a-z]{1,4}", fullmatch=True)
+RECORDS = st.lists(st.builds(proxy, NAMES, NAMES), max_size=8, unique_by=lambda p: p.id)
+POLICIES = st.lists(
+    st.builds(lambda n, s, c: Policy(n, Match(s, c)), NAMES, NAMES, st.none() | NAMES),
+    max_size=6,
+    unique_by=lambda p: p.name,
+)
+
+
+@given(RECORDS, POLICIES, st.randoms())
+def test_equal_states_give_equal_bytes(proxies: list[ProxyRecord], policies: list[Policy], random: Any) -> None:
+    """The order of the registry and of the policies does not show, and proxies can read what is sent."""
+    one = encode(build_snapshot(MeshView(3, tuple(proxies), tuple(policies)), "a"))
+    random.shuffle(proxies)
+    random.shuffle(policies)
+    other = encode(build_snapshot(MeshView(3, tuple(proxies), tuple(policies)), "a"))
+    assert one == other
+    assert parse_snapshot(json.loads(one.body)).to_document() == json.loads(one.body)
+
+
+def test_the_etag_names_version_and_content() -> None:
+    """Another revision or another content is another tag."""
+    tags = {
+        encode(build_snapshot(view, "frontend", chosen)).etag
+        for view in (VIEW, replace(VIEW, revision=8))
+        for chosen in (frozenset(), frozenset({"r1"}))
+    }
+    assert len(tags) == 4
+    assert all(tag.startswith(('"7-', '"8-')) and tag.endswith('"') for tag in tags)
+
+
+def test_proxies_of_one_kind_share_their_bytes() -> None:
+    """The cache makes one document for all non-canaries of a service and another for the canaries."""
+    cache = SnapshotCache(replace(VIEW, proxies=(*PROXIES, proxy("f3", "frontend"))))
+    assert cache.of("f2", "frontend") is cache.of("f3", "frontend")
+    assert cache.of("f1", "frontend") is not cache.of("f2", "frontend")
