@@ -16,7 +16,7 @@ NAME_WIDTH = 10
 
 
 async def run_up(configuration: Configuration, data_dir: Path) -> None:
-    """Start every part, print where they answer, and run until SIGTERM or Ctrl-C; a second Ctrl-C kills.
+    """Start every part, print where they answer, and run until SIGTERM or Ctrl-C.
 
     Raises:
         ConfigError: a setting is wrong or a port in use; nothing was started.
@@ -39,11 +39,21 @@ async def run_up(configuration: Configuration, data_dir: Path) -> None:
 
 
 def stop_on_signals() -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set, in the running loop."""
+    """Return an event that the first SIGTERM or SIGINT sets, in the running loop.
+
+    After it both have their usual effect again: a second one ends this process at once, and the kernel tells its
+    children.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, on_signal)
     return stop
 
 

@@ -36,8 +36,10 @@ def good_report() -> dict[str, Any]:
             "services": [{"service": name, "map": 5, "cancelled": 0, "received": 5} for name in REPLICAS],
         },
         "alerts": [
-            {"at": "1970-01-01T00:02:10+00:00", "service": "frontend", "objective": "frontend-availability", "severity": "page", "state": "firing",
-             "summary": "burns", "deliveries": 1}
+            {
+                "at": "1970-01-01T00:02:10+00:00", "service": "frontend", "objective": "frontend-availability",
+                "severity": "page", "state": "firing", "summary": "burns", "deliveries": 1,
+            }
         ],
         "deliveries": [{"signed": True, "document": {"alerts": [alert]}}],
         "anomalies": [
@@ -103,6 +105,14 @@ def test_a_good_report_passes() -> None:
 def test_each_check_bites(change: Callable[[dict[str, Any]], object], name: str) -> None:
     """A report that is wrong in one way fails exactly the check that is about it."""
     assert failed(change) == [name]
+
+
+def test_only_a_cancelled_request_may_end_on_its_way() -> None:
+    """A request that its caller gave up may never have reached the application; any other must have."""
+    assert failed(lambda r: r["counts"]["services"][0].update(map=7, cancelled=2, received=6)) == []
+    wrong = ["the map counts what the services received"]
+    assert failed(lambda r: r["counts"]["services"][0].update(map=7, cancelled=2, received=4)) == wrong
+    assert failed(lambda r: r["counts"]["services"][0].update(map=7, cancelled=2, received=8)) == wrong
 
 
 def test_an_incomplete_report_fails_without_an_error() -> None:
