@@ -18,9 +18,11 @@ class LogSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe event written.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe event written."
+    )
     format: Literal["auto", "json", "console"] = Field(
-        "auto", description="json, console, or auto: console on a terminal, JSON lines everywhere else."
+        default="auto", description="json, console, or auto: console on a terminal, JSON lines everywhere else."
     )
 
 
