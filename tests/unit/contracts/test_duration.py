@@ -3,8 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshwise.contracts.duration import format_duration, parse_duration
+from support.untimed import UNTIMED
 
 
+@UNTIMED
 @given(st.integers(0, 99_999 * 3_600_000))
 def test_every_whole_millisecond_survives_the_text_form(milliseconds: int) -> None:
     """Formatting and parsing returns the same number of milliseconds."""
@@ -34,6 +36,7 @@ def test_anything_else_is_refused_with_an_example(text: str) -> None:
         parse_duration(text)
 
 
+@UNTIMED
 @given(st.text(max_size=12))
 def test_reading_never_fails_in_another_way(text: str) -> None:
     """Any text is either a duration of zero or more or a ValueError."""

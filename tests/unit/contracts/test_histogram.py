@@ -14,11 +14,13 @@ from meshwise.contracts.histogram import (
     quantile,
     share_at_most,
 )
+from support.untimed import UNTIMED
 
 SECONDS = st.floats(1e-9, 1e5)
 WIDTH = 2.0 ** (2.0**-SCALE)
 
 
+@UNTIMED
 @given(SECONDS)
 def test_a_value_lies_in_its_bucket(seconds: float) -> None:
     """The bounds of the bucket chosen enclose the value, up to rounding of the logarithm."""
@@ -26,12 +28,14 @@ def test_a_value_lies_in_its_bucket(seconds: float) -> None:
     assert bucket_upper(index - 1) * (1 - 1e-12) <= seconds <= bucket_upper(index) * (1 + 1e-12)
 
 
+@UNTIMED
 @given(SECONDS)
 def test_the_middle_is_at_most_half_a_bucket_off(seconds: float) -> None:
     """Quoting a bucket's middle errs by at most 2.2 %."""
     assert abs(bucket_middle(bucket_index(seconds)) / seconds - 1) <= math.sqrt(WIDTH) - 1 + 1e-9
 
 
+@UNTIMED
 @given(SECONDS, SECONDS)
 def test_greater_values_never_get_smaller_buckets(one: float, other: float) -> None:
     """The index grows with the value."""
@@ -50,6 +54,7 @@ def test_no_real_duration_reaches_the_zero_bucket() -> None:
     assert bucket_index(1e-9) > ZERO_BUCKET + 500
 
 
+@UNTIMED
 @given(st.lists(SECONDS, min_size=1, max_size=200), st.floats(0, 1))
 def test_a_quantile_agrees_with_the_sorted_values(values: list[float], q: float) -> None:
     """The quantile from buckets is within half a bucket of the nearest-rank quantile of the values."""
@@ -59,6 +64,7 @@ def test_a_quantile_agrees_with_the_sorted_values(values: list[float], q: float)
     assert abs(read / exact - 1) <= math.sqrt(WIDTH) - 1 + 1e-9
 
 
+@UNTIMED
 @given(st.lists(SECONDS, max_size=50), st.lists(SECONDS, max_size=50), st.floats(0, 1))
 def test_histograms_add_up(one: list[float], other: list[float], q: float) -> None:
     """Adding the buckets of two parts gives the quantile of the whole."""
@@ -66,6 +72,7 @@ def test_histograms_add_up(one: list[float], other: list[float], q: float) -> No
     assert quantile(added, q) == quantile(Counter(map(bucket_index, one + other)), q)
 
 
+@UNTIMED
 @given(st.lists(st.just(0.0) | SECONDS, min_size=1, max_size=200), SECONDS)
 def test_a_share_errs_by_less_than_the_straddling_bucket(values: list[float], seconds: float) -> None:
     """The share below a bound differs from the exact one by at most the share of the bucket that holds the bound."""

@@ -25,6 +25,7 @@ from meshwise.contracts.policy import (
     matches_route,
     parse_policy,
 )
+from support.untimed import UNTIMED
 
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,10}[a-z0-9]", fullmatch=True)
 SEGMENTS = st.from_regex(r"[a-z0-9._-]{1,8}|\{[a-z]{1,5}\}", fullmatch=True)
@@ -90,6 +91,7 @@ def schema() -> dict[str, Any]:
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 
 
+@UNTIMED
 @given(policies())
 def test_a_policy_survives_its_document(policy: Policy) -> None:
     """Parsing the document of a policy gives an equal policy, also through JSON text."""
@@ -97,6 +99,7 @@ def test_a_policy_survives_its_document(policy: Policy) -> None:
     assert parse_policy(json.loads(json.dumps(policy.to_document()))) == policy
 
 
+@UNTIMED
 @given(policies())
 def test_the_schema_accepts_every_policy(policy: Policy) -> None:
     """The published schema accepts the document of any policy."""
@@ -224,7 +227,7 @@ def nearly_right(draw: st.DrawFn) -> dict[str, Any]:
     return document
 
 
-@settings(max_examples=400)
+@settings(UNTIMED, max_examples=400)
 @given(nearly_right() | _object(schema()))
 def test_the_schema_and_the_parser_accept_the_same_documents(document: object) -> None:
     """A document is refused by both or by neither, but for what the schema's description leaves to the parser."""
@@ -281,6 +284,7 @@ def test_a_callee_that_outlasts_its_caller_is_refused_by_name() -> None:
 EDGES = st.tuples(st.sampled_from("abc") | st.none(), st.sampled_from("abc"), st.sampled_from([1.0, 2.0, 3.0]))
 
 
+@UNTIMED
 @given(st.lists(EDGES, max_size=6))
 def test_the_chain_check_is_the_plain_pairwise_rule(edges: list[tuple[str | None, str, float]]) -> None:
     """A set is refused exactly when some pair of its policies breaks the rule."""
@@ -341,6 +345,7 @@ def test_the_more_specific_match_sorts_higher() -> None:
     assert len(set(keys)) == len(keys)
 
 
+@UNTIMED
 @given(policies(), policies())
 def test_changed_fields_turn_one_document_into_the_other(one: Policy, other: Policy) -> None:
     """No change is listed between equals, and each listed path carries both values."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.reading import Reader, shown
+from support.untimed import UNTIMED
 
 HUGE = 16**4000
 """An integer whose decimal text Python refuses to make."""
@@ -78,6 +79,7 @@ def test_names_are_the_fields_not_taken() -> None:
     assert reader.names == ("b",)
 
 
+@UNTIMED
 @given(JSON)
 def test_reading_only_ever_raises_document_errors(document: object) -> None:
     """Whatever a document is, a reader returns values or raises DocumentError."""
@@ -99,6 +101,7 @@ def test_reading_only_ever_raises_document_errors(document: object) -> None:
                 continue
 
 
+@UNTIMED
 @given(JSON)
 def test_a_quoted_value_is_short(value: object) -> None:
     """An error message never repeats a large value."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.slo import BURN_RULES, Objective, burn_rate
+from support.untimed import UNTIMED
 
 DAY_S = 86_400.0
 
@@ -41,6 +42,7 @@ def test_the_budget_is_what_the_target_leaves() -> None:
     assert objective.name == "catalog-latency"
 
 
+@UNTIMED
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.floats(1e-6, 0.5))
 def test_burning_at_rate_one_uses_up_the_budget(bad: int, good: int, budget: float) -> None:
     """The burn rate times the budget is the share of bad requests."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.policy import Match, Policy, Timeout
 from meshwise.contracts.snapshot import MAX_ENTRIES, Endpoint, Snapshot, parse_snapshot
+from support.untimed import UNTIMED
 
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,10}[a-z0-9]", fullmatch=True)
 ENDPOINTS = st.builds(Endpoint, NAMES, NAMES, st.integers(1, 65535), st.just("") | NAMES)
@@ -34,6 +35,7 @@ def document(**changes: Any) -> dict[str, Any]:
     return {"version": 1, "service": "a", "clusters": {"a": {"endpoints": [endpoint]}}, "policies": [], **changes}
 
 
+@UNTIMED
 @given(SNAPSHOTS)
 def test_a_snapshot_survives_its_document(snapshot: Snapshot) -> None:
     """Parsing the document of a snapshot gives an equal snapshot."""

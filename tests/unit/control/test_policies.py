@@ -14,6 +14,7 @@ from meshwise.control.registry import ProxyRecord
 from meshwise.control.rollouts import Plan
 from meshwise.control.storage import Storage, open_storage
 from meshwise.control.transactions import Writing
+from support.untimed import UNTIMED
 
 
 def policy(request: float = 1.0, service: str = "b", source: str = "a") -> Policy:
@@ -133,7 +134,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25)
+@settings(UNTIMED, max_examples=25)
 @given(STEPS)
 def test_versions_and_revision_only_grow(steps: list[tuple[str, str]]) -> None:
     """Whatever is done in whatever order, no number repeats or falls, and at most one version is in force."""

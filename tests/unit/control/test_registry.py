@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshwise.control.registry import ProxyRecord, forgotten, listening_since, silent
+from support.untimed import UNTIMED
 
 PROXY = ProxyRecord("a-1", "a", "127.0.0.1", 9000, 0, "", "1", registered_at=100.0, last_seen=100.0)
 
@@ -33,6 +34,7 @@ def test_only_dead_proxies_are_forgotten() -> None:
     assert forgotten([dead], 150.0, 60.0) == []
 
 
+@UNTIMED
 @given(st.floats(0.0, 2.4), st.floats(0.0, 0.9))
 def test_an_ordinary_tick_changes_nothing(passed: float, drift: float) -> None:
     """Small delays and drifts are no gap."""

@@ -27,6 +27,7 @@ from meshwise.control.rollouts import (
     on_verdict,
     pool,
 )
+from support.untimed import UNTIMED
 
 POLICY = Policy("frontend.catalog", Match("catalog", "frontend"), version=2)
 IDS = st.lists(st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True), unique=True, min_size=2, max_size=40)
@@ -87,6 +88,7 @@ def test_a_canary_without_a_control_is_refused(count: int) -> None:
             started(Plan(mode=mode), FRONTENDS[:count])
 
 
+@UNTIMED
 @given(IDS, st.integers(1, 99), st.text(max_size=8))
 def test_there_is_always_a_canary_and_below_100_percent_always_a_control(
     ids: list[str], percent: int, seed: str
@@ -98,6 +100,7 @@ def test_there_is_always_a_canary_and_below_100_percent_always_a_control(
     assert abs(len(chosen) - len(ids) * percent / 100) <= 1.0
 
 
+@UNTIMED
 @given(IDS, st.lists(st.integers(1, 100), min_size=2, max_size=5).map(sorted), st.text(max_size=8), st.randoms())
 def test_stages_are_nested_and_do_not_depend_on_the_order_of_the_registry(
     ids: list[str], percents: list[int], seed: str, random: Any
@@ -110,6 +113,7 @@ def test_stages_are_nested_and_do_not_depend_on_the_order_of_the_registry(
     assert all(small <= great for small, great in itertools.pairwise(sets))
 
 
+@UNTIMED
 @given(IDS, IDS, st.integers(1, 100))
 def test_former_canaries_stay_whoever_came_and_went(before: list[str], after: list[str], percent: int) -> None:
     """Canaries to keep are in the next set, also when they are gone from the registry."""
@@ -333,4 +337,4 @@ class RolloutLife(RuleBasedStateMachine):
 
 
 TestRolloutLife = RolloutLife.TestCase
-TestRolloutLife.settings = settings(max_examples=40, stateful_step_count=25)
+TestRolloutLife.settings = settings(UNTIMED, max_examples=40, stateful_step_count=25)

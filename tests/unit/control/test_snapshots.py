@@ -10,6 +10,7 @@ from meshwise.contracts.snapshot import parse_snapshot
 from meshwise.control.registry import ProxyRecord
 from meshwise.control.rollouts import Plan, Rollout
 from meshwise.control.snapshots import MeshView, SnapshotCache, build_snapshot, candidates_of, clusters, encode
+from support.untimed import UNTIMED
 
 
 def proxy(proxy_id: str, service: str, **fields: Any) -> ProxyRecord:
@@ -70,6 +71,7 @@ POLICIES = st.lists(
 )
 
 
+@UNTIMED
 @given(RECORDS, POLICIES, st.randoms())
 def test_equal_states_give_equal_bytes(proxies: list[ProxyRecord], policies: list[Policy], random: Any) -> None:
     """The order of the registry and of the policies does not show, and proxies can read what is sent."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from meshwise.contracts.errors import DocumentError
 from meshwise.control.api.bodies import check_size, parse_object
 from meshwise.control.api.problems import RefusedError
+from support.untimed import UNTIMED
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,7 @@ def test_json_that_no_document_can_be_is_refused(body: bytes) -> None:
         parse_object(body)
 
 
+@UNTIMED
 @given(
     st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5),
@@ -56,6 +58,7 @@ def test_an_ordinary_object_is_read_as_it_is(document: dict[str, object]) -> Non
     assert parse_object(json.dumps(document).encode()) == document
 
 
+@UNTIMED
 @given(st.binary(max_size=40))
 def test_no_bytes_raise_anything_else(body: bytes) -> None:
     """Any body is an object or one of the two refusals."""
