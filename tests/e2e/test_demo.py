@@ -1,44 +1,23 @@
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 
-from support.processes import MESHWISE, Process
+from e2e.conftest import DEMO_DEADLINE_S, Demo
 
-DEADLINE_S = 480.0
-"""The demo takes about four and a half minutes by its own deadlines; a slow machine gets the rest."""
-
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(DEADLINE_S + 60)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(DEMO_DEADLINE_S + 60)]
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, str, dict[str, Any]]:
-    """One run of the real command, as a user would type it: status, output, errors and report."""
-    directory = tmp_path_factory.mktemp("demo")
-    report = directory / "report.json"
-    command = [*MESHWISE, "demo", "--once", "--json", str(report), "--keep-data", str(directory / "data")]
-    process = Process(command, directory / "output")
-    try:
-        status = process.wait(timeout=DEADLINE_S)
-    finally:
-        process.terminate(timeout=60.0)
-    assert report.is_file(), process.stdout + process.stderr
-    return status, process.stdout, process.stderr, json.loads(report.read_text())
-
-
-def test_the_loop_closes(demo: tuple[int, str, str, dict[str, Any]]) -> None:
+def test_the_loop_closes(demo: Demo) -> None:
     """Every check of the demo passes, and the command says so with its status."""
-    status, out, err, report = demo
-    assert [check for check in report["checks"] if not check["passed"]] == [], out
+    report = demo.report
+    assert [check for check in report["checks"] if not check["passed"]] == [], demo.out
     assert report["ok"] is True
-    assert (status, err) == (0, "")
+    assert (demo.status, demo.err) == (0, "")
 
 
-def test_the_figures_are_whole(demo: tuple[int, str, str, dict[str, Any]]) -> None:
+def test_the_figures_are_whole(demo: Demo) -> None:
     """Every number that the report promises is there, and they fit together."""
-    _, _, _, report = demo
+    report = demo.report
     assert len(report["edges"]) == 11
     for edge in report["edges"]:
         assert edge["requests"] > 0
@@ -53,9 +32,9 @@ def test_the_figures_are_whole(demo: tuple[int, str, str, dict[str, Any]]) -> No
     assert sum(phase["requests"] for phase in report["client"].values()) == report["load"]["sent"]
 
 
-def test_the_story_has_its_evidence(demo: tuple[int, str, str, dict[str, Any]]) -> None:
+def test_the_story_has_its_evidence(demo: Demo) -> None:
     """The promoted policy retries within a budget, was tried on one front end, and its numbers are with it."""
-    _, _, _, report = demo
+    report = demo.report
     rollout = report["rollout"]
     assert rollout["state"] == "promoted"
     assert rollout["created_by"] != "operator"

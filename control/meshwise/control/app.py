@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import FastAPI
 
 from meshwise.control.api import health, oversight, policies, proxies, rollouts
-from meshwise.control.api.access import LOOPBACK_NAMES, Access, host_name, is_loopback
 from meshwise.control.api.measure import Measure
 from meshwise.control.api.problems import add_handlers
 from meshwise.control.jobs import run_jobs
 from meshwise.control.plane import ControlPlane
 from meshwise.control.settings import ControlSettings
 from meshwise.control.storage import open_storage
+from meshwise.store.serving import Access, Door
 
 
 def create_app(settings: ControlSettings, clock: Callable[[], float] = time.time) -> FastAPI:
@@ -47,9 +47,20 @@ def create_app(settings: ControlSettings, clock: Callable[[], float] = time.time
     for router in (health.router, proxies.router, policies.router, rollouts.router, oversight.router):
         app.include_router(router)
     add_handlers(app)
-    hosts = {host_name(name) for name in settings.allowed_hosts}
-    if is_loopback(settings.host):
-        hosts |= LOOPBACK_NAMES | {settings.host}
-    app.add_middleware(Access, hosts=hosts or None, token=settings.token)
+    app.add_middleware(Access, door=door_of(settings))
     app.add_middleware(Measure, metrics=plane.metrics)
     return app
+
+
+def door_of(settings: ControlSettings) -> Door:
+    """Return where control listens and what it asks of callers."""
+    return Door(
+        room="control",
+        host=settings.host,
+        port=settings.port,
+        token=settings.token or "",
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+        allowed_hosts=settings.allowed_hosts,
+        drain_s=settings.drain_s,
+    )

@@ -81,8 +81,6 @@ def write_config(directory: Path, settings: StoreSettings) -> Path:
     main.write_text(
         "<clickhouse>\n"
         f"  <users_config>{escape(str(users.resolve()))}</users_config>\n"
-        # The engine keeps the OTLP schemas it was sent there; left alone it would use the working directory.
-        f"  <format_schema_path>{escape(str((directory / 'format_schemas').resolve()))}/</format_schema_path>\n"
         "  <timezone>UTC</timezone>\n"
         f"  <max_server_memory_usage>{int(memory * 0.8)}</max_server_memory_usage>\n"
         "  <background_pool_size>2</background_pool_size>\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import structlog
 
 from meshwise.store import client, migrations
@@ -24,8 +26,8 @@ def run(settings: StoreSettings) -> None:
         host=settings.host,
         port=settings.port,
         token=settings.token,
-        tls_cert=settings.tls_cert,
-        tls_key=settings.tls_key,
+        tls_cert=settings.tls_cert and settings.tls_cert.absolute(),
+        tls_key=settings.tls_key and settings.tls_key.absolute(),
         drain_s=settings.drain_s,
         secured=bool(settings.password),
     )
@@ -33,6 +35,8 @@ def run(settings: StoreSettings) -> None:
     with door.listen() as listener:
         engine = Engine(settings)
         engine.open()
+        # The engine keeps the OTLP schemas it is sent in its working directory, and offers no setting for it.
+        os.chdir(settings.data_dir)
         try:
             # This process is the only owner of the directory, so nobody else can be at it.
             applied = migrations.migrate(migrations.EngineConnection(engine, settings.database))

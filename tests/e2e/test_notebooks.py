@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from e2e.conftest import DEMO_DEADLINE_S, Demo
+from support.processes import MESHWISE, REPOSITORY, Process, free_port
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(DEMO_DEADLINE_S + 180)]
+
+
+def test_the_notebook_explores_a_recorded_demo(demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opened on the data that the demo left, every cell runs, and it shows the map, the proposal and a replay."""
+    port = free_port()
+    store = Process([*MESHWISE, "store", "--data-dir", str(demo.data_dir / "store"), "--port", str(port)], tmp_path)
+    try:
+        store.wait_ready(f"http://127.0.0.1:{port}/readyz")
+        monkeypatch.setenv("MESHWISE_ANALYTICS__STORE_URL", f"http://127.0.0.1:{port}/meshwise")
+        monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+        notebook = _read(REPOSITORY / "notebooks" / "explore.ipynb")
+        NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    finally:
+        store.terminate()
+    shown = str([cell.get("outputs") for cell in notebook.cells])
+    assert "<MapView: 9 services, 11 edges" in shown
+    assert "frontend → recommendation" in shown
+    assert "application/vnd.plotly.v1+json" in shown
+    assert "one retry fewer" in shown
+
+
+def test_notebooks_are_kept_without_outputs() -> None:
+    """What was run by one person does not travel to the next."""
+    for path in (REPOSITORY / "notebooks").glob("*.ipynb"):
+        for cell in _read(path).cells:
+            assert not cell.get("outputs"), path.name
+
+
+def _read(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]  # nbformat's reader carries no types
