@@ -126,7 +126,7 @@ def _services(plan: Topology) -> Iterator[str]:
         )
         yield _service(f"{instance.id}-proxy", "proxy", _proxy(instance))
     yield _service(f"{plan.ingress.id}-proxy", "proxy", _proxy(plan.ingress))
-    load = ["load", "--port", str(plan.load_port), "--mesh", plan.ingress.mesh, "--rate", "30", "--seed", "1"]
+    load = ["load", "--port", str(plan.load_port), "--mesh", plan.ingress.mesh, "--rate", "40", "--seed", "1"]
     yield _service("load", "shop", load)
 
 

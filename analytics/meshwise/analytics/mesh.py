@@ -9,7 +9,7 @@ mesh.propose()                  computed now; mesh.proposals() are those on reco
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -86,10 +86,14 @@ class Mesh:
         found = self._audits.detect(self.world(seconds, start=start, end=end))
         return AnomalyTable(sorted(found, key=lambda anomaly: -anomaly.score))
 
-    def proposals(self, days: float = 30.0) -> ProposalTable:
-        """Return the last proposal on record for every route, at most ``days`` old, the newest first."""
+    def proposals(self, days: float = 30.0, *, statuses: Sequence[str] = ()) -> ProposalTable:
+        """Return the last proposal on record for every route, at most ``days`` old, the newest first.
+
+        ``statuses`` leaves out what had none of them: ``("proposed", "submitted")`` are changes, not refusals.
+        """
         since = int(datetime.now(UTC).timestamp() - days * 86_400)
-        result = self._client.query(load_sql("proposals_latest"), parameters={"since": max(0, since)})
+        parameters = {"since": max(0, since), "statuses": list(statuses)}
+        result = self._client.query(load_sql("proposals_latest"), parameters=parameters)
         return ProposalTable(rows_from(ProposalFinding, result.result_rows))
 
     def propose(

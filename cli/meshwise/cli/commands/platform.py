@@ -41,7 +41,7 @@ def demo(
     keep_data: Annotated[
         Path | None, typer.Option("--keep-data", metavar="DIR", help="Keep data and logs here afterwards.")
     ] = None,
-    rate: Annotated[float, typer.Option(min=5.0, max=200.0, metavar="N", help="Client requests a second.")] = 30.0,
+    rate: Annotated[float, typer.Option(min=5.0, max=200.0, metavar="N", help="Client requests a second.")] = 40.0,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the load and of the shop.")] = 1,
 ) -> None:
     """Run platform and shop, break a service, and watch meshwise find it, propose, try, promote and take back."""
