@@ -70,9 +70,21 @@ def proposal(status: str = "proposed", **changes: Any) -> ProposalFinding:
     evidence = {
         "curve": [
             {"attempt_timeout_s": 0.15, "retries": 2, "success": 0.999, "p99": 0.2, "amplification": 1.1},
-            {"attempt_timeout_s": 0.15, "retries": 0, "success": 0.9, "p99": 0.2, "amplification": 1.0},
+            {
+                "attempt_timeout_s": None,
+                "request_timeout_s": 1.0,
+                "retries": 0,
+                "success": 0.9,
+                "success_low": 0.88,
+                "success_high": 0.92,
+                "p99": None,
+                "amplification": 1.0,
+            },
         ],
-        "chosen_attempt_s": 0.15,
+        "current": {"replay": {"success": {"value": 0.9, "low": 0.88, "high": 0.92}, "p99": {"value": None}}},
+        "chosen": {"replay": {"success": {"value": 0.999, "low": 0.99, "high": 1.0}, "p99": {"value": 0.2}}},
+        "runner_up": None,
+        "would_change_mind": ["healthy answers slower than 150 ms"],
         "assumptions": ["an attempt that was cut off is a censored observation"],
     }
     fields: dict[str, Any] = {

@@ -71,3 +71,11 @@ def test_a_policy_counts_the_proxies_that_run_its_version() -> None:
 def test_evidence_that_is_not_an_object_reads_as_empty() -> None:
     """A broken finding does not break the page."""
     assert load_object("not json") == load_object("[1]") == {}
+
+
+def test_a_proposal_shows_its_prediction_with_intervals_beside_today() -> None:
+    """Replay's success of both policies is there with its interval, and an unknown p99 is a dash."""
+    shown = str(render_proposals([proposal()], []))
+    assert "99.90 % (99.00 % … 100.00 %)" in shown
+    assert "90.00 % (88.00 % … 92.00 %)" in shown
+    assert "What would change its mind" in shown

@@ -64,15 +64,26 @@ def latency_figure(points: Sequence[TrafficPoint]) -> go.Figure:
 def curve_figure(curve: Sequence[Mapping[str, Any]], chosen_attempt_s: float | None) -> go.Figure:
     """Return the curve of a proposal: attempt timeout against predicted success, one line per number of retries.
 
-    ``curve`` holds ``attempt_timeout_s``, ``retries``, ``success`` (0–1), ``p99`` (s) and ``amplification``.
+    ``curve`` holds ``attempt_timeout_s`` (``None``: as long as ``request_timeout_s``), ``retries``, ``success`` with
+    ``success_low`` and ``success_high`` (0–1), ``p99`` (s) and ``amplification``.
     """
     figure = go.Figure()
     colors = (INK, BLUE, VIOLET)
     for retries in sorted({int(point["retries"]) for point in curve}):
-        line = sorted((p for p in curve if int(p["retries"]) == retries), key=lambda p: float(p["attempt_timeout_s"]))
+        line = sorted((point for point in curve if int(point["retries"]) == retries), key=_cut_off_ms)
+        success = [float(point["success"]) * 100 for point in line]
         figure.add_scatter(
-            x=[float(point["attempt_timeout_s"]) * 1000 for point in line],
-            y=[float(point["success"]) * 100 for point in line],
+            x=[_cut_off_ms(point) for point in line],
+            y=success,
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [_gap(point.get("success_high"), value) for point, value in zip(line, success, strict=True)],
+                "arrayminus": [
+                    _gap(point.get("success_low"), value) for point, value in zip(line, success, strict=True)
+                ],
+                "thickness": 1,
+            },
             customdata=[[_milliseconds(point.get("p99")), point.get("amplification")] for point in line],
             hovertemplate="%{y:.2f} % success, p99 %{customdata[0]} ms, %{customdata[1]:.2f}× load",
             name=f"{retries} {'retry' if retries == 1 else 'retries'}",
@@ -84,6 +95,15 @@ def curve_figure(curve: Sequence[Mapping[str, Any]], chosen_attempt_s: float | N
     figure.update_xaxes(title_text="attempt timeout (ms)", rangemode="tozero")
     figure.update_yaxes(title_text="success (%)")
     return themed(figure, 280)
+
+
+def _cut_off_ms(point: Mapping[str, Any]) -> float:
+    seconds = point.get("attempt_timeout_s")
+    return float(point["request_timeout_s"] if seconds is None else seconds) * 1000
+
+
+def _gap(bound: object, percent: float) -> float:
+    return abs(float(bound) * 100 - percent) if isinstance(bound, int | float) else 0.0
 
 
 def _milliseconds(seconds: object) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from meshwise.contracts.policy import changed_fields
+from meshwise.contracts.errors import DocumentError
+from meshwise.contracts.policy import changed_fields, parse_policy
 from meshwise.contracts.rows import ProposalFinding
 from meshwise.dashboard.actions import APPROVE, ROLL_BACK, SUBMIT, UNDO, button
 from meshwise.dashboard.components import figures, text
@@ -25,18 +26,18 @@ def render_proposal(row: ProposalFinding, *, can_submit: bool) -> Component:
     evidence = load_object(row.evidence)
     policy, current = load_object(row.policy), load_object(row.current)
     curve = [point for point in evidence.get("curve", ()) if isinstance(point, Mapping)]
-    attempt = evidence.get("chosen_attempt_s")
-    assumptions = [html.Li(str(item)[:300]) for item in evidence.get("assumptions", ())]
     parts: list[Any] = [
         html.H3([f"{text.label(row.source)} → {text.label(row.destination)} ", badge(row.status)]),
         html.P(row.sentence[:600]),
         render_difference(current, policy),
     ]
+    parts.append(render_predictions(evidence))
     if curve:
-        chosen = attempt if isinstance(attempt, int | float) else None
-        parts.append(dcc.Graph(figure=figures.curve_figure(curve, chosen), config={"displayModeBar": False}))
-    if assumptions:
-        parts.append(html.Details([html.Summary("What this assumes"), html.Ul(assumptions)]))
+        figure = figures.curve_figure(curve, _attempt_s(policy))
+        parts.append(dcc.Graph(figure=figure, config={"displayModeBar": False}))
+    for key, title in (("assumptions", "What this assumes"), ("would_change_mind", "What would change its mind")):
+        if lines := [html.Li(str(item)[:300]) for item in evidence.get(key) or ()]:
+            parts.append(html.Details([html.Summary(title), html.Ul(lines)]))
     parts.append(
         html.P(f"Measured on {text.count(row.samples)} attempts, {text.clock(row.created_at)} UTC.", className="note")
     )
@@ -44,6 +45,24 @@ def render_proposal(row: ProposalFinding, *, can_submit: bool) -> Component:
         question = f"Try this policy on a share of the {row.source} proxies?"
         parts.append(button(SUBMIT, row.id, "Start canary", question, "primary"))
     return html.Article(parts, className="item")
+
+
+def render_predictions(evidence: Mapping[str, Any]) -> Component:
+    """Return what replay predicts for the policy in force, the proposed one and the runner-up, with intervals."""
+    rows = []
+    for key, name in (("current", "now"), ("chosen", "proposed"), ("runner_up", "runner-up")):
+        candidate = evidence.get(key)
+        replay = candidate.get("replay") if isinstance(candidate, Mapping) else None
+        if isinstance(replay, Mapping):
+            rows.append(
+                [
+                    name,
+                    _estimate(replay.get("success"), text.share),
+                    _estimate(replay.get("p99"), text.seconds),
+                    _estimate(replay.get("attempts_per_request"), lambda value: f"{value:.3f}"),
+                ]
+            )
+    return table("Prediction", ["policy", "success", "p99", "attempts per request"], rows, numeric=(1, 2, 3))
 
 
 def render_difference(current: Mapping[str, Any], proposed: Mapping[str, Any]) -> Component:
@@ -125,6 +144,21 @@ def load_object(document: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _estimate(estimate: object, shown: Callable[[float], str]) -> str:
+    if not isinstance(estimate, Mapping) or not isinstance(estimate.get("value"), int | float):
+        return text.NOTHING
+    low, high = estimate.get("low"), estimate.get("high")
+    known = isinstance(low, int | float) and isinstance(high, int | float)
+    return shown(estimate["value"]) + (f" ({shown(low)} … {shown(high)})" if known else "")
+
+
+def _attempt_s(policy: Mapping[str, Any]) -> float | None:
+    try:
+        return parse_policy(policy).timeout.attempt
+    except DocumentError:
+        return None
 
 
 def _decision_tone(decision: object) -> str:
