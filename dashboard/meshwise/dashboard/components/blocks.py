@@ -36,6 +36,9 @@ def table(
     if not rows:
         return html.P(f"{caption}: nothing yet.", className="note")
 
+    def heading(position: int, name: str) -> html.Th:
+        return html.Th(name, scope="col", className="number" if position in numeric else "")
+
     def cell(position: int, value: Cell) -> html.Td:
         return html.Td(value, className="number" if position in numeric else "")
 
@@ -43,7 +46,7 @@ def table(
         html.Table(
             [
                 html.Caption(caption, className="visually-hidden"),
-                html.Thead(html.Tr([html.Th(name, scope="col") for name in head])),
+                html.Thead(html.Tr([heading(position, name) for position, name in enumerate(head)])),
                 html.Tbody([html.Tr([cell(position, value) for position, value in enumerate(row)]) for row in rows]),
             ]
         ),

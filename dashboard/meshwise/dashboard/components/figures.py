@@ -72,16 +72,15 @@ def curve_figure(curve: Sequence[Mapping[str, Any]], chosen_attempt_s: float | N
     for retries in sorted({int(point["retries"]) for point in curve}):
         line = sorted((point for point in curve if int(point["retries"]) == retries), key=_cut_off_ms)
         success = [float(point["success"]) * 100 for point in line]
+        pairs = list(zip(line, success, strict=True))
         figure.add_scatter(
             x=[_cut_off_ms(point) for point in line],
             y=success,
             error_y={
                 "type": "data",
                 "symmetric": False,
-                "array": [_gap(point.get("success_high"), value) for point, value in zip(line, success, strict=True)],
-                "arrayminus": [
-                    _gap(point.get("success_low"), value) for point, value in zip(line, success, strict=True)
-                ],
+                "array": [_gap(point.get("success_high"), value) for point, value in pairs],
+                "arrayminus": [_gap(point.get("success_low"), value) for point, value in pairs],
                 "thickness": 1,
             },
             customdata=[[_milliseconds(point.get("p99")), point.get("amplification")] for point in line],

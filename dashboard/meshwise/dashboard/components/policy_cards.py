@@ -147,11 +147,13 @@ def load_object(document: str) -> dict[str, Any]:
 
 
 def _estimate(estimate: object, shown: Callable[[float], str]) -> str:
-    if not isinstance(estimate, Mapping) or not isinstance(estimate.get("value"), int | float):
+    value = estimate.get("value") if isinstance(estimate, Mapping) else None
+    if not isinstance(estimate, Mapping) or not isinstance(value, int | float):
         return text.NOTHING
     low, high = estimate.get("low"), estimate.get("high")
-    known = isinstance(low, int | float) and isinstance(high, int | float)
-    return shown(estimate["value"]) + (f" ({shown(low)} … {shown(high)})" if known else "")
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        return shown(value)
+    return f"{shown(value)} ({shown(low)} … {shown(high)})"
 
 
 def _attempt_s(policy: Mapping[str, Any]) -> float | None:

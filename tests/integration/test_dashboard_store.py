@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from meshwise.contracts.errors import UnavailableError
+from meshwise.contracts.rows import RolloutFinding
+from meshwise.dashboard.store_queries import StoreQueries
+from meshwise.store.client import connect
+from meshwise.store.findings import insert_rows
+from support.analytics import edge_rows, insert_buckets
+from support.findings import NOW, alert, anomaly, edge, proposal, slo
+from support.processes import free_port
+from support.store import Store, store_server
+
+__all__ = ["store_server"]
+
+
+def _queries(url: str) -> StoreQueries:
+    return StoreQueries(url, user="", password="", timeout_s=10.0, cache_s=0.0)
+
+
+@pytest.fixture(scope="module")
+def queries(store_server: Store) -> Iterator[StoreQueries]:
+    """Queries over a store with one cycle of findings, an older one, and a minute of traffic."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    shift = now - NOW
+    client = connect(store_server.url)
+    current = [edge("a", "b"), anomaly("a", "b", 0.2), anomaly("b", "c", 0.9), slo("b", 0.5, 2.0)]
+    insert_rows(client, [_at(row, shift) for row in current])
+    insert_rows(client, [_at(edge("a", "old"), shift - timedelta(minutes=10))])
+    insert_rows(client, [_at(alert("b"), shift - timedelta(minutes=1)), _at(alert("b", "resolved"), shift)])
+    insert_rows(client, [_at(proposal("proposed"), shift - timedelta(minutes=1)), _at(proposal("submitted"), shift)])
+    insert_rows(client, [RolloutFinding(now, "r1", "a.b", 0, "hold", "early", "{}")])
+    outcomes = {"ok": (90, 0.010), "timeout": (10, 1.0), "cancelled": (5, 0.2)}
+    insert_buckets(client, edge_rows(now, seconds=60, source="a", destination="b", outcomes=outcomes))
+    yield _queries(store_server.url)
+    client.close()
+
+
+def _at(row: object, shift: timedelta) -> object:
+    import dataclasses
+
+    times = {
+        field.name: value + shift
+        for field in dataclasses.fields(row)  # type: ignore[arg-type]  # findings are dataclasses
+        if isinstance(value := getattr(row, field.name), datetime)
+    }
+    return dataclasses.replace(row, **times)  # type: ignore[type-var]  # findings are dataclasses
+
+
+def test_a_page_sees_the_newest_cycle_only(queries: StoreQueries) -> None:
+    """The edge of the cycle before is not on the map; looking back at that moment shows it alone."""
+    assert [row.destination for row in queries.edges()] == ["b"]
+    then = datetime.now(UTC) - timedelta(minutes=5)
+    assert [row.destination for row in queries.edges(then)] == ["old"]
+
+
+def test_anomalies_come_highest_first_and_objectives_whole(queries: StoreQueries) -> None:
+    """Scores are sorted, and burn rates come back as they were written."""
+    assert [row.score for row in queries.anomalies()] == [0.9, 0.2]
+    assert queries.slos()[0].burn_rates == {"5m": 2.0, "1h": 2.0, "6h": 1.0}
+
+
+def test_an_alert_and_a_proposal_show_their_newest_state(queries: StoreQueries) -> None:
+    """Of each, only the last change is there."""
+    assert [row.state for row in queries.alerts()] == ["resolved"]
+    assert [row.status for row in queries.proposals()] == ["submitted"]
+
+
+def test_verdicts_are_those_of_the_rollout(queries: StoreQueries) -> None:
+    """Another rollout has none."""
+    assert [row.decision for row in queries.verdicts("r1")] == ["hold"]
+    assert queries.verdicts("r2") == []
+
+
+def test_traffic_counts_the_caller_side_once_and_leaves_cancelled_out(queries: StoreQueries) -> None:
+    """A bucket of 90 good, 10 timed out and 5 cancelled requests is 100 requests, 10 failures, p50 10 ms."""
+    points = queries.traffic(300, "a", "b")
+    assert len(points) >= 5
+    for point in points:
+        assert (point.requests, point.failures) == (100, 10)
+        assert point.p50 == pytest.approx(0.010, rel=0.03)
+        assert point.p99 == pytest.approx(1.0, rel=0.03)
+    assert queries.traffic(300, "a", "x' OR 1=1 --") == []
+    assert len(queries.traffic(300)) == len(points)
+
+
+def test_a_store_that_is_away_is_one_clear_line() -> None:
+    """The error names the address."""
+    with pytest.raises(UnavailableError, match="does not answer"):
+        _queries(f"http://127.0.0.1:{free_port()}/meshwise").edges()
