@@ -1,0 +1,38 @@
+"""Run the suite: ``python -m benchmarks.policy [--seed N] [--quick] --json FILE``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.figures import document, machine, write
+from benchmarks.policy.report import figures, rows, summary, table
+from benchmarks.policy.scenarios import SCENARIOS
+from benchmarks.policy.trials import Size, trial
+
+
+def main() -> None:
+    """Run every scenario with three seeds (one with ``--quick``), print the tables and write the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.policy", description=__doc__)
+    parser.add_argument("--seed", type=int, default=7, help="first of the three seeds")
+    parser.add_argument("--quick", action="store_true", help="one seed and fewer requests: under two minutes")
+    parser.add_argument("--json", type=Path, required=True, help="file for the figures")
+    arguments = parser.parse_args()
+    seeds = [arguments.seed] if arguments.quick else list(range(arguments.seed, arguments.seed + 3))
+    size = Size(12_000, 30_000) if arguments.quick else Size(30_000, 80_000)
+    trials = []
+    for seed in seeds:
+        for number in range(len(SCENARIOS)):
+            trials.append(trial(number, seed, size))
+            print(f"{trials[-1].scenario}, seed {seed}: regret {trials[-1].regret:.4f}", file=sys.stderr, flush=True)
+    measured = figures(trials)
+    command = " ".join(["python", "-m", "benchmarks.policy", *sys.argv[1:]])
+    context = {**machine(("numpy", "scipy")), "command": command, "seeds": seeds, "scenarios": len(SCENARIOS)}
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    write(arguments.json, document(measured, rows(trials), **context))
+    print(summary(measured), table(trials), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()

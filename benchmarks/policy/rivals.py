@@ -1,0 +1,95 @@
+"""What others would run with: defaults, the rule of thumb, and the oracle that knows the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from benchmarks.policy.system import Draws, Run, Scenario, run
+from meshwise.analytics.replay.attempts import Attempts
+from meshwise.contracts.policy import Backoff, Budget, Policy, Retry, RetryOn, Timeout
+
+MAX_AMPLIFICATION: Final = 1.2
+_UNLIMITED: Final = Budget(percent=100.0 * 10)
+_ANYTHING: Final = RetryOn(connect=True, reset=True, timeout=True, codes=(500, 502, 503))
+_TIE: Final = 0.001
+
+
+@dataclass(frozen=True, eq=False)
+class Oracle:
+    """The most goodput (0–1) on the grid, and of those within a tenth of a point of it the run with the lowest p99."""
+
+    goodput: float
+    run: Run
+
+
+def rivals(scenario: Scenario, attempts: Attempts) -> dict[str, Policy]:
+    """Return the policies compared with, by name. Only the rule of thumb looks at the recording."""
+    base, no_retry = scenario.base, Retry(max=0, on=RetryOn(connect=False))
+    p99 = float(np.quantile(attempts.duration[attempts.ok], 0.99))
+    linkerd = Retry(max=1, on=RetryOn(reset=True, codes=tuple(range(500, 600))), backoff=Backoff(0.0, 0.0))
+    return {
+        "in force": base,
+        # source: no policy at all, a client that waits.
+        "none": replace(base, timeout=Timeout(request=3600.0), retry=no_retry),
+        # source: Envoy's route timeout of 15 s; a route retries nothing until it is told to.
+        "envoy": replace(base, timeout=Timeout(request=15.0), retry=no_retry),
+        # source: Istio's default of 2 attempts more on connect failure, refused stream, unavailable; no timeout.
+        "istio": replace(
+            base,
+            timeout=Timeout(request=3600.0),
+            retry=Retry(max=2, on=RetryOn(reset=True), backoff=Backoff(0.025, 0.25), budget=_UNLIMITED),
+        ),
+        # source: a 10 s request timeout with one retry of 5xx under a budget of 20 % + 10/s.
+        "linkerd": replace(base, timeout=Timeout(request=10.0), retry=linkerd),
+        # The rule of thumb: one and a half p99 for an attempt and as many retries as the contract takes, no budget.
+        "p99 x 1.5": replace(
+            base,
+            timeout=Timeout(request=base.timeout.request, attempt=min(1.5 * p99, base.timeout.request)),
+            retry=Retry(max=2, on=_ANYTHING, backoff=base.retry.backoff, budget=_UNLIMITED),
+        ),
+    }
+
+
+def oracle_grid(scenario: Scenario) -> Iterator[list[Policy]]:
+    """Yield the oracle's policies, those that differ in budget alone together, smallest budget first."""
+    base, latency = scenario.base, scenario.healthy.latency
+    request = min(base.timeout.request, scenario.objective_s)
+    shortest = 0.7 * float(np.quantile(latency, 0.5))
+    for retries in range(3):
+        for attempt in (*np.geomspace(shortest, request, 18)[:-1].tolist(), None):
+            timeout = Timeout(request=request, attempt=attempt)
+            yield [
+                replace(
+                    base,
+                    timeout=timeout,
+                    retry=Retry(
+                        max=retries, on=_ANYTHING, backoff=base.retry.backoff, budget=Budget(percent, 10.0, 0.1)
+                    ),
+                )
+                for percent in ((5.0, 10.0, 20.0) if retries else (20.0,))
+            ]
+
+
+def oracle(scenario: Scenario, draws: Draws) -> Oracle:
+    """Return the best of the grid inside the amplification limit."""
+    best: list[Run] = []
+    for budgets in oracle_grid(scenario):
+        for policy in budgets:
+            played = run(scenario, policy, draws)
+            if played.amplification <= MAX_AMPLIFICATION + 1e-9:
+                best.append(played)
+                top = max(one.goodput for one in best)
+                best = [one for one in best if one.goodput >= top - _TIE]
+            if _unbound(played):
+                break
+    top = max(one.goodput for one in best)
+    return Oracle(top, min(best, key=lambda one: (one.p99_good, -one.goodput)))
+
+
+def _unbound(played: Run) -> bool:
+    """Tell whether no retry was refused by the budget: then a larger one changes nothing."""
+    return bool((played.made >= played.asked).all())

@@ -1,0 +1,256 @@
+"""One simulated route: what its endpoints do over time, and what callers get under a policy.
+
+Latencies are tables of samples, drawn by position, so that a chain of hops or a fan-out is a table like any other.
+Every random number is drawn once per scenario (``Draws``) and reused for each policy: policies are compared on the same
+requests, endpoints and faults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from benchmarks.policy.budgets import BoolArray, FloatArray, IntArray, attempts_allowed
+from meshwise.contracts.policy import Policy
+from meshwise.contracts.telemetry import OUTCOMES
+
+OK, ERROR, TIMEOUT, CONNECT = (OUTCOMES.index(name) for name in ("ok", "error", "timeout", "connect"))
+ATTEMPTS: Final = 3
+LOAD_ROUNDS: Final = 4
+LOAD_BLOCK_S: Final = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Behaviour:
+    """How attempts end: ``latency`` is a sorted table of seconds; shares (0–1) of quick errors and refused connects."""
+
+    latency: FloatArray
+    errors: float = 0.0
+    refused: float = 0.0
+    status: int = 500
+    error_s: float = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Fault:
+    """Another behaviour of the first ``endpoints`` endpoints, in episodes of ``lasts_s`` on average.
+
+    Between episodes there are ``every_s`` seconds on average; 0 means that it never ends. It begins ``from_s`` seconds
+    into a recording, and has always been there for the truth.
+    """
+
+    behaviour: Behaviour
+    endpoints: int
+    every_s: float = 0.0
+    lasts_s: float = 10.0
+    from_s: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """A route with a known truth. ``objective_s`` is the wait up to which an answer counts as good."""
+
+    name: str
+    about: str
+    healthy: Behaviour
+    base: Policy
+    """The policy in force when recording begins."""
+    rate: float
+    """Requests a second, on average."""
+    objective_s: float
+    endpoints: int = 4
+    faults: tuple[Fault, ...] = ()
+    sticky: float = 0.0
+    """Share of requests whose retries end exactly as their first attempt."""
+    post: float = 0.0
+    """Share of requests that must not be repeated once they may have arrived."""
+    swing: float = 0.0
+    """How far the rate swings around its average (0–1), over ``period_s``."""
+    period_s: float = 300.0
+    capacity: float = 0.0
+    """Attempts a second the callee bears; 0 is no limit. Near it answers slow down, beyond it come 503s."""
+    instances: int = 2
+    seconds: float = 600.0
+    """Length of a recording."""
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Every random number of a run."""
+
+    arrival: FloatArray
+    instance: IntArray
+    endpoint: IntArray
+    """[request, attempt]: never the same twice while there is another."""
+    latency: FloatArray
+    fate: FloatArray
+    wait: FloatArray
+    post: FloatArray
+    episodes: tuple[FloatArray, ...]
+    """Per fault: bounds of its episodes, begin and end in turn."""
+    span_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What happened, as [request, attempt] arrays; only the first ``made`` attempts of a request were made."""
+
+    draws: Draws
+    policy: Policy
+    start: FloatArray
+    duration: FloatArray
+    cut: FloatArray
+    """The limit of each attempt in seconds, the deadline considered."""
+    outcome: IntArray
+    status: IntArray
+    made: IntArray
+    asked: IntArray
+    """Attempts that would have been made without a budget."""
+    objective_s: float
+
+    @property
+    def success(self) -> BoolArray:
+        """True where the caller got a good answer."""
+        return np.asarray(self.outcome[self._final] == OK)
+
+    @property
+    def clock(self) -> FloatArray:
+        """Seconds the caller waited, failures included."""
+        return np.asarray(self.start[self._final] + self.duration[self._final] - self.draws.arrival)
+
+    @property
+    def goodput(self) -> float:
+        """Share of requests answered well within the objective."""
+        return float((self.success & (self.clock <= self.objective_s + 1e-9)).mean())
+
+    @property
+    def amplification(self) -> float:
+        """Attempts per request."""
+        return float(self.made.mean())
+
+    @property
+    def p99(self) -> float:
+        """p99 of the wait in seconds, failures included."""
+        return float(np.quantile(self.clock, 0.99, method="inverted_cdf"))
+
+    @property
+    def p99_good(self) -> float:
+        """p99 in seconds of the wait for a good answer; a failed request counts as the whole objective."""
+        waits = np.where(self.success, self.clock, np.maximum(self.clock, self.objective_s))
+        return float(np.quantile(waits, 0.99, method="inverted_cdf"))
+
+    @property
+    def _final(self) -> tuple[IntArray, IntArray]:
+        return np.arange(len(self.made)), self.made - 1
+
+
+def draw(scenario: Scenario, requests: int, rng: np.random.Generator, *, recorded: bool) -> Draws:
+    """Draw the random numbers of about ``requests`` requests; ``recorded`` lets faults begin at their ``from_s``."""
+    span = requests / scenario.rate
+    gaps = rng.exponential(1.0, requests)
+    even = np.cumsum(gaps) / gaps.sum() * span
+    ticks = np.linspace(0.0, span, max(2, int(span)))
+    phase = 2.0 * np.pi / scenario.period_s
+    load = ticks - scenario.swing / phase * (np.cos(phase * ticks) - 1.0)
+    arrival = np.interp(even, load * (span / load[-1]), ticks)
+    ranks = np.argsort(rng.random((requests, scenario.endpoints)), axis=1)
+    again = rng.integers(0, scenario.endpoints, (requests, ATTEMPTS))
+    endpoint = np.concatenate([ranks, again], axis=1)[:, :ATTEMPTS]
+    latency, fate = rng.random((requests, ATTEMPTS)), rng.random((requests, ATTEMPTS))
+    stuck = rng.random(requests) < scenario.sticky
+    latency[stuck], fate[stuck] = latency[stuck, :1], fate[stuck, :1]
+    return Draws(
+        arrival=arrival,
+        instance=rng.integers(0, scenario.instances, requests),
+        endpoint=endpoint,
+        latency=latency,
+        fate=fate,
+        wait=rng.random((requests, ATTEMPTS)),
+        post=rng.random(requests),
+        episodes=tuple(_episodes(fault, span, rng, recorded=recorded) for fault in scenario.faults),
+        span_s=span,
+    )
+
+
+def _episodes(fault: Fault, span: float, rng: np.random.Generator, *, recorded: bool) -> FloatArray:
+    begin = fault.from_s if recorded else 0.0
+    if fault.every_s == 0.0:
+        return np.array([begin, np.inf])
+    count = int(3.0 * span / (fault.every_s + fault.lasts_s)) + 20
+    lengths = np.stack([rng.exponential(fault.every_s, count), rng.exponential(fault.lasts_s, count)], axis=1)
+    return np.asarray(begin + np.cumsum(lengths.reshape(-1)))
+
+
+def run(scenario: Scenario, policy: Policy, draws: Draws) -> Run:
+    """Play every request of ``draws`` under ``policy``. Where capacity is limited, load and answers are iterated."""
+    blocks = int(draws.span_s / LOAD_BLOCK_S) + 1
+    first = np.bincount((draws.arrival / LOAD_BLOCK_S).astype(np.int64), minlength=blocks) / LOAD_BLOCK_S
+    if not scenario.capacity:
+        return _play(scenario, policy, draws, np.zeros(blocks))
+    load = first / scenario.capacity
+    for _ in range(LOAD_ROUNDS):
+        played = _play(scenario, policy, draws, load)
+        made = np.arange(ATTEMPTS)[None, :] < played.made[:, None]
+        at = np.minimum((played.start[made] / LOAD_BLOCK_S).astype(np.int64), blocks - 1)
+        sent = np.bincount(at, minlength=blocks) / LOAD_BLOCK_S / scenario.capacity
+        load = (load + sent) / 2.0
+    return played
+
+
+def _play(scenario: Scenario, policy: Policy, draws: Draws, load: FloatArray) -> Run:
+    size = len(draws.arrival)
+    start, duration, cut = (np.zeros((size, ATTEMPTS)) for _ in range(3))
+    outcome, status = (np.full((size, ATTEMPTS), value, dtype=np.int64) for value in (TIMEOUT, 0))
+    asked_at, wanted = np.full((size, ATTEMPTS - 1), np.inf), np.zeros(size, dtype=np.int64)
+    deadline = draws.arrival + policy.timeout.request
+    limit = policy.timeout.request if policy.timeout.attempt is None else policy.timeout.attempt
+    repeatable = draws.post >= scenario.post
+    rows, now = np.arange(size), draws.arrival
+    for k in range(ATTEMPTS):
+        took, ended, code = _answers(scenario, draws, load, rows, now, k=k)
+        most = np.minimum(limit, deadline[rows] - now)
+        late = took > most
+        ended, code = np.where(late, TIMEOUT, ended), np.where(late, 0, code)
+        start[rows, k], duration[rows, k], cut[rows, k] = now, np.minimum(took, most), most
+        outcome[rows, k], status[rows, k] = ended, code
+        if k == min(policy.retry.max, ATTEMPTS - 1):
+            break
+        on = policy.retry.on
+        wants = (ended == CONNECT) & on.connect
+        wants |= repeatable[rows] & (((ended == TIMEOUT) & on.timeout) | ((ended == ERROR) & np.isin(code, on.codes)))
+        over = now + np.minimum(took, most)
+        wait = draws.wait[rows, k] * min(policy.retry.backoff.max, policy.retry.backoff.base * 2.0**k)
+        wants &= over + wait < deadline[rows] - 1e-9
+        rows, now = rows[wants], (over + wait)[wants]
+        asked_at[rows, k], wanted[rows] = over[wants], k + 1
+    made = attempts_allowed(draws.arrival, draws.instance, asked_at, wanted, policy.retry.budget)
+    return Run(draws, policy, start, duration, cut, outcome, status, made, wanted + 1, scenario.objective_s)
+
+
+def _answers(
+    scenario: Scenario, draws: Draws, load: FloatArray, rows: IntArray, now: FloatArray, *, k: int
+) -> tuple[FloatArray, IntArray, IntArray]:
+    """Return how attempts begun at ``now`` would end if nobody cut them off: seconds, outcome, status."""
+    endpoint, place, fate = draws.endpoint[rows, k], draws.latency[rows, k], draws.fate[rows, k]
+    state = np.zeros(len(rows), dtype=np.int64)
+    for number, fault in enumerate(scenario.faults, start=1):
+        inside = np.searchsorted(draws.episodes[number - 1], now, side="right") % 2 == 1
+        state[inside & (endpoint < fault.endpoints)] = number
+    took, ended, code = np.zeros(len(rows)), np.full(len(rows), OK), np.full(len(rows), 200)
+    for number, behaviour in enumerate((scenario.healthy, *(fault.behaviour for fault in scenario.faults))):
+        here = np.flatnonzero(state == number)
+        table = behaviour.latency
+        took[here] = table[(place[here] * len(table)).astype(np.int64)]
+        refused = here[fate[here] < behaviour.refused]
+        failed = here[(fate[here] >= behaviour.refused) & (fate[here] < behaviour.refused + behaviour.errors)]
+        took[refused], ended[refused], code[refused] = 0.001, CONNECT, 0
+        took[failed], ended[failed], code[failed] = behaviour.error_s * (0.5 + place[failed]), ERROR, behaviour.status
+    if scenario.capacity:
+        used = load[np.minimum((now / LOAD_BLOCK_S).astype(np.int64), len(load) - 1)]
+        took = took / (1.0 - np.minimum(used, 0.95) ** 4)
+        # A second use of the latency's number would tie shedding to slowness; the fate's low end is taken by errors.
+        shed = fate > np.minimum(1.0, 1.0 / np.maximum(used, 1e-9))
+        took[shed], ended[shed], code[shed] = 0.002, ERROR, 503
+    return took, ended, code

@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+from benchmarks.policy.recording import recorded
+from benchmarks.policy.rivals import MAX_AMPLIFICATION, oracle, oracle_grid, rivals
+from benchmarks.policy.scenarios import scenario
+from benchmarks.policy.system import draw, run
+
+
+@pytest.mark.parametrize("number", [1, 8])
+def test_oracle_is_best(number: int) -> None:
+    """No point of the grid inside the load limit has more goodput than the oracle."""
+    route = scenario(5, number)
+    draws = draw(route, 1500, np.random.default_rng(1), recorded=False)
+    best = oracle(route, draws)
+    played = [run(route, policy, draws) for budgets in oracle_grid(route) for policy in budgets]
+    assert best.goodput == max(one.goodput for one in played if one.amplification <= MAX_AMPLIFICATION)
+    assert best.run.goodput >= best.goodput - 0.001
+    assert best.run.amplification <= MAX_AMPLIFICATION
+
+
+def test_rule_of_thumb() -> None:
+    """The rule of thumb takes one and a half p99 of the answers recorded, and nothing else from the scenario."""
+    route = scenario(5, 0)
+    attempts = recorded(
+        run(route, route.base, draw(route, 2000, np.random.default_rng(1), recorded=True)),
+        0.0,
+        np.random.default_rng(1),
+    )
+    made = rivals(route, attempts)["p99 x 1.5"]
+    assert made.timeout.attempt == pytest.approx(1.5 * np.quantile(attempts.duration, 0.99))
+    assert made.retry.max == 2
