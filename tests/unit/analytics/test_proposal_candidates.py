@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from meshwise.analytics.proposal.regime import Regime
 from meshwise.analytics.replay.attempts import AttemptKey
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.policy import DEFAULT_POLICY, parse_policy
-from support.recorded_attempts import heavy_tail, policy
+from support.recorded_attempts import heavy_tail, policy, recording
 
 CONFIG = ProposalConfig()
 KEY = AttemptKey("frontend", "recommendation", "")
@@ -79,6 +80,21 @@ class TestGrid:
         tried = grid(KEY, policy(), [policy()], REGIME, CONFIG, most_retries=2)
         slowest = float(RECORDED.duration[RECORDED.ok].max())
         assert min(c.timeout.attempt for c in tried.variations if c.timeout.attempt) > slowest
+
+    def test_slow_up_to_the_deadline(self) -> None:
+        """Where answers are slow up to the deadline and a tenth is lost, shorter timeouts are tried, marked unsafe."""
+        duration = np.random.default_rng(1).lognormal(np.log(0.1), 1.8, 2400)
+        late = duration > 1.0
+        attempts = recording(2400, 120, duration=np.minimum(duration, 1.0), outcome=np.where(late, "timeout", "ok"))
+        tried = grid(
+            KEY, policy(), [policy()], Regime(attempts, attempts, 0, is_drifting=False), CONFIG, most_retries=2
+        )
+        assert tried.floor_s is not None
+        assert tried.reach_s is not None
+        assert tried.reach_s < tried.floor_s
+        bold = [c for c in tried.variations if not tried.is_safe(c)]
+        assert bold
+        assert all(c.timeout.attempt is not None and c.timeout.attempt < tried.floor_s for c in bold)
 
     def test_floor_of_the_budget(self) -> None:
         """The budget's floor never allows more than the percentage does at the observed rate."""

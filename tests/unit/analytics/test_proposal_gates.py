@@ -21,6 +21,14 @@ class TestOverload:
         attempts = recording(len(block), 200, start=start, outcome=np.where(bad, "timeout", "ok"))
         assert "rise with the request rate" in overload(attempts, CONFIG).reason
 
+    def test_endpoint_that_is_gone(self) -> None:
+        """Refused connections of one endpoint of two are no overload; of both, they are."""
+        number = np.arange(2000)
+        alone = recording(2000, 100, outcome=np.where(number % 10 == 0, "connect", "ok"))
+        assert overload(alone, CONFIG).reason == ""
+        both = recording(2000, 100, outcome=np.where(number % 5 == 0, "connect", "ok"))
+        assert "refused" in overload(both, CONFIG).reason
+
     def test_rejections(self) -> None:
         """Mostly rejections are overload at any rate."""
         bad = np.arange(1000) % 10 == 0

@@ -65,6 +65,18 @@ class TestReplay:
         assert result.attempts_per_request.value == pytest.approx(1.2, abs=0.005)
         assert result.budget_denied.value == pytest.approx(1.0, abs=0.01)
 
+    def test_budget_of_each_proxy(self) -> None:
+        """Failures that all come to one of two proxies meet its own budget, not what the other leaves unused."""
+        number = np.arange(2000)
+        mine = number % 2 == 0
+        bad = mine & (number % 8 != 0)
+        columns = {"outcome": np.where(bad, "error", "ok"), "status": np.where(bad, 500, 200)}
+        alone = recording(2000, 60, instance=np.where(mine, "a", "b"), **columns)
+        shared = recording(2000, 60, instance=np.where(number % 4 < 2, "a", "b"), **columns)
+        made, usual = (replay(one, on_500(1, floor=0.0)).attempts_per_request.value for one in (alone, shared))
+        assert made == pytest.approx(1.1, abs=0.01)
+        assert usual == pytest.approx(1.2, abs=0.01)
+
     def test_attempt_timeout_cuts(self) -> None:
         """An attempt timeout below every answer fails everything at exactly that time."""
         result = replay(recording(300, 30), policy(attempt="10ms"))

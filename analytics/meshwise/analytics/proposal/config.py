@@ -34,6 +34,12 @@ class ProposalConfig(BaseModel):
     normal_quantile: float = Field(
         default=0.999, gt=0.5, lt=1, description="Quantile (0–1) of successful answers in normal times that must fit."
     )
+    least_quantile: float = Field(
+        default=0.90,
+        gt=0.5,
+        lt=1,
+        description="Quantile (0–1) that must fit even where many requests are lost to slowness in normal times.",
+    )
     min_success_gain: float = Field(
         default=0.005, ge=0, description="Least gain in the share of successful requests worth a change."
     )

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from meshwise.analytics.proposal.config import ProposalConfig
-from meshwise.analytics.replay.attempts import AttemptKey, Attempts
+from meshwise.analytics.replay.attempts import AttemptKey, Attempts, BoolArray
 from meshwise.analytics.replay.blocks import block_numbers
 from meshwise.analytics.replay.simulate import wilson
 from meshwise.analytics.world import World
@@ -18,6 +18,11 @@ from meshwise.contracts.telemetry import OUTCOME_CANCELLED, OUTCOME_CONNECT, OUT
 
 LOAD_STATUSES = (429, 503)
 """Answers by which a callee says that it has too much to do."""
+
+GONE_SHARE = 0.9
+"""Share of a block's refused connections that one endpoint must make to be gone."""
+_FEW = 5
+"""Refused connections in a block below which they say nothing about who refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,10 @@ def overload(attempts: Attempts, config: ProposalConfig) -> Overload:
     if failed.mean() < 0.01:
         return Overload("")
     telling = np.isin(attempts.outcome, (OUTCOME_REJECTED, OUTCOME_CONNECT)) | np.isin(attempts.status, LOAD_STATUSES)
+    refused = attempts.outcome == OUTCOME_CONNECT
+    if _concentration(attempts, refused, config.block_s) >= GONE_SHARE:
+        # Too much load makes every endpoint refuse. One of several that refuses alone is gone; others take its retries.
+        telling &= ~refused
     share = float((failed & telling).sum() / failed.sum())
     if share >= config.load_error_share:
         return Overload(f"{share:.0%} of the failures are rejections, refused connections, 429 or 503")
@@ -50,6 +59,18 @@ def overload(attempts: Attempts, config: ProposalConfig) -> Overload:
         if test.statistic >= config.load_correlation and test.pvalue < 0.05:
             return Overload(f"failures rise with the request rate (rank correlation {test.statistic:.2f})")
     return Overload("")
+
+
+def _concentration(attempts: Attempts, refused: BoolArray, block_s: float) -> float:
+    """Return the share (0–1) of refused connections that the worst endpoint of each block made, 0 where too few tell."""
+    block = np.unique(block_numbers(attempts, block_s), return_inverse=True)[1].reshape(-1)
+    names, endpoint = np.unique(attempts.endpoint, return_inverse=True)
+    shape = (int(block.max()) + 1, len(names))
+    cells = block * len(names) + endpoint.reshape(-1)
+    seen = np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape) > 0
+    counts = np.bincount(cells[refused], minlength=shape[0] * shape[1]).reshape(shape)
+    telling = (seen.sum(axis=1) >= 2) & (counts.sum(axis=1) >= _FEW)
+    return float(counts[telling].max(axis=1).sum() / counts[telling].sum()) if telling.any() else 0.0
 
 
 def repeatable_share(attempts: Attempts, policy: Policy) -> float:

@@ -43,6 +43,8 @@ class Blocks:
     """Logical requests (first attempts) per block."""
     instances: IntArray
     """Proxies that called, per block: each has a budget of its own."""
+    instance: IntArray
+    """Number of the calling proxy of each attempt."""
     tail_time: FloatArray
     tail_outcome: IntArray
     tail_status: IntArray
@@ -101,7 +103,8 @@ def arrange(attempts: Attempts, block_s: float = 10.0) -> Blocks:
     ended = np.flatnonzero(~attempts.censored)
     ended = ended[np.argsort(attempts.duration[ended], kind="stable")]
     firsts = np.flatnonzero(attempts.ordinal == 1)
-    pairs = np.unique(np.stack([block, np.unique(attempts.instance, return_inverse=True)[1].reshape(-1)]), axis=1)
+    instance = np.unique(attempts.instance, return_inverse=True)[1].reshape(-1)
+    pairs = np.unique(np.stack([block, instance]), axis=1)
     return Blocks(
         block_s=block_s,
         duration=attempts.duration,
@@ -117,6 +120,7 @@ def arrange(attempts: Attempts, block_s: float = 10.0) -> Blocks:
         first_start=np.append(np.searchsorted(block[firsts], np.arange(count)), len(firsts)),
         requests=np.bincount(block[firsts], minlength=count),
         instances=np.bincount(pairs[0], minlength=count),
+        instance=instance,
         tail_time=attempts.duration[ended],
         tail_outcome=outcome[ended],
         tail_status=attempts.status[ended],

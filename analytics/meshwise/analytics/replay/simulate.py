@@ -27,7 +27,7 @@ ASSUMPTIONS: Final = (
     "a retry goes to another endpoint where the block saw two, and is else as likely to fail as any attempt then",
     "an attempt cut off earlier than the timeout tried ends as Kaplan–Meier says of those observed longer; beyond the "
     "last end observed it counts as not finished, so nothing is credited that was never seen",
-    "the retry budget is shared by the requests of one block and counted per calling proxy",
+    "each calling proxy has a retry budget of its own, shared by its requests of one block",
 )
 
 
@@ -118,11 +118,13 @@ class _Play:
         self.success = np.zeros(self.size, dtype=np.bool_)
         self.made = np.ones(self.size, dtype=np.int64)
         self.denied = np.zeros(self.size, dtype=np.int64)
-        budget = policy.retry.budget
-        # A window of the budget holds as many requests as the block's rate brings in it, whatever the draw's size.
-        scale = drawn / np.maximum(1, blocks.requests)
-        floor = budget.min_per_second * blocks.block_s * blocks.instances * scale
-        self.allowance = np.maximum(budget.percent / 100.0 * drawn, floor)
+        # Each proxy keeps its own budget, so each has requests and luck of its own. A block drawn several times over is
+        # as many blocks: a window of the budget holds what the block's rate brings, whatever is drawn.
+        self.copies = np.maximum(1, np.rint(drawn / np.maximum(1, blocks.requests)).astype(np.int64))
+        self.proxies = int(blocks.instance.max()) + 1
+        self.first_purse = np.cumsum(self.copies) - self.copies
+        self.purse = np.zeros(self.size, dtype=np.int64)
+        self.allowance = np.zeros(0)
 
     def run(self) -> None:
         """Play first attempts, then each retry the policy allows."""
@@ -131,6 +133,7 @@ class _Play:
         offset = (self.rng.random(self.size) * (blocks.first_start[self.block + 1] - start)).astype(np.int64)
         pick = blocks.firsts[start + offset]
         playing = np.arange(self.size)
+        self._open_purses(pick)
         repeatable = np.isin(blocks.method[pick], policy.retry.methods)
         for ordinal in range(1, policy.retry.max + 2):
             outcome, status = self._attempt(pick, playing)
@@ -167,15 +170,26 @@ class _Play:
         wanted = (outcome == CONNECT) & on.connect | (outcome == _RESET) & on.reset | (outcome == TIMEOUT) & on.timeout
         return np.asarray(wanted | ((outcome == _ERROR) & np.isin(status, on.codes)))
 
+    def _open_purses(self, pick: IntArray) -> None:
+        """Deal the requests to the budgets they draw on: one for each block, copy of it, and calling proxy."""
+        blocks, budget = self.blocks, self.policy.retry.budget
+        copy = (self.rng.random(self.size) * self.copies[self.block]).astype(np.int64)
+        self.purse = (self.first_purse[self.block] + copy) * self.proxies + blocks.instance[pick]
+        count = int(self.copies.sum()) * self.proxies
+        requests = np.bincount(self.purse, minlength=count)
+        # Copies are whole, so what is drawn per copy is only about what was recorded.
+        scale = (self.drawn / np.maximum(1, blocks.requests) / self.copies).repeat(self.copies).repeat(self.proxies)
+        self.allowance = np.maximum(budget.percent / 100.0 * requests, budget.min_per_second * blocks.block_s * scale)
+
     def _admit(self, playing: IntArray) -> BoolArray:
-        """Let through what the budget of each block still allows, in random order, and count the rest as denied."""
-        block = self.block[playing]
-        order = np.lexsort((self.rng.random(len(playing)), block))
-        counts = np.bincount(block, minlength=self.blocks.size)
+        """Let through what the budget of each proxy still allows, in random order, and count the rest as denied."""
+        purse, size = self.purse[playing], len(self.allowance)
+        order = np.lexsort((self.rng.random(len(playing)), purse))
+        counts = np.bincount(purse, minlength=size)
         rank = np.arange(len(playing)) - np.repeat(np.cumsum(counts) - counts, counts)
         admitted = np.zeros(len(playing), dtype=np.bool_)
-        admitted[order] = rank < np.floor(self.allowance[block[order]] + 1e-9)
-        self.allowance -= np.bincount(block[admitted], minlength=self.blocks.size)
+        admitted[order] = rank < np.floor(self.allowance[purse[order]] + 1e-9)
+        self.allowance -= np.bincount(purse[admitted], minlength=size)
         self.denied[playing[~admitted]] += 1
         return admitted
 
