@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.figures import document, machine, write
 from benchmarks.policy.report import figures, rows, summary, table
 from benchmarks.policy.scenarios import SCENARIOS
-from benchmarks.policy.trials import Size, trial
+from benchmarks.policy.trials import Size, Trial, trial
 
 
 def main() -> None:
@@ -20,17 +20,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="file for the figures")
     arguments = parser.parse_args()
     seeds = [arguments.seed] if arguments.quick else list(range(arguments.seed, arguments.seed + 3))
-    size = Size(12_000, 30_000) if arguments.quick else Size(30_000, 80_000)
-    trials = []
-    for seed in seeds:
+    size = Size(6_000, 20_000) if arguments.quick else Size(12_000, 40_000)
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    command = " ".join(["python", "-m", "benchmarks.policy", *sys.argv[1:]])
+    trials: list[Trial] = []
+    for done, seed in enumerate(seeds, start=1):
         for number in range(len(SCENARIOS)):
             trials.append(trial(number, seed, size))
             print(f"{trials[-1].scenario}, seed {seed}: regret {trials[-1].regret:.4f}", file=sys.stderr, flush=True)
-    measured = figures(trials)
-    command = " ".join(["python", "-m", "benchmarks.policy", *sys.argv[1:]])
-    context = {**machine(("numpy", "scipy")), "command": command, "seeds": seeds, "scenarios": len(SCENARIOS)}
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    write(arguments.json, document(measured, rows(trials), **context))
+        # Written after each seed, so that an interrupted run leaves what it has measured, and says how much that is.
+        measured = figures(trials)
+        context = {**machine(("numpy", "scipy")), "command": command, "seeds": seeds[:done]}
+        write(arguments.json, document(measured, rows(trials), **context))
     print(summary(measured), table(trials), sep="\n\n")
 
 
