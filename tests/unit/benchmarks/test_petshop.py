@@ -88,7 +88,9 @@ def test_measure(data: Path) -> None:
     assert figures["specificity_latency_low"]["target"] is None
     assert figures["top1_availability_temporal"] is None
     assert content["context"]["unmeasured"]["top1_availability_temporal"] == "no recording of this group"
-    by_method = {row["method"]: row for row in content["rows"]}
+    by_method = {row["method"]: row for row in content["rows"] if row["group"] == "latency_low"}
+    assert figures["planted_top1_latency"]["value"] == 1.0
+    assert figures["live_top1_latency_low"]["value"] == 1.0
     assert by_method["random"]["top1"] == pytest.approx(1 / 3)
     assert by_method["meshwise"]["top1"] == 1.0
 
