@@ -62,7 +62,7 @@ def overload(attempts: Attempts, config: ProposalConfig) -> Overload:
 
 
 def _concentration(attempts: Attempts, refused: BoolArray, block_s: float) -> float:
-    """Return the share (0–1) of refused connections that the worst endpoint of each block made, 0 where too few tell."""
+    """Return the share (0–1) of refused connections made by the worst endpoint of a block, 0 where too few tell."""
     block = np.unique(block_numbers(attempts, block_s), return_inverse=True)[1].reshape(-1)
     names, endpoint = np.unique(attempts.endpoint, return_inverse=True)
     shape = (int(block.max()) + 1, len(names))
