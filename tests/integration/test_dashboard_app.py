@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
@@ -40,9 +40,21 @@ def client(address: str) -> Iterator[httpx.Client]:
         yield connected
 
 
-def _callback(output: str, inputs: list[dict[str, Any]], changed: list[str]) -> dict[str, Any]:
-    part, _, prop = output.rpartition(".")
-    return {"output": output, "outputs": {"id": part, "property": prop}, "inputs": inputs, "changedPropIds": changed}
+def _refresh(client: httpx.Client, part: str, digest: str | None = None) -> httpx.Response:
+    """Ask for the children of a part as its page does at every tick."""
+    outputs = [{"id": part, "property": "children"}, {"id": f"{part}-digest", "property": "data"}]
+    inputs = [
+        {"id": "tick", "property": "n_intervals", "value": 1},
+        {"id": "url", "property": "search", "value": ""},
+    ]
+    document = {
+        "output": f"..{part}.children...{part}-digest.data..",
+        "outputs": outputs,
+        "inputs": inputs,
+        "state": [{"id": f"{part}-digest", "property": "data", "value": digest}],
+        "changedPropIds": ["tick.n_intervals"],
+    }
+    return client.post("/_dash-update-component", json=document)
 
 
 def test_pages_answer_and_unknown_paths_do_not(client: httpx.Client) -> None:
@@ -51,6 +63,14 @@ def test_pages_answer_and_unknown_paths_do_not(client: httpx.Client) -> None:
         assert client.get(path).status_code == 200, path
     for path in ("/nope", "/map/x", "/docs", "/openapi.json"):
         assert client.get(path).status_code == 404, path
+
+
+def test_a_link_into_the_dashboard_is_styled_at_once(control: MemoryControl) -> None:
+    """The very first page asked of a new server, whichever it is, names the stylesheet, and it is there."""
+    with running_dashboard(MemoryQueries(), control) as url:
+        page = httpx.get(f"{url}/map").text
+        (style,) = re.findall(r'<link rel="stylesheet" href="([^"]+)"', page)
+        assert httpx.get(url + style).headers["content-type"].startswith("text/css")
 
 
 def test_scripts_come_from_here_or_carry_a_hash(client: httpx.Client) -> None:
@@ -71,14 +91,17 @@ def test_a_callback_of_another_kind_is_refused(client: httpx.Client) -> None:
 
 def test_a_part_of_a_page_is_filled_by_its_callback(client: httpx.Client) -> None:
     """The table of the map holds the edge's name as text."""
-    inputs: list[dict[str, Any]] = [
-        {"id": "tick", "property": "n_intervals", "value": 1},
-        {"id": "url", "property": "search", "value": ""},
-    ]
-    answer = client.post("/_dash-update-component", json=_callback("map-table.children", inputs, ["tick.n_intervals"]))
+    answer = _refresh(client, "map-table")
     assert answer.status_code == 200
     assert "<" not in answer.text
     assert HOSTILE in str(answer.json())
+
+
+def test_a_part_that_did_not_change_is_left_alone(client: httpx.Client) -> None:
+    """With the digest of what is shown nothing is sent, so what a person opened or focused stays."""
+    digest = _refresh(client, "map-table").json()["response"]["map-table-digest"]["data"]
+    assert HOSTILE not in str(_refresh(client, "map-table", digest).json())
+    assert HOSTILE in str(_refresh(client, "map-table", "another").json())
 
 
 def test_another_site_cannot_reach_a_callback(client: httpx.Client) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from importlib import resources
 from typing import Any
 
 from dash import Dash, Input, Output, dcc, html
@@ -47,6 +49,9 @@ def create_app(settings: DashboardSettings, queries: Queries, control: Control) 
         title="meshwise",
         update_title="",
         use_pages=False,  # pages are registered by hand below
+        # Named here, since Dash looks for assets only once its first page was asked for at "/".
+        include_assets_files=False,
+        external_stylesheets=[_stylesheet()],
         suppress_callback_exceptions=True,  # the parts of a page exist only while it is open
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
@@ -65,6 +70,12 @@ def create_app(settings: DashboardSettings, queries: Queries, control: Control) 
         return response
 
     return server
+
+
+def _stylesheet() -> str:
+    """Return the address of the stylesheet; it changes with its content, so that no browser keeps an old one."""
+    content = resources.files("meshwise.dashboard").joinpath("assets/style.css").read_bytes()
+    return f"/assets/style.css?v={hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def _register(dash: Dash, queries: Queries, control: Control) -> None:

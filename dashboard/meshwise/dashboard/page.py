@@ -7,14 +7,17 @@ when the URL changes and at every tick; questions to the store run in a thread, 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
-from dash import Dash, Input, Output
+from dash import Dash, Input, Output, State, dcc, no_update
 from dash.development.base_component import Component
+from plotly.utils import PlotlyJSONEncoder
 
 from meshwise.contracts.errors import MeshwiseError
 from meshwise.dashboard.components.blocks import notice
@@ -59,13 +62,29 @@ def parse_view(search: str | None) -> View:
 def live(app: Dash, part: str, prop: str, render: Callable[[View], Any], otherwise: Any = None) -> None:
     """Keep property ``prop`` of component ``part`` at what ``render`` returns for the view of the URL.
 
+    A part whose content did not change is left alone: what a person opened, focused or is about to click stays.
     When the store or control cannot answer, the part shows why; a property that cannot hold text gets ``otherwise``.
     """
 
-    async def refresh(_ticks: int, search: str | None) -> Any:
+    async def refresh(_ticks: int, search: str | None, shown: str | None) -> Any:
         try:
-            return await asyncio.to_thread(render, parse_view(search))
+            content = await asyncio.to_thread(render, parse_view(search))
         except MeshwiseError as error:
-            return notice(str(error), "bad") if otherwise is None else otherwise
+            content = notice(str(error), "bad") if otherwise is None else otherwise
+        digest = hashlib.sha256(json.dumps(content, cls=PlotlyJSONEncoder).encode()).hexdigest()
+        return (no_update, no_update) if digest == shown else (content, digest)
 
-    app.callback(Output(part, prop), Input(TICK, "n_intervals"), Input(URL, "search"))(refresh)
+    # The digest lives in the page, beside the content it is of.
+    digest_of = f"{part}-digest"
+    app.callback(
+        Output(part, prop),
+        Output(digest_of, "data"),
+        Input(TICK, "n_intervals"),
+        Input(URL, "search"),
+        State(digest_of, "data"),
+    )(refresh)
+
+
+def digests(*parts: str) -> list[Component]:
+    """Return the stores that the layout of a page needs for its live parts."""
+    return [dcc.Store(id=f"{part}-digest") for part in parts]

@@ -13,7 +13,7 @@ from meshwise.dashboard.components import figures, text
 from meshwise.dashboard.components.blocks import badge, card, figure_card, table
 from meshwise.dashboard.components.service_map import BAD_SHARE
 from meshwise.dashboard.control import Control, RolloutView
-from meshwise.dashboard.page import EDGE_SEPARATOR, Page, View, live
+from meshwise.dashboard.page import EDGE_SEPARATOR, Page, View, digests, live
 from meshwise.dashboard.queries import Queries
 
 WINDOW_S = 900
@@ -34,6 +34,7 @@ def layout() -> Component:
     return html.Div(
         [
             html.H1("Overview"),
+            *digests(Ids.NUMBERS, Ids.ATTENTION, Ids.TRAFFIC, Ids.LATENCY, Ids.SERVICES),
             html.Div(id=Ids.NUMBERS, className="figure-row"),
             html.Div(
                 [

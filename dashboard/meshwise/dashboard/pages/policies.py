@@ -18,7 +18,7 @@ from meshwise.dashboard.components.policy_cards import (
     render_rollout,
 )
 from meshwise.dashboard.control import Control, PolicyView, ProxyView, RolloutView
-from meshwise.dashboard.page import Page, live
+from meshwise.dashboard.page import Page, digests, live
 from meshwise.dashboard.queries import Queries
 
 MOST_SHOWN = 20
@@ -38,6 +38,7 @@ def layout() -> Component:
     return html.Div(
         [
             html.H1("Policies"),
+            *digests(Ids.PROPOSALS, Ids.ROLLOUTS, Ids.IN_FORCE),
             html.Div(id=NOTICE, **ANNOUNCED),
             card("Proposals", html.Div(id=Ids.PROPOSALS), class_name="wide"),
             card("Rollouts", html.Div(id=Ids.ROLLOUTS), class_name="wide"),

@@ -15,7 +15,7 @@ from meshwise.dashboard.components import figures, text
 from meshwise.dashboard.components.blocks import badge, card, table
 from meshwise.dashboard.components.service_map import STYLESHEET, elements
 from meshwise.dashboard.control import Control
-from meshwise.dashboard.page import EDGE_SEPARATOR, URL, Page, View, live
+from meshwise.dashboard.page import EDGE_SEPARATOR, URL, Page, View, digests, live
 from meshwise.dashboard.queries import Queries, TrafficPoint
 
 WINDOW_S = 900
@@ -34,6 +34,7 @@ def layout() -> Component:
     return html.Div(
         [
             html.H1("Map"),
+            *digests(Ids.GRAPH, Ids.DETAIL, Ids.TABLE),
             html.Div(
                 [
                     card(

@@ -12,7 +12,7 @@ from meshwise.contracts.slo import BURN_RULES
 from meshwise.dashboard.components import text
 from meshwise.dashboard.components.blocks import badge, card, meter, table
 from meshwise.dashboard.control import Control
-from meshwise.dashboard.page import Page, live
+from meshwise.dashboard.page import Page, digests, live
 from meshwise.dashboard.queries import Queries
 
 ALERT_TONES = {"firing": "bad", "pending": "warn", "resolved": "good"}
@@ -31,6 +31,7 @@ def layout() -> Component:
     return html.Div(
         [
             html.H1("Service level objectives"),
+            *digests(Ids.OBJECTIVES, Ids.ALERTS),
             card("Objectives", html.Div(id=Ids.OBJECTIVES), class_name="wide"),
             card("Alerts of the last day", html.Div(id=Ids.ALERTS), class_name="wide"),
         ]
