@@ -77,6 +77,16 @@ class TestReplay:
         assert made == pytest.approx(1.1, abs=0.01)
         assert usual == pytest.approx(1.2, abs=0.01)
 
+    def test_long_faults_widen(self) -> None:
+        """Faults that last several blocks are fewer events than as many faults of one block: the interval is wider."""
+        blocks = np.arange(64)
+        widths = []
+        for bad in (blocks % 8 == 0, blocks // 8 == 3):
+            outcome = np.where(np.repeat(bad, 50), "error", "ok")
+            success = replay(recording(3200, 640, outcome=outcome), policy(), 3200).success
+            widths.append(success.high - success.low)
+        assert widths[1] > 1.3 * widths[0]
+
     def test_attempt_timeout_cuts(self) -> None:
         """An attempt timeout below every answer fails everything at exactly that time."""
         result = replay(recording(300, 30), policy(attempt="10ms"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -210,7 +211,7 @@ def _summarise(blocks: Blocks, play: _Play, drawn: IntArray, rng: np.random.Gene
         "attempts_per_request": np.bincount(play.block, weights=play.made, minlength=count),
         "budget_denied": np.bincount(play.block, weights=play.denied, minlength=count),
     }
-    weights = rng.multinomial(count, np.full(count, 1.0 / count), size=BOOTSTRAPS).astype(np.float64)
+    weights = _resampled(count, rng)
     totals = weights @ drawn
     replicates: dict[str, FloatArray] = {name: (weights @ values) / totals for name, values in sums.items()}
     estimates = {
@@ -233,6 +234,23 @@ def _summarise(blocks: Blocks, play: _Play, drawn: IntArray, rng: np.random.Gene
     )
 
 
+def _resampled(count: int, rng: np.random.Generator) -> FloatArray:
+    """Return how often each block occurs in each bootstrap replicate: a row per replicate, whose sum is ``count``.
+
+    Runs of about ∛count neighbouring blocks are drawn together (Künsch 1989), in a circle, since a fault that lasts
+    longer than a block makes neighbours alike; the last run is cut to fit.
+    """
+    length = _run_length(count)
+    starts = rng.integers(0, count, (BOOTSTRAPS, -(-count // length)))
+    picked = ((starts[:, :, None] + np.arange(length)) % count).reshape(BOOTSTRAPS, -1)[:, :count]
+    cells = picked + count * np.arange(BOOTSTRAPS)[:, None]
+    return np.bincount(cells.reshape(-1), minlength=BOOTSTRAPS * count).reshape(BOOTSTRAPS, count).astype(np.float64)
+
+
+def _run_length(count: int) -> int:
+    return max(1, round(math.cbrt(count)))
+
+
 def _cumulative(clock: FloatArray, block: IntArray, weights: FloatArray) -> FloatArray:
     """Return how many requests of each bootstrap replicate lasted no longer than each bin's end."""
     bins = np.clip(np.ceil(np.log2(np.maximum(clock, _LOWEST_S) / _LOWEST_S) * BINS_PER_DOUBLING), 0, _BINS - 1)
@@ -243,10 +261,11 @@ def _cumulative(clock: FloatArray, block: IntArray, weights: FloatArray) -> Floa
 
 
 def _interval(value: float, replicates: FloatArray, blocks: int) -> Estimate:
-    """Percentile interval around ``value``, widened as Student's t is for so few blocks."""
+    """Percentile interval around ``value``, widened as Student's t is for so few independent runs of blocks."""
     if blocks < 2:
         return Estimate(value, float("-inf"), float("inf"))
-    widen = float(stdtrit(blocks - 1, 0.975)) / NormalDist().inv_cdf(0.975) * (blocks / (blocks - 1)) ** 0.5
+    runs = max(2.0, blocks / _run_length(blocks))
+    widen = float(stdtrit(runs - 1, 0.975)) / NormalDist().inv_cdf(0.975) * (runs / (runs - 1)) ** 0.5
     low, high = np.quantile(replicates, [0.025, 0.975])
     return Estimate(value, value - max(0.0, value - float(low)) * widen, value + max(0.0, float(high) - value) * widen)
 
