@@ -1,7 +1,8 @@
 """What control hands one proxy: every endpoint it may call and every policy in force, as one immutable whole.
 
     GET /v1/proxies/{id}/snapshot
-    → {"version", "service", "clusters": {name: {"endpoints": [{"id", "host", "port"}]}}, "policies": [...]}
+    → {"version", "service", "clusters": {name: {"endpoints": [{"id", "host", "port", "zone"?, "tls"?}]}},
+       "policies": [...]}
 
 ``version`` is the mesh-wide revision and only grows; a proxy refuses a lower one. An endpoint's address is the inbound
 listener of the proxy beside the application.
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshwise.contracts.errors import DocumentError
+from meshwise.contracts.identity import TLS_MODES, TlsMode
 from meshwise.contracts.policy import Policy, parse_policy
 from meshwise.contracts.reading import Reader
 
@@ -29,6 +31,8 @@ class Endpoint:
     host: str
     port: int
     zone: str = ""
+    tls: TlsMode = "off"
+    """``strict``: reached over mutual TLS alone; ``permissive``: by callers without an identity also in the clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,7 @@ class Snapshot:
             "version": self.version,
             "service": self.service,
             "clusters": {
-                name: {
-                    "endpoints": [
-                        {"id": e.id, "host": e.host, "port": e.port, **({"zone": e.zone} if e.zone else {})}
-                        for e in endpoints
-                    ]
-                }
+                name: {"endpoints": [_endpoint_document(endpoint) for endpoint in endpoints]}
                 for name, endpoints in self.clusters.items()
             },
             "policies": [policy.to_document() for policy in self.policies],
@@ -85,6 +84,23 @@ def parse_snapshot(document: object) -> Snapshot:
     return Snapshot(version, service, clusters, tuple(policies))
 
 
+def _endpoint_document(endpoint: Endpoint) -> dict[str, Any]:
+    document: dict[str, Any] = {"id": endpoint.id, "host": endpoint.host, "port": endpoint.port}
+    if endpoint.zone:
+        document["zone"] = endpoint.zone
+    if endpoint.tls != "off":
+        document["tls"] = endpoint.tls
+    return document
+
+
+def _tls(reader: Reader) -> TlsMode:
+    said = reader.take_text("tls")
+    for mode in TLS_MODES:
+        if said == mode:
+            return mode
+    raise DocumentError(reader.at("tls"), f"{said[:40]!r} is not one of {', '.join(TLS_MODES)}")
+
+
 def _endpoints(raw: object, path: str) -> tuple[Endpoint, ...]:
     cluster = Reader(raw, path)
     items = cluster.take_list("endpoints") or ()
@@ -97,6 +113,8 @@ def _endpoints(raw: object, path: str) -> tuple[Endpoint, ...]:
             raise DocumentError(reader.at("port"), "is required")
         zone = reader.take_text("zone", "") if reader.has("zone") else ""
         reader.take("zone")
-        endpoints.append(Endpoint(reader.take_text("id"), reader.take_text("host"), port, zone))
+        tls = _tls(reader) if reader.has("tls") else "off"
+        reader.take("tls")
+        endpoints.append(Endpoint(reader.take_text("id"), reader.take_text("host"), port, zone, tls))
         reader.finish()
     return tuple(sorted(endpoints, key=lambda endpoint: endpoint.id))

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Callable
 
 from fastapi import FastAPI
 
-from meshwise.control.api import health, oversight, policies, proxies, rollouts
+from meshwise.control.api import health, identity, oversight, policies, proxies, rollouts
 from meshwise.control.api.measure import Measure
 from meshwise.control.api.problems import add_handlers
+from meshwise.control.identity.authority import open_authority
 from meshwise.control.jobs import run_jobs
 from meshwise.control.plane import ControlPlane
 from meshwise.control.settings import ControlSettings
@@ -25,7 +26,8 @@ def create_app(settings: ControlSettings, clock: Callable[[], float] = time.time
     Raises:
         ConfigError: the database cannot be opened.
     """
-    plane = ControlPlane(settings, open_storage(settings.database_url, settings.data_dir, clock()), clock)
+    authority = open_authority(settings.data_dir, settings.trust_domain, clock(), settings.authority_life_s)
+    plane = ControlPlane(settings, open_storage(settings.database_url, settings.data_dir, clock()), authority, clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -44,7 +46,7 @@ def create_app(settings: ControlSettings, clock: Callable[[], float] = time.time
     # No browser pages and no generated schema: bodies are read by contracts.reading, which FastAPI cannot describe.
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.plane = plane
-    for router in (health.router, proxies.router, policies.router, rollouts.router, oversight.router):
+    for router in (health.router, proxies.router, policies.router, rollouts.router, oversight.router, identity.router):
         app.include_router(router)
     add_handlers(app)
     app.add_middleware(Access, door=door_of(settings))

@@ -2,6 +2,7 @@
 
 MeshwiseError
 ├── ConflictError   the state forbids it now (409)
+├── ForbiddenError  who asks may not have it (403)
 └── NotFoundError   there is no such thing (404)
 
 A document that breaks its schema raises ``contracts.errors.DocumentError`` (422).
@@ -21,6 +22,10 @@ class _AddressedError(MeshwiseError):
 
 class ConflictError(_AddressedError):
     """The request is sound but does not fit the state: read it again, then decide anew."""
+
+
+class ForbiddenError(_AddressedError):
+    """The request is sound, but nothing in it proves a right to what it asks for."""
 
 
 class NotFoundError(_AddressedError):

@@ -25,6 +25,7 @@ class ControlMetrics:
             "meshwise_control_events_overwritten", "Revisions a slow stream never saw, since the start", registry=r
         )
         self.expired = Counter("meshwise_control_proxies_expired", "Proxies that fell silent", registry=r)
+        self.certificates = Counter("meshwise_control_certificates", "Certificates asked for", ["answer"], registry=r)
         self.failed_ticks = Counter("meshwise_control_ticks_failed", "Expiry runs that failed", registry=r)
 
     def text(self) -> bytes:

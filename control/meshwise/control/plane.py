@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from meshwise.control.errors import ConflictError, NotFoundError
 from meshwise.control.events import EventHub
+from meshwise.control.identity.authority import Authority
 from meshwise.control.metrics import ControlMetrics
 from meshwise.control.presence import Presence
 from meshwise.control.settings import ControlSettings
@@ -22,9 +23,16 @@ T = TypeVar("T")
 class ControlPlane:
     """What the HTTP face and the jobs act on. ``clock`` gives seconds since the epoch, UTC."""
 
-    def __init__(self, settings: ControlSettings, storage: Storage, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: ControlSettings,
+        storage: Storage,
+        authority: Authority,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.settings = settings
         self.storage = storage
+        self.authority = authority
         self.clock = clock
         self.presence = Presence()
         self.hub = EventHub(settings.max_streams)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from meshwise.contracts.errors import DocumentError
+from meshwise.contracts.identity import TLS_MODES, TlsMode
 from meshwise.contracts.reading import Reader
 from meshwise.control import registry, trials
 from meshwise.control.errors import ConflictError, NotFoundError
@@ -58,6 +59,7 @@ def read_registration(document: object, now: float) -> ProxyRecord:
         version=_optional_text(reader, "version"),
         registered_at=now,
         last_seen=now,
+        tls=_tls(reader),
     )
 
 
@@ -212,6 +214,14 @@ def _matching(reader: Reader, key: str, form: re.Pattern[str], wanted: str) -> s
     if not form.fullmatch(text):
         raise DocumentError(key, f"{text[:80]!r} is not {wanted}")
     return text
+
+
+def _tls(reader: Reader) -> TlsMode:
+    said = _optional_text(reader, "tls") or "off"
+    for mode in TLS_MODES:
+        if said == mode:
+            return mode
+    raise DocumentError("tls", f"{said[:40]!r} is not one of {', '.join(TLS_MODES)}")
 
 
 def _optional_text(reader: Reader, key: str) -> str:

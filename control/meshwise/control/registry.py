@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from meshwise.contracts.identity import TlsMode
+
 Status = Literal["pending", "applied", "rejected"]
 
 
@@ -32,11 +34,12 @@ class ProxyRecord:
     status: Status = "pending"
     reason: str = ""
     policies: Mapping[str, int] = field(default_factory=dict)
+    tls: TlsMode = "off"
 
     @property
-    def endpoint(self) -> tuple[str, str, int, str, bool]:
+    def endpoint(self) -> tuple[str, str, int, str, str, bool]:
         """What other proxies see of it: when this changes, snapshots change."""
-        return (self.service, self.host, self.port, self.zone, self.alive)
+        return (self.service, self.host, self.port, self.zone, self.tls, self.alive)
 
 
 def silent(proxies: Iterable[ProxyRecord], now: float, ttl_s: float, listening_since: float) -> list[ProxyRecord]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from meshwise.contracts.identity import is_trust_domain
 
 
 class ControlSettings(BaseModel):
@@ -54,7 +56,26 @@ class ControlSettings(BaseModel):
     document_limit_bytes: int = Field(
         default=256 << 10, ge=1024, description="Largest policy or evidence document, in bytes"
     )
+    trust_domain: str = Field(
+        default="mesh.local", description="Name of the mesh in identities: spiffe://<trust domain>/<service>"
+    )
+    authority_life_s: float = Field(
+        default=315_360_000.0, ge=60.0, description="Life of the authority's certificate when it is made, in seconds"
+    )
+    certificate_life_s: float = Field(
+        default=86_400.0, ge=1.0, le=2_592_000.0, description="Life of a proxy's certificate, in seconds"
+    )
+    join_token_life_s: float = Field(
+        default=600.0, ge=1.0, le=604_800.0, description="How long a join token may be used, in seconds"
+    )
     audit_keep: int = Field(default=100_000, ge=100, description="Audit entries kept; the oldest go first")
     drain_s: float = Field(
         default=5.0, gt=0, description="How long requests under way may still take at the end, in seconds"
     )
+
+    @field_validator("trust_domain")
+    @classmethod
+    def _trust_domain_is_a_name(cls, value: str) -> str:
+        if not is_trust_domain(value):
+            raise ValueError(f"{value!r} must be lower-case letters, digits, '.', '_' or '-'")
+        return value

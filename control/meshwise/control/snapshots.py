@@ -44,7 +44,9 @@ def clusters(proxies: Iterable[ProxyRecord]) -> dict[str, tuple[Endpoint, ...]]:
     found: dict[str, list[Endpoint]] = {}
     for proxy in sorted(proxies, key=lambda p: (p.service, p.id)):
         if proxy.alive and proxy.port:
-            found.setdefault(proxy.service, []).append(Endpoint(proxy.id, proxy.host, proxy.port, proxy.zone))
+            found.setdefault(proxy.service, []).append(
+                Endpoint(proxy.id, proxy.host, proxy.port, proxy.zone, proxy.tls)
+            )
     return {service: tuple(endpoints) for service, endpoints in found.items()}
 
 

@@ -38,6 +38,18 @@ proxies = sa.Table(
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("policies", sa.JSON, nullable=False),
+    sa.Column("tls", sa.Text, nullable=False, server_default="off"),
+)
+
+join_tokens = sa.Table(
+    "join_tokens",
+    METADATA,
+    sa.Column("hash", sa.Text, primary_key=True),  # SHA-256 of the token, which is nowhere kept
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Column("used_at", sa.Double),
+    sa.Column("created_by", sa.Text, nullable=False),
 )
 
 policies = sa.Table(
@@ -100,5 +112,12 @@ def _first(connection: sa.Connection) -> None:
     )
 
 
-STEPS: Final[tuple[Callable[[sa.Connection], None], ...]] = (_first,)
+def _identity(connection: sa.Connection) -> None:
+    """A database of version 1 lacks both; one made today has them from ``_first``."""
+    if "tls" not in {column["name"] for column in sa.inspect(connection).get_columns("proxies")}:
+        connection.execute(sa.text("ALTER TABLE proxies ADD COLUMN tls TEXT NOT NULL DEFAULT 'off'"))
+    join_tokens.create(connection, checkfirst=True)
+
+
+STEPS: Final[tuple[Callable[[sa.Connection], None], ...]] = (_first, _identity)
 """Step ``n`` leads from version ``n`` to ``n + 1``; a step that has shipped never changes, later ones are appended."""

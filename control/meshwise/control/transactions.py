@@ -46,6 +46,18 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinToken:
+    """A token given out, by the hash of it. Times are seconds since the epoch, UTC."""
+
+    hash: str
+    service: str
+    created_at: float
+    expires_at: float
+    used_at: float | None
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Freeze:
     """Whether changes are forbidden, why, by whom and since when (seconds since the epoch)."""
 
@@ -119,6 +131,12 @@ class Reading:
         content = self._connection.execute(query).scalar_one_or_none()
         return None if content is None else rollout_from_row(content)
 
+    def join_token(self, hashed: str) -> JoinToken | None:
+        """One join token."""
+        query = sa.select(t.join_tokens).where(t.join_tokens.c.hash == hashed)
+        row = self._connection.execute(query).mappings().one_or_none()
+        return None if row is None else JoinToken(**row)
+
     def audit_entries(self, limit: int) -> tuple[AuditEntry, ...]:
         """The newest ``limit`` audit entries, newest first."""
         columns = (t.audit.c.at, t.audit.c.actor, t.audit.c.action, t.audit.c.target, t.audit.c.detail)
@@ -190,6 +208,20 @@ class Writing(Reading):
         """Append to the audit trail."""
         row = {name: getattr(entry, name) for name in AuditEntry.__slots__}
         self._connection.execute(t.audit.insert().values(**row))
+
+    def add_join_token(self, token: JoinToken) -> None:
+        """Note a token that was given out."""
+        self._connection.execute(t.join_tokens.insert().values(**asdict(token)))
+
+    def take_join_token(self, hashed: str, now: float) -> bool:
+        """Use a token up; tell whether it was there to use."""
+        tokens = t.join_tokens
+        unused = (tokens.c.hash == hashed, tokens.c.used_at.is_(None), tokens.c.expires_at > now)
+        return self._connection.execute(tokens.update().where(*unused).values(used_at=now)).rowcount == 1
+
+    def prune_join_tokens(self, before: float) -> None:
+        """Forget the tokens that were over before ``before``."""
+        self._connection.execute(t.join_tokens.delete().where(t.join_tokens.c.expires_at < before))
 
     def prune_audit(self, keep: int) -> int:
         """Remove all but the newest ``keep`` audit entries; return how many went."""

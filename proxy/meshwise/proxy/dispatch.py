@@ -15,7 +15,7 @@ Outbound (the application calls another service)
 
 Inbound (another proxy calls the application)
 
-1. source     ``x-meshwise-source`` names the caller; anything else is ``unknown``
+1. source     the caller's certificate names it; in plaintext ``x-meshwise-source``; anything else is ``unknown``
 2. trace      SERVER span below the caller's attempt; the application gets the SERVER span's id
 3. deadline   ``x-meshwise-deadline``, at most; else the setting
 4. breaker, pool, answer as above, towards one endpoint: the application. No retries.
@@ -38,6 +38,7 @@ from meshwise.proxy.http1.heads import CHUNKED, ResponseHead
 from meshwise.proxy.http1.limits import Limits
 from meshwise.proxy.net.downstream import DownstreamConnection
 from meshwise.proxy.net.pool import UpstreamPool
+from meshwise.proxy.net.tls import MeshTls
 from meshwise.proxy.replay import ReplayMemory
 from meshwise.proxy.routing import RouteTable, Rule, service_name
 from meshwise.proxy.settings import ProxySettings
@@ -65,11 +66,12 @@ class Dispatcher:
         loop: asyncio.AbstractEventLoop,
         *,
         pool_idle_s: float,
+        tls: MeshTls | None = None,
     ) -> None:
         self.settings = settings
         self.recorder = recorder
         self.limits = limits_of(settings)
-        self.pool = UpstreamPool(loop, self.limits, idle_s=pool_idle_s, write_high=settings.write_high_bytes)
+        self.pool = UpstreamPool(loop, self.limits, idle_s=pool_idle_s, write_high=settings.write_high_bytes, tls=tls)
         self.traces = TraceSource(settings.trace_ratio)
         self.connections: set[DownstreamConnection] = set()
         self.draining = False
@@ -153,8 +155,14 @@ class OutboundDispatcher(Dispatcher):
     side = telemetry.SIDE_CLIENT
     trusts_reasons = True
 
-    def __init__(self, settings: ProxySettings, recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(settings, recorder, loop, pool_idle_s=settings.proxy_pool_idle_s)
+    def __init__(
+        self,
+        settings: ProxySettings,
+        recorder: Recorder,
+        loop: asyncio.AbstractEventLoop,
+        tls: MeshTls | None = None,
+    ) -> None:
+        super().__init__(settings, recorder, loop, pool_idle_s=settings.proxy_pool_idle_s, tls=tls)
         self.table: RouteTable | None = None
         """Replaced as a whole when a snapshot arrives; requests under way keep what they have."""
 
@@ -271,7 +279,13 @@ class InboundDispatcher(Dispatcher):
         """Steps 1 to 3; the rest is the exchange's."""
         head = exchange.head
         source = head.source
-        exchange.source = source.decode() if source and _SOURCE.fullmatch(source) else UNKNOWN_SOURCE
+        identity = exchange.downstream.identity
+        if identity:
+            if source != identity.encode():
+                self.count("source_mismatch")
+            exchange.source = identity
+        else:
+            exchange.source = source.decode() if source and _SOURCE.fullmatch(source) else UNKNOWN_SOURCE
         parent = parse_traceparent(head.traceparent)
         if parent is None:
             parent = self.traces.root()

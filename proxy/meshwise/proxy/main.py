@@ -52,10 +52,15 @@ async def serve(settings: ProxySettings, stop: asyncio.Event | None = None) -> N
         await proxy.start()
         instance_id = settings.instance_id or f"{settings.service}-{proxy.inbound_port or proxy.outbound_port}"
         exporter = _exporter(settings, recorder, instance_id)
+        identity = _identity(settings, proxy)
         control = _control(settings, proxy, instance_id, admin_port)
         if exporter is not None:
             await exporter.start()
-        if control is not None:
+        if identity is not None:
+            await identity.start()
+            # Nobody is told of an inbound listener that cannot yet prove whose it is.
+            await _first(identity.obtained, stop)
+        if control is not None and not stop.is_set():
             await control.start()
         log.info("proxy started", service=settings.service, id=instance_id, admin_port=admin_port)
         await stop.wait()
@@ -67,6 +72,8 @@ async def serve(settings: ProxySettings, stop: asyncio.Event | None = None) -> N
         await proxy.stop()
         if leaving is not None:
             await leaving
+        if identity is not None:
+            await identity.stop()
         if exporter is not None:
             await exporter.stop(FLUSH_S)
         log.info("drained")
@@ -83,6 +90,36 @@ def _exporter(settings: ProxySettings, recorder: RingRecorder, instance_id: str)
     return Exporter(recorder, resource, settings.collector_url, settings.export_interval_s)
 
 
+def _identity(settings: ProxySettings, proxy: Proxy) -> Any:
+    if proxy.tls is None or settings.control_url is None or settings.identity_dir is None:
+        return None
+    try:
+        from meshwise.proxy.identity.agent import IdentityAgent, token_of
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"proxy.identity needs {error.name}, which is not installed; pip install 'meshwise[identity]'"
+        ) from None
+    agent = IdentityAgent(
+        settings.control_url,
+        settings.service,
+        settings.identity_dir / f"{settings.instance_id or settings.service}.pem",
+        proxy.tls,
+        token_of(settings.join_token, settings.join_token_file),
+    )
+    proxy.identity_stats = agent.stats
+    return agent
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Wait for the first of the events."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
 def _control(settings: ProxySettings, proxy: Proxy, instance_id: str, admin_port: int) -> Any:
     if settings.control_url is None:
         return None
@@ -97,6 +134,8 @@ def _control(settings: ProxySettings, proxy: Proxy, instance_id: str, admin_port
         "admin_port": admin_port,
         "version": proxy_version(),
     }
+    if settings.identity != "off":
+        registration["tls"] = settings.identity
     if settings.zone:
         registration["zone"] = settings.zone
     cache = SnapshotCache(settings.snapshot_cache_dir, instance_id) if settings.snapshot_cache_dir else None

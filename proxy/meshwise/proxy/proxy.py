@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from time import monotonic
@@ -17,6 +18,8 @@ from meshwise.contracts.snapshot import Snapshot, parse_snapshot
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.dispatch import Dispatcher, InboundDispatcher, OutboundDispatcher
 from meshwise.proxy.net.downstream import DownstreamConnection
+from meshwise.proxy.net.tls import MeshTls
+from meshwise.proxy.net.tls_listener import TlsListener
 from meshwise.proxy.routing import build_table
 from meshwise.proxy.settings import ProxySettings
 from meshwise.proxy.telemetry.records import Recorder
@@ -40,13 +43,16 @@ class Proxy:
         self.outbound_port = 0
         self.inbound_port = 0
         loop = asyncio.get_running_loop()
-        self.outbound = OutboundDispatcher(settings, recorder, loop)
+        self.tls = None if settings.identity == "off" else MeshTls(settings.identity)
+        """Mutual TLS with other proxies; it works as soon as somebody gives it credentials."""
+        self.identity_stats: Callable[[], Mapping[str, Any]] = dict
+        self.outbound = OutboundDispatcher(settings, recorder, loop, self.tls)
         self.inbound = InboundDispatcher(settings, recorder, loop) if settings.app_port is not None else None
         self.on_drain: Callable[[], None] = _nothing
         """What the administration page's drain button does."""
         self._loop = loop
         self._clusters: dict[str, Cluster] = {}
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | TlsListener] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._draining = False
         self._stopped = False
@@ -70,7 +76,8 @@ class Proxy:
         settings = self.settings
         self.outbound_port = await self._listen(self.outbound, "outbound", settings.outbound_port)
         if self.inbound is not None:
-            self.inbound_port = await self._listen(self.inbound, "inbound", settings.inbound_port)
+            listen = self._listen if self.tls is None else self._listen_tls
+            self.inbound_port = await listen(self.inbound, "inbound", settings.inbound_port)
         self._sweep()
 
     def apply(self, snapshot: Snapshot) -> None:
@@ -140,6 +147,8 @@ class Proxy:
             reasons.append("draining")
         if not self._servers:
             reasons.append("not listening")
+        if self.tls is not None and self.tls.server is None:
+            reasons.append("no identity yet")
         if self.outbound.table is None:
             reasons.append("no snapshot yet")
         return reasons
@@ -148,7 +157,7 @@ class Proxy:
         """Return settings and snapshot."""
         table = self.outbound.table
         return {
-            "settings": self.settings.model_dump(mode="json"),
+            "settings": self.settings.model_dump(mode="json", exclude={"join_token"}),
             "snapshot": None if table is None else table.snapshot.to_document(),
         }
 
@@ -159,7 +168,7 @@ class Proxy:
 
     def stats(self) -> Mapping[str, Any]:
         """Return counters and gauges of both sides."""
-        return {
+        sides = {
             name: {
                 "connections": len(side.connections),
                 "in_flight": side.in_flight,
@@ -168,6 +177,9 @@ class Proxy:
             }
             for name, side in zip(("outbound", "inbound"), self.sides, strict=False)
         }
+        if self.tls is None:
+            return sides
+        return {**sides, "identity": {**self.identity_stats(), "tls_failures": dict(self.tls.failures)}}
 
     def drain(self) -> None:
         """Begin to drain as SIGTERM does; return at once."""
@@ -182,13 +194,33 @@ class Proxy:
                 lambda: DownstreamConnection(side, self._loop), host, port, backlog=1024
             )
         except OSError as error:
-            raise ConfigError(
-                f"the {name} port {host}:{port} cannot be bound ({error.strerror}): "
-                f"stop what uses it, or set proxy.{name}_port"
-            ) from None
+            raise _port_taken(name, host, port, error) from None
         self._servers.append(server)
         bound = int(server.sockets[0].getsockname()[1])
         log.info("listening", listener=name, host=host, port=bound)
+        return bound
+
+    async def _listen_tls(self, side: Dispatcher, name: str, port: int) -> int:
+        """As ``_listen``, but mutual TLS, and plaintext too when that is permitted."""
+        tls, host = self.tls, self.settings.host
+        assert tls is not None
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.create_server((host, port), family=family, backlog=1024)
+        except OSError as error:
+            raise _port_taken(name, host, port, error) from None
+        server = TlsListener(
+            self._loop,
+            listener,
+            tls,
+            plain=lambda: DownstreamConnection(side, self._loop),
+            secure=lambda: DownstreamConnection(side, self._loop, tls),
+            begin_s=self.settings.head_timeout_s,
+            max_waiting=self.settings.max_connections,
+        )
+        self._servers.append(server)
+        bound = int(listener.getsockname()[1])
+        log.info("listening", listener=name, host=host, port=bound, tls=tls.mode)
         return bound
 
     def _sweep(self) -> None:
@@ -232,6 +264,12 @@ def load_snapshot_file(settings: ProxySettings) -> Snapshot | None:
         raise ConfigError(f"proxy.snapshot_file {path} cannot be read: {error.strerror}") from None
     except (orjson.JSONDecodeError, DocumentError) as error:
         raise ConfigError(f"proxy.snapshot_file {path} is no snapshot: {error}") from None
+
+
+def _port_taken(name: str, host: str, port: int, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the {name} port {host}:{port} cannot be bound ({error.strerror}): stop what uses it, or set proxy.{name}_port"
+    )
 
 
 def _nothing() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from meshwise.contracts.identity import TlsMode
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?", re.ASCII)
 
@@ -56,6 +59,21 @@ class ProxySettings(BaseModel):
     ring_size: int = Field(
         default=8192, ge=16, le=1_000_000, description="Finished records kept while they await export."
     )
+
+    identity: TlsMode = Field(
+        default="off",
+        description=(
+            "Mutual TLS with other proxies: off; permissive, which takes plain calls too and makes TLS wherever it is"
+            " offered; strict, which neither takes nor makes a plain one. A later release will change the default."
+        ),
+    )
+    identity_dir: Path | None = Field(
+        default=None, description="Directory that keeps key and certificate; a restart then needs no join token."
+    )
+    join_token: str | None = Field(
+        default=None, repr=False, description="One-time token with which this proxy joins; control gives it out."
+    )
+    join_token_file: Path | None = Field(default=None, description="File with the join token, in place of the token.")
 
     drain_delay_s: float = Field(
         default=1.0, ge=0.0, le=60.0, description="Seconds of service after readiness was withdrawn."
@@ -121,3 +139,9 @@ class ProxySettings(BaseModel):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError(f"{value!r} must start with http:// or https://")
         return value.rstrip("/") if value is not None else None
+
+    @model_validator(mode="after")
+    def _identity_is_complete(self) -> Self:
+        if self.identity != "off" and (self.identity_dir is None or self.control_url is None):
+            raise ValueError(f"identity {self.identity!r} needs identity_dir and control_url")
+        return self

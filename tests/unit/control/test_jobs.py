@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from meshwise.control import registrations
+from meshwise.control.identity.authority import open_authority
 from meshwise.control.jobs import Pulse, tick
 from meshwise.control.plane import ControlPlane
 from meshwise.control.registry import ProxyRecord
@@ -32,7 +33,9 @@ def clock() -> Clock:
 @pytest.fixture
 def plane(tmp_path: Path, clock: Clock) -> Iterator[ControlPlane]:
     """A control plane with one proxy, its ttl 10 s."""
-    opened = ControlPlane(ControlSettings(ttl_s=10.0, data_dir=tmp_path), open_storage("", tmp_path, 0.0), clock)
+    authority = open_authority(tmp_path, "mesh.local", 0.0, 3600.0)
+    settings = ControlSettings(ttl_s=10.0, data_dir=tmp_path)
+    opened = ControlPlane(settings, open_storage("", tmp_path, 0.0), authority, clock)
     with opened.storage.write() as tx:
         registrations.register(tx, PROXY, 10)
     yield opened

@@ -26,6 +26,7 @@ def proxy_answer(proxy: ProxyRecord, presence: Presence) -> dict[str, Any]:
         "port": proxy.port,
         "admin_port": proxy.admin_port,
         "zone": proxy.zone,
+        "tls": proxy.tls,
         "version": proxy.version,
         "registered_at": time_text(proxy.registered_at),
         "last_seen": time_text(presence.latest(proxy.id, proxy.last_seen)),

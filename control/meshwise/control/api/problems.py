@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from meshwise.contracts.errors import DocumentError, MeshwiseError
-from meshwise.control.errors import ConflictError, NotFoundError
+from meshwise.control.errors import ConflictError, ForbiddenError, NotFoundError
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +36,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(DocumentError, _document)
     app.add_exception_handler(ConflictError, _conflict)
     app.add_exception_handler(NotFoundError, _not_found)
+    app.add_exception_handler(ForbiddenError, _forbidden)
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(RequestValidationError, _query)
     app.add_exception_handler(HTTPException, _http)
@@ -51,6 +52,11 @@ async def _document(_request: Request, error: Exception) -> JSONResponse:
 async def _conflict(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ConflictError)
     return problem(409, error.path, error.problem)
+
+
+async def _forbidden(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ForbiddenError)
+    return problem(403, error.path, error.problem)
 
 
 async def _not_found(_request: Request, error: Exception) -> JSONResponse:

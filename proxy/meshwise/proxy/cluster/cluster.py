@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 class EndpointState:
     """One endpoint: its address, its health, its load, its idle connections (the newest last)."""
 
-    __slots__ = ("active", "gone", "health", "host", "id", "idle", "port")
+    __slots__ = ("active", "gone", "health", "host", "id", "idle", "port", "tls")
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.id = endpoint.id
         self.host = endpoint.host
         self.port = endpoint.port
+        self.tls = endpoint.tls
         self.active = 0
         self.health = Health()
         self.idle: list[UpstreamConnection] = []
@@ -56,10 +57,10 @@ class Cluster:
 
     def update(self, endpoints: Iterable[Endpoint]) -> list[EndpointState]:
         """Take the endpoints of a new snapshot; return those that are gone. Same id and address: same state."""
-        known = {(state.id, state.host, state.port): state for state in self.endpoints}
+        known = {(state.id, state.host, state.port, state.tls): state for state in self.endpoints}
         states = []
         for endpoint in endpoints:
-            key = (endpoint.id, endpoint.host, endpoint.port)
+            key = (endpoint.id, endpoint.host, endpoint.port, endpoint.tls)
             states.append(known.pop(key) if key in known else EndpointState(endpoint))
         self.endpoints = tuple(states)
         for state in known.values():
@@ -91,6 +92,7 @@ class Cluster:
                     "id": state.id,
                     "host": state.host,
                     "port": state.port,
+                    "tls": state.tls,
                     "active": state.active,
                     "idle_connections": len(state.idle),
                     "ejected": state.resting(now),

@@ -17,6 +17,7 @@ from meshwise.proxy.net.timers import LazyTimer
 
 if TYPE_CHECKING:
     from meshwise.proxy.dispatch import Dispatcher
+    from meshwise.proxy.net.tls import MeshTls
 
 _LINGER_S: Final = 2.0
 """How long a closing connection still reads, so that the kernel does not reset it under our last answer."""
@@ -30,12 +31,13 @@ _RESET: Final = struct.pack("ii", 1, 0)
 class DownstreamConnection(asyncio.Protocol):
     """The server's side of one keep-alive connection."""
 
-    def __init__(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop, tls: MeshTls | None = None) -> None:
         self.timer = LazyTimer(loop, self._on_timer)
         self._dispatcher = dispatcher
         self._reader = RequestReader(self, dispatcher.limits)
         self._exchange: Exchange | None = None
         self._transport: asyncio.Transport | None = None
+        self._socket: socket.socket | None = None
         self._holds = 0
         """Why reading is paused, as bits."""
         self._closing = False
@@ -44,6 +46,9 @@ class DownstreamConnection(asyncio.Protocol):
         self._lost = False
         self._head_begun = 0.0
         self.peer = ""
+        self.identity = ""
+        """The service that the caller proved to be, over mutual TLS."""
+        self._tls = tls
         self.full = False
         """The caller reads more slowly than we write."""
 
@@ -88,7 +93,7 @@ class DownstreamConnection(asyncio.Protocol):
         self.timer.close()
         transport = self._transport
         if transport is not None:
-            sock = transport.get_extra_info("socket")
+            sock = self._socket
             if sock is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             transport.abort()
@@ -116,9 +121,17 @@ class DownstreamConnection(asyncio.Protocol):
         """A caller has connected."""
         transport = cast("asyncio.Transport", transport)  # uvloop's has its methods, but is no subclass
         self._transport = transport
+        self._socket = transport.get_extra_info("socket")
         if not self._dispatcher.admit_connection(self):
             transport.abort()
             return
+        if self._tls is not None:
+            identity = self._tls.caller(transport)
+            if identity is None:
+                self._lost = True
+                transport.abort()
+                return
+            self.identity = identity
         transport.set_write_buffer_limits(high=self._dispatcher.settings.write_high_bytes)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from time import monotonic
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from meshwise.contracts.policy import Breaker
 from meshwise.proxy.cluster.cluster import Cluster, EndpointState
 from meshwise.proxy.errors import ConnectFailed, Overflow
 from meshwise.proxy.http1.limits import Limits
+from meshwise.proxy.net.tls import SHUTDOWN_S, MeshTls, reason_of
 from meshwise.proxy.net.upstream import UpstreamConnection
 
 
@@ -31,11 +33,18 @@ class UpstreamPool:
     """Every upstream connection of one listener's side. ``idle_s`` is how long an unused one is kept."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, limits: Limits, *, idle_s: float, write_high: int = 32_768
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        *,
+        idle_s: float,
+        write_high: int = 32_768,
+        tls: MeshTls | None = None,
     ) -> None:
         self.limits = limits
         self.write_high = write_high
         self._loop = loop
+        self._tls = tls
         self._idle_s = idle_s
         self._connecting: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -128,13 +137,13 @@ class UpstreamPool:
         connection = UpstreamConnection(self, cluster, endpoint)
         try:
             async with asyncio.timeout(waiter.connect_timeout):
-                await self._loop.create_connection(lambda: connection, endpoint.host, endpoint.port)
+                await self._open(connection, cluster, endpoint)
         except (OSError, TimeoutError) as error:
             connection.discard()
             cluster.load.connections -= 1
             self._serve_next(cluster)
             if not waiter.cancelled:
-                what = "timed out" if isinstance(error, TimeoutError) else (error.strerror or "failed")
+                what = "timed out" if isinstance(error, TimeoutError) else (error.strerror or str(error) or "failed")
                 waiter.on_connect_failed(ConnectFailed(f"connecting to {endpoint.id} of {cluster.name}: {what}"))
             return
         except BaseException:
@@ -145,3 +154,33 @@ class UpstreamPool:
             self.release(connection)
         else:
             waiter.on_connection(connection)
+
+    async def _open(self, connection: UpstreamConnection, cluster: Cluster, endpoint: EndpointState) -> None:
+        """Connect, by TLS where the endpoint takes it; an endpoint that has to be reached by TLS never is without."""
+        tls, offered = self._tls, endpoint.tls
+        if tls is None:
+            if offered == "strict":
+                raise OSError(None, "it takes mutual TLS alone, and proxy.identity is off")
+            await self._loop.create_connection(lambda: connection, endpoint.host, endpoint.port)
+            return
+        if offered == "off":
+            if tls.mode == "strict":
+                tls.count("plain_refused")
+                raise OSError(None, "it takes no mutual TLS, and proxy.identity is strict")
+            await self._loop.create_connection(lambda: connection, endpoint.host, endpoint.port)
+            return
+        if tls.client is None:
+            tls.count("no_identity")
+            raise OSError(None, "this proxy has no certificate yet")
+        try:
+            transport, _ = await self._loop.create_connection(
+                lambda: connection,
+                endpoint.host,
+                endpoint.port,
+                ssl=tls.client,
+                ssl_shutdown_timeout=SHUTDOWN_S,
+            )
+            tls.check_callee(transport, cluster.name)
+        except ssl.SSLError as error:
+            tls.count(reason_of(error))
+            raise OSError(None, f"TLS failed ({reason_of(error)})") from None
