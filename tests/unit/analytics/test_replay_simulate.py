@@ -87,6 +87,14 @@ class TestReplay:
             widths.append(success.high - success.low)
         assert widths[1] > 1.3 * widths[0]
 
+    def test_no_interval_passes_zero(self) -> None:
+        """A few unlike blocks widen the interval of a duration, but never below zero."""
+        slow = np.arange(300) // 100 == 2
+        attempts = recording(300, 30, duration=np.where(slow, 0.9, 0.001))
+        result = replay(attempts, on_500(0))
+        for name in ("success", "p50", "p95", "p99", "attempts_per_request", "budget_denied"):
+            assert getattr(result, name).low >= 0.0, name
+
     def test_attempt_timeout_cuts(self) -> None:
         """An attempt timeout below every answer fails everything at exactly that time."""
         result = replay(recording(300, 30), policy(attempt="10ms"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Final
 
@@ -229,6 +229,8 @@ def _summarise(blocks: Blocks, play: _Play, drawn: IntArray, rng: np.random.Gene
         replicates[name] = _LOWEST_S * 2.0 ** ((position - 0.5) / BINS_PER_DOUBLING)
         estimates[name] = _interval(float(np.quantile(clock, q, method="inverted_cdf")), replicates[name], count)
     estimates["success"] = _at_least_sampling(estimates["success"], int(blocks.requests.sum()))
+    # Widening may pass zero, which no share, count or duration does.
+    estimates = {name: replace(estimate, low=max(0.0, estimate.low)) for name, estimate in estimates.items()}
     return ReplayResult(
         **estimates, samples=int(blocks.requests.sum()), blocks=count, simulated=play.size, replicates=replicates
     )
