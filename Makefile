@@ -24,10 +24,10 @@ $(STAMP): requirements.lock pyproject.toml tools/setup.sh
 demo: setup
 	@exec $(BIN)/meshwise demo
 
-# The demo wants the machine to itself, so the rest runs first, on every core.
+# The whole demo wants the machine to itself, so the rest runs first, on every core.
 test: setup
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile tests/unit tests/integration
-	@$(BIN)/python -m pytest tests/e2e
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not e2e"
+	@$(BIN)/python -m pytest -m e2e
 
 check: setup
 	@$(BIN)/python -m tools.check
