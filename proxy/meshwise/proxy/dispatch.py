@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from abc import ABC, abstractmethod
 from typing import Final
 
 from meshwise.contracts import telemetry
@@ -52,7 +53,7 @@ _MILLISECONDS = re.compile(rb"[0-9]{1,8}")
 _ORDINAL = re.compile(rb"[1-9][0-9]?")
 
 
-class Dispatcher:
+class Dispatcher(ABC):
     """What both sides share: limits, counters, the connections of one listener."""
 
     side: str
@@ -97,13 +98,13 @@ class Dispatcher:
         """A connection has ended."""
         self.connections.discard(connection)
 
+    @abstractmethod
     def open(self, exchange: Exchange) -> None:
         """Route a request and start it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def attempt_trace(self, exchange: Exchange) -> TraceContext:
         """Return the context that the next attempt carries."""
-        raise NotImplementedError
 
     def request_base(self, exchange: Exchange) -> bytes:
         """Return what every attempt sends alike: request line and fields, without the empty line."""
@@ -136,17 +137,17 @@ class Dispatcher:
             attempt.ordinal,
         )
 
+    @abstractmethod
     def answer_fields(self, head: ResponseHead) -> bytes:
         """Return fields to add to a forwarded answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def record_attempt(self, exchange: Exchange, attempt: Attempt, outcome: str, *, final: bool) -> None:
         """Record a finished attempt."""
-        raise NotImplementedError
 
+    @abstractmethod
     def record_request(self, exchange: Exchange, outcome: str) -> None:
         """Record a finished request."""
-        raise NotImplementedError
 
 
 class OutboundDispatcher(Dispatcher):
