@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from email.message import Message
 from typing import Any
 
+import httpx
 import lz4.frame  # type: ignore[import-untyped]
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -28,6 +29,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
 from meshwise.store.client import connect, connect_async
+from meshwise.store.hello import STATEMENT
 from support.store import Store, running_store
 
 CODINGS = {
@@ -110,7 +112,7 @@ def test_arrow_both_ways(client: Client, table: str) -> None:
 def test_raw_inserts_in_text_formats(client: Client, table: str) -> None:
     """raw_insert takes any input format, packed or not."""
     client.raw_insert(table, insert_block=b'{"a":1,"s":"x","f":null}\n{"a":2,"s":"y","f":2}\n', fmt="JSONEachRow")
-    client.raw_insert(table, ["a", "s"], insert_block=gzip.compress(b"3,z\n"), fmt="CSV", compression="gzip")
+    client.raw_insert(table, ["a", "s"], insert_block=gzip.compress(b"3,z\n", mtime=0), fmt="CSV", compression="gzip")
     assert client.query(f"SELECT a, s, f FROM {table} ORDER BY a").result_rows == [
         (1, "x", None),
         (2, "y", 2.0),
@@ -247,7 +249,7 @@ def test_broken_and_unknown_codings_are_refused(store: Store) -> None:
 
 def test_a_bomb_is_cut_off(store: Store, client: Client, table: str) -> None:
     """A body that unpacks to more than the limit is refused and leaves nothing."""
-    packed = gzip.compress(b"1,x\n" * (10 * 2**20))
+    packed = gzip.compress(b"1,x\n" * (10 * 2**20), mtime=0)
     status, headers, _ = post(
         store, packed, {"Content-Encoding": "gzip"}, query=f"INSERT INTO meshwise.{table} (a, s) FORMAT CSV"
     )
@@ -382,3 +384,13 @@ async def test_async_client(store: Store, client: Client, table: str) -> None:
         results = await asyncio.gather(*(one.query("SELECT {n:UInt8}", {"n": n}) for n in range(8)))
     assert [result.result_rows[0][0] for result in results] == list(range(8))
     assert client.command(f"SELECT count() FROM {table}") == 1
+
+
+def test_the_go_driver_is_greeted_in_its_own_framing_and_then_served_plainly(store_server: Store) -> None:
+    """The first question of clickhouse-go, which Grafana uses, gets a framed block, the next one plain Native."""
+    asked = {"client_protocol_version": "54460", "default_format": "Native", "database": "meshwise"}
+    hello = httpx.post(store_server.base_url, params=asked, content=STATEMENT)
+    assert hello.content.startswith(b"\x01\x00\x02\xff\xff\xff\xff\x00\x04\x01")
+    assert hello.content.endswith(b"\x06String\x00\x03UTC")
+    plain = httpx.post(store_server.base_url, params=asked, content="SELECT 1 AS one")
+    assert plain.content == b"\x01\x01\x03one\x05UInt8\x01"

@@ -268,6 +268,11 @@ class Answer:
         self._ready = body
         self.progress.result_bytes = len(body)
 
+    def replace(self, body: bytes) -> None:
+        """End the query; the answer is ``body`` instead."""
+        self.close()
+        self.set_body(body)
+
     def count(self, result: Any) -> None:
         """Add what the engine says it read and wrote."""
         self.progress.read_rows += int(result.storage_rows_read())

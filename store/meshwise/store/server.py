@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from meshwise.store import access, coding, errors
+from meshwise.store import access, coding, errors, hello
 from meshwise.store.engine import Answer, Engine, new_query_id, spool_directory
 from meshwise.store.errors import QueryError
 from meshwise.store.request import read_query
@@ -127,7 +127,11 @@ class QueryEndpoint:
 
         def begin() -> Answer:
             query = read_query(request.method, given, headers, body, max_statement_bytes=settings.max_statement_bytes)
-            return self._engine.start(query, query_id)
+            answer = self._engine.start(query, query_id)
+            if hello.asks_hello(query.statement, dict(given)):
+                version = self._engine.version
+                answer.replace(hello.hello_block(dict(given), name="meshwise store", version=version))
+            return answer
 
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
