@@ -386,11 +386,11 @@ async def test_async_client(store: Store, client: Client, table: str) -> None:
     assert client.command(f"SELECT count() FROM {table}") == 1
 
 
-def test_the_go_driver_is_greeted_in_its_own_framing_and_then_served_plainly(store_server: Store) -> None:
+def test_the_go_driver_is_greeted_in_its_own_framing_and_then_served_plainly(store: Store) -> None:
     """The first question of clickhouse-go, which Grafana uses, gets a framed block, the next one plain Native."""
     asked = {"client_protocol_version": "54460", "default_format": "Native", "database": "meshwise"}
-    hello = httpx.post(store_server.base_url, params=asked, content=STATEMENT)
+    hello = httpx.post(store.base_url, params=asked, content=STATEMENT)
     assert hello.content.startswith(b"\x01\x00\x02\xff\xff\xff\xff\x00\x04\x01")
     assert hello.content.endswith(b"\x06String\x00\x03UTC")
-    plain = httpx.post(store_server.base_url, params=asked, content="SELECT 1 AS one")
+    plain = httpx.post(store.base_url, params=asked, content="SELECT 1 AS one")
     assert plain.content == b"\x01\x01\x03one\x05UInt8\x01"
