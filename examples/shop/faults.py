@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -11,10 +13,12 @@ from typing import Final, Literal, get_args
 
 from aiohttp import web
 
-Kind = Literal["none", "slow_tail", "errors", "resets", "cpu_hog"]
+Kind = Literal["none", "slow_tail", "errors", "resets", "cpu_hog", "lost"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 _HOG_PERIOD_S = 0.05
+_LAST_WORDS_S = 0.1
+"""Time in which a replica that is to be lost still answers the command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +26,9 @@ class Fault:
     """One fault.
 
     ``slow_tail`` makes a ``share`` (0–1) of answers wait ``delay_s`` seconds, ``errors`` answers 503 to that share,
-    ``resets`` breaks the connection instead of answering, ``cpu_hog`` keeps the process busy for that share of time.
-    It ends after ``seconds``; ``None`` means it stays until the next one is set.
+    ``resets`` breaks the connection instead of answering, ``cpu_hog`` keeps the process busy for that share of time,
+    ``lost`` kills the process, as a machine that fails would. A fault ends after ``seconds``; ``None`` means it stays
+    until the next one is set.
     """
 
     kind: Kind = "none"
@@ -85,11 +90,13 @@ class Faults:
         self._ends_at = None if fault.seconds is None else self._clock() + fault.seconds
         if fault.kind == "cpu_hog" and (self._hog is None or self._hog.done()):
             self._hog = asyncio.get_running_loop().create_task(self._burn())
+        if fault.kind == "lost":
+            asyncio.get_running_loop().call_later(_LAST_WORDS_S, os.kill, os.getpid(), signal.SIGKILL)
 
     def hit(self) -> Fault:
         """Roll the dice for one request: the fault it suffers, or the one of kind ``none``."""
         fault = self.current
-        if fault.kind in {"none", "cpu_hog"} or self._random.random() >= fault.share:
+        if fault.kind in {"none", "cpu_hog", "lost"} or self._random.random() >= fault.share:
             return Fault()
         return fault
 

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -140,3 +142,19 @@ async def test_wrong_requests_are_answered_4xx(shop: Shop) -> None:
     await shop.ask("payment", "POST", "/payments", {}, **key)
     _, counted = await shop.ask("payment", "GET", "/-/counters")
     assert counted["executions"]["repeated"] == {"k1": 2}
+
+
+async def test_a_lost_replica_dies_without_a_word(tmp_path: Path) -> None:
+    """The command is answered, then the process is killed and its port refuses."""
+    port = free_port()
+    process = Process([sys.executable, "-m", "examples.shop", "catalog", "--port", str(port)], tmp_path)
+    try:
+        process.wait_ready(f"http://127.0.0.1:{port}/livez")
+        async with aiohttp.ClientSession() as session:
+            async with session.post(f"http://127.0.0.1:{port}/-/fault", json={"kind": "lost"}) as answer:
+                assert answer.status == 200
+            assert await asyncio.to_thread(process.wait, timeout=10.0) == -signal.SIGKILL
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await session.get(f"http://127.0.0.1:{port}/livez")
+    finally:
+        process.terminate()

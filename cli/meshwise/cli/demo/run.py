@@ -51,11 +51,17 @@ async def run_demo(options: DemoOptions) -> bool:
     data_dir = _data_dir(options)
     stop = stop_on_signals()
     lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    supervisor = Supervisor(
-        data_dir / "logs",
-        on_loss=lambda name, status: None if lost.done() else lost.set_result(f"{name} ended with status {status}"),
-    )
     narrator = Narrator()
+    applications = {instance.id for instance in topology.instances}
+
+    def on_loss(name: str, status: int) -> None:
+        if name in applications:
+            # To lose a replica is one of the shop's faults, and the mesh is there to live with it.
+            narrator.say(f"{name} is lost (status {status}); its proxy goes on without it.")
+        elif not lost.done():
+            lost.set_result(f"{name} ended with status {status}")
+
+    supervisor = Supervisor(data_dir / "logs", on_loss=on_loss)
     receiver = Receiver(topology.receiver_port)
     demo = _Demo(options, topology, data_dir, checkout, supervisor, narrator, receiver)
     passed = False
