@@ -285,3 +285,24 @@ async def test_resource_attributes_of_the_environment_are_added(monkeypatch: pyt
     assert values["service.name"] == "frontend"
     assert values["telemetry.sdk.language"] == "python"
     assert SIGNAL.startswith("meshwise.")
+
+
+async def test_a_stop_waits_for_what_is_on_its_way_and_never_sends_it_twice() -> None:
+    """An export that the collector has taken but not yet answered when the proxy stops arrives once."""
+    collector, recorder = Collector(), RingRecorder("frontend")
+    taken = asyncio.Event()
+
+    async def slowly(call: Call) -> Reply:
+        reply = collector(call)
+        taken.set()
+        await asyncio.sleep(0.3)
+        return reply
+
+    async with HttpStub(slowly) as stub:
+        exporter = exporter_to(stub, recorder, interval_s=0.1)
+        await exporter.start()
+        for _ in range(40):
+            recorder.request(request(side="client"))
+        await asyncio.wait_for(taken.wait(), 10.0)
+        await exporter.stop(10.0)
+    assert sum(collector.sums(names.METRIC_REQUESTS).values()) == 40

@@ -87,6 +87,8 @@ class Exporter:
         self._full = asyncio.Event()
         self._waiting = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._delivery: asyncio.Task[float] | None = None
+        """The export under way; it outlives the task that began it, see ``stop``."""
         self._failures = 0
         self.exported: dict[str, int] = {}
         """Items the collector took, by signal."""
@@ -111,6 +113,9 @@ class Exporter:
         self._tasks.clear()
         try:
             async with asyncio.timeout(deadline_s):
+                if self._delivery is not None:
+                    # Cut off and sent again, what is on its way could arrive twice, and counts must not.
+                    await self._delivery
                 await self._encode_signals()
                 self._encode_metrics(all_of_it=True)
                 tries = 0
@@ -243,7 +248,9 @@ class Exporter:
                 self._waiting.clear()
                 await self._waiting.wait()
                 continue
-            wait = await self._deliver(payload)
+            self._delivery = asyncio.ensure_future(self._deliver(payload))
+            wait = await asyncio.shield(self._delivery)
+            self._delivery = None
             if wait:
                 await asyncio.sleep(wait)
 
@@ -266,7 +273,7 @@ class Exporter:
             return self._pause(str(error), None)
         finally:
             if not settled:
-                # Also when cancelled in the middle: the flush at the end sends it again.
+                # Also when cancelled at the deadline: it counts as undelivered.
                 backlog = self._metrics if payload.signal == "metrics" else self._spans
                 for lost in backlog.restore(payload):
                     self._recorder.lose(lost.signal, lost.items)
