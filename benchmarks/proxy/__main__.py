@@ -1,0 +1,72 @@
+"""Run the benchmark: ``python -m benchmarks.proxy [--quick] [--plot FILE] --json FILE``."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.figures import Unmeasured, document, machine, write
+from benchmarks.proxy.load import LoadError
+from benchmarks.proxy.measure import Bench, Row, Size, bench, footprint, latency, throughput
+from benchmarks.proxy.report import figures, plot, summary, table
+
+MEASUREMENTS: tuple[tuple[str, tuple[str, ...], Callable[[Bench, Size], list[Row]]], ...] = (
+    ("throughput", ("taskset", "nginx", "wrk"), throughput),
+    ("latency", ("taskset", "nginx", "h2load"), latency),
+    ("footprint", ("taskset", "nginx"), footprint),
+)
+"""Name, programs without which it cannot be, what does it."""
+
+_PACKAGES = {"nginx": "nginx", "wrk": "wrk", "taskset": "util-linux", "h2load": "nghttp2-client"}
+
+
+def main() -> None:
+    """Measure, print the tables, write the figures and, when asked, the plot."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.proxy", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="shorter rounds: under two minutes")
+    parser.add_argument("--plot", type=Path, help="file for the plot (SVG)")
+    parser.add_argument("--json", type=Path, required=True, help="file for the figures")
+    parser.add_argument("--only", choices=[name for name, _, _ in MEASUREMENTS], help="one measurement alone")
+    arguments = parser.parse_args()
+    size = Size(rounds=5, seconds=1, starts=2) if arguments.quick else Size(rounds=5, seconds=2, starts=5)
+    rows: list[Row] = []
+    absent: dict[str, str] = {}
+    for name, programs, measure in MEASUREMENTS:
+        if arguments.only not in (None, name):
+            continue
+        missing = [
+            one for one in programs if not shutil.which(one, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+        ]
+        if missing:
+            absent[name] = f"{missing[0]} is not installed (Debian: apt-get install {_PACKAGES[missing[0]]})"
+            continue
+        with bench() as here:
+            try:
+                rows += measure(here, size)
+            except LoadError as error:
+                absent[name] = str(error)
+            absent |= here.absent
+    measured = figures(rows, absent)
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    command = " ".join(["python", "-m", "benchmarks.proxy", *sys.argv[1:]])
+    context = {**machine(("uvloop", "aiohttp")), "command": command, "absent": absent}
+    write(arguments.json, document(measured, rows, **context))
+    if arguments.plot is not None and any(row["measurement"] == "throughput" for row in rows):
+        arguments.plot.write_text(plot(rows), encoding="utf-8")
+    speed = {"rps": "requests/s", "p50_us": "p50, µs", "p99_us": "p99, µs", "cpu_us": "CPU a request, µs"}
+    print(summary(measured))
+    for name, columns in (
+        ("throughput", speed),
+        ("latency", {"p50_us": "p50, µs", "p99_us": "p99, µs"}),
+        ("footprint", {"start_s": "start, s", "idle_rss_mb": "idle, MB", "rss_1000_conns_mb": "1,000 connections, MB"}),
+    ):
+        print(f"\n{name}\n\n{table(rows, name, columns)}")
+    if not all(isinstance(one, Unmeasured) or one.met is not False for one in measured.values()):
+        print("\nAt least one figure falls short of its target.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
