@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -107,7 +108,8 @@ class Exchange:
         self.finished = False
         self.status = 0
         self._base = b""
-        self._body = ReplayBuffer(dispatcher.replay_memory, dispatcher.settings.replay_bytes)
+        self._body: ReplayBuffer | None = None
+        """``None`` as long as no body has come, which for most requests is ever."""
         self._resume_at = 0.0
         self._retry_reason = ""
         self._tried: tuple[EndpointState, ...] = ()
@@ -145,13 +147,16 @@ class Exchange:
         self._activity = monotonic()
         if self._pending_error is not None:
             return
+        body = self._body
+        if body is None:
+            body = self._body = ReplayBuffer(self.dispatcher.replay_memory, self.dispatcher.settings.replay_bytes)
         connection = self.attempt.connection if self.attempt is not None else None
         if connection is not None:
             connection.write(chunk(data) if self.head.length == CHUNKED else data)
-            self._body.add(data, must_keep=False)
+            body.add(data, must_keep=False)
         else:
-            self._body.add(data, must_keep=True)
-            if self._body.over_limit:
+            body.add(data, must_keep=True)
+            if body.over_limit:
                 self.downstream.hold_for_upstream()
 
     def on_request_end(self) -> None:
@@ -220,7 +225,7 @@ class Exchange:
         if not self._base:
             self._base = self.dispatcher.request_base(self)
         data = self._base + self.dispatcher.attempt_fields(self, attempt)
-        if self._body.size:
+        if self._body is not None and self._body.size:
             body = self._body.take()
             data += chunk(body) if head.length == CHUNKED else body
         if self.request_done and head.length == CHUNKED:
@@ -306,7 +311,7 @@ class Exchange:
             self.downstream.abort()
             self.finish(error.outcome)
             return
-        if stale and not attempt.resent and self._body.replayable and self.method in IDEMPOTENT_METHODS:
+        if stale and not attempt.resent and self._replayable() and self.method in IDEMPOTENT_METHODS:
             # The endpoint had closed this idle connection before the request came: the same attempt, a fresh one.
             attempt.resent = True
             attempt.connection = None
@@ -328,7 +333,7 @@ class Exchange:
         """Answer by ourselves, after the request's body if it is small and on its way."""
         if not self.request_done and 0 <= self.head.length <= _SMALL_BODY and not self.head.expects:
             self._pending_error = error
-            self._body.drop()
+            self._drop_body()
             self.downstream.release_for_upstream()
             self._arm()
         else:
@@ -339,7 +344,7 @@ class Exchange:
         if self.finished:
             return
         self.finished = True
-        self._body.drop()
+        self._drop_body()
         cluster = self.cluster
         if cluster is not None:
             dispatcher = self.dispatcher
@@ -368,7 +373,9 @@ class Exchange:
         else:
             if not self._tried:
                 cluster.turn += 1  # a retry takes nobody's turn
-            candidates = balancer.usable(endpoints, now, self._tried)
+            candidates: Sequence[EndpointState] = endpoints
+            if self._tried or now < cluster.resting_until:
+                candidates = balancer.usable(endpoints, now, self._tried)
             endpoint = balancer.pick(candidates, policy.balance.algorithm, cluster.turn, random.random)
             self._tried += (endpoint,)
         self.attempts += 1
@@ -408,13 +415,20 @@ class Exchange:
                 retries_made=self.attempts - 1,
                 method=self.method,
                 has_key=key is not None and self.head.has(key.encode("latin-1")),
-                replayable=self._body.replayable,
+                replayable=self._replayable(),
                 now=monotonic(),
                 deadline=self.deadline,
             ),
             withdraw=self.rule.budget.withdraw,
             rng=random.random,
         )
+
+    def _replayable(self) -> bool:
+        return self._body is None or self._body.replayable
+
+    def _drop_body(self) -> None:
+        if self._body is not None:
+            self._body.drop()
 
     def _wait(self, seconds: float, reason: str) -> None:
         self._retry_reason = reason
@@ -428,6 +442,7 @@ class Exchange:
         assert self.cluster is not None
         peers = [state.health for state in self.cluster.endpoints]
         if outlier.observe(endpoint.health, peers, self.policy.outlier, failed=True, now=monotonic()):
+            self.cluster.resting_until = max(self.cluster.resting_until, endpoint.health.ejected_until)
             self.dispatcher.recorder.ejected(self.destination, endpoint.id)
 
     def _end_attempt(self, outcome: str, *, final: bool, close: bool = False) -> None:

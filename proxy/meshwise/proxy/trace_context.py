@@ -21,6 +21,7 @@ _KEY = rb"(?:[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9
 _MEMBER = re.compile(_KEY + rb"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
 _ZERO_TRACE: Final = b"0" * 32
 _ZERO_SPAN: Final = b"0" * 16
+_LOW_56: Final = 2**56 - 1
 
 
 def parse_traceparent(value: bytes | None) -> TraceContext | None:
@@ -67,10 +68,11 @@ class TraceSource:
     decides alike; below 1 the threshold is written to ``tracestate`` (``ot=th:…``) for adjusted counts.
     """
 
-    __slots__ = ("_random", "_state", "_threshold")
+    __slots__ = ("_bits", "_state", "_threshold")
 
     def __init__(self, ratio: float = 1.0, rng: random.Random | None = None) -> None:
-        self._random = rng or random.Random()  # noqa: S311  # ids must be unlike each other, not secret
+        # Ids must be unlike each other, not secret. randbytes() is this with a call more.
+        self._bits = (rng or random.Random()).getrandbits  # noqa: S311
         self._threshold = round((1.0 - ratio) * 2**56)
         self._state = ""
         if 0.0 < ratio < 1.0:
@@ -78,14 +80,17 @@ class TraceSource:
 
     def child(self, parent: TraceContext) -> TraceContext:
         """Return a new span's context below ``parent``."""
-        return TraceContext(parent.trace_id, self._random.randbytes(8), parent.span_id, parent.flags, parent.tracestate)
+        span_id = self._bits(64).to_bytes(8, "big")
+        return TraceContext(parent.trace_id, span_id, parent.span_id, parent.flags, parent.tracestate)
 
     def root(self) -> TraceContext:
         """Return the context of a new trace, ``span_id`` empty: its spans are roots."""
-        trace_id = self._random.randbytes(16)
-        sampled = int.from_bytes(trace_id[-7:], "big") >= self._threshold
-        return TraceContext(trace_id, b"", b"", RANDOM | sampled, self._state if sampled else "")
+        number = self._bits(128)
+        trace_id = number.to_bytes(16, "big")
+        if number & _LOW_56 >= self._threshold:
+            return TraceContext(trace_id, b"", b"", RANDOM | SAMPLED, self._state)
+        return TraceContext(trace_id, b"", b"", RANDOM)
 
     def request_id(self) -> bytes:
         """Return eight random bytes that tell one logical request from another."""
-        return self._random.randbytes(8)
+        return self._bits(64).to_bytes(8, "big")

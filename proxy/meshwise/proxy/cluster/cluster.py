@@ -44,13 +44,15 @@ class EndpointState:
 class Cluster:
     """A service as this proxy sees it. Kept as long as the process lives, so that budgets survive a new snapshot."""
 
-    __slots__ = ("_budgets", "endpoints", "load", "name", "turn", "waiting")
+    __slots__ = ("_budgets", "endpoints", "load", "name", "resting_until", "turn", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.endpoints: tuple[EndpointState, ...] = ()
         self.load = Load()
         self.turn = 0
+        self.resting_until = 0.0
+        """From then on no endpoint is ejected, so that most requests need not ask each of them."""
         self.waiting: deque[Waiter] = deque()
         """Who waits for a connection because the breaker allows no more of them."""
         self._budgets: dict[str, tuple[object, RetryBudget]] = {}

@@ -201,7 +201,7 @@ def parse_request_head(data: bytes, end: int, limits: Limits, start: int = 0) ->
         head.length = CHUNKED
     elif length is not None:
         head.length = int(length)
-    if connection:
+    if connection and connection != b"keep-alive":
         _apply_connection(head, connection, upgrade)
     _read_target(head)
     return head
@@ -251,7 +251,9 @@ def parse_response_head(data: bytes, end: int, limits: Limits, *, to_head: bool,
                 raise BadAnswer("the upstream's transfer-encoding is not chunked")
             chunked = True
         elif name == b"connection":
-            for token in _TOKENS.split(found[2].strip(b" \t")):
+            value = found[2].strip(b" \t")
+            # What nearly every answer says, without the detour.
+            for token in (value,) if value == b"keep-alive" else _TOKENS.split(value):
                 if token == b"close":
                     head.keep_alive = False
                 elif token == b"keep-alive":
