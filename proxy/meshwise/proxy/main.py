@@ -47,7 +47,9 @@ async def serve(settings: ProxySettings, stop: asyncio.Event | None = None) -> N
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     snapshot = load_snapshot_file(settings)
-    recorder = RingRecorder(settings.service, ring_records=settings.ring_size)
+    recorder = RingRecorder(
+        settings.service, export=settings.collector_url is not None, ring_records=settings.ring_size
+    )
     proxy = Proxy(settings, recorder)
     proxy.on_drain = stop.set
     if snapshot is not None:

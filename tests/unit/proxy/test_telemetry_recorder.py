@@ -3,7 +3,8 @@ from functools import partial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwise.proxy.telemetry.recorder import RECORD_BYTES, AccessLog, Ring, RingRecorder
+from meshwise.proxy.telemetry.otlp import RecordEncoder
+from meshwise.proxy.telemetry.recorder import RECORD_BYTES, TOGETHER, AccessLog, Ring, RingRecorder
 from support.proxy_records import START_NS, TRACE, attempt, request
 
 UNSAMPLED = TRACE.__class__(TRACE.trace_id, TRACE.span_id, flags=0)
@@ -18,7 +19,7 @@ def test_the_ring_keeps_its_bounds_and_counts_what_it_drops(steps: list[int | No
         if step is None:
             taken += len(ring.pop(3))
         else:
-            ring.push(attempt(path="x" * step))
+            ring.push(b"x" * step)
             pushed += 1
             assert len(ring) <= most
             assert ring.held_bytes <= weight or len(ring) == 1
@@ -31,8 +32,40 @@ def test_the_oldest_goes_first() -> None:
     """A full ring keeps the newest."""
     ring = Ring(2, 10 * RECORD_BYTES)
     for number in range(4):
-        ring.push(attempt(ordinal=number))
-    assert [getattr(record, "ordinal", 0) for record in ring.pop(9)] == [2, 3]
+        ring.push(b"%d" % number)
+    assert ring.pop(9) == [b"2", b"3"]
+
+
+def test_spans_and_log_records_are_kept_encoded() -> None:
+    """What waits for the exporter are the bytes it sends; the records themselves are gone."""
+    recorder = RingRecorder(access_log="all", clock_ns=lambda: START_NS)
+    recorder.attempt(attempt())
+    recorder.request(request())
+    recorder.settle()
+    encoder = RecordEncoder()
+    assert recorder.spans.pop(9) == [encoder.attempt_span(attempt()), encoder.server_span(request())]
+    assert recorder.logs.pop(9) == [encoder.log_record(request(), START_NS)]
+
+
+def test_without_export_records_only_count() -> None:
+    """A proxy that sends nothing keeps nothing, and loses nothing either."""
+    recorder = RingRecorder(export=False, access_log="all")
+    recorder.attempt(attempt())
+    recorder.request(request())
+    recorder.settle()
+    assert len(recorder.spans) == len(recorder.logs) == 0
+    assert recorder.dropped() == {"traces": 0, "logs": 0}
+    assert sum(recorder.aggregate.totals().requests.values()) == 1
+
+
+def test_an_odd_record_is_counted_as_lost() -> None:
+    """What cannot be encoded hurts neither the request nor the records after it."""
+    recorder = RingRecorder(access_log="all")
+    recorder.request(request(start_ns=-1, end_ns=-1))
+    recorder.request(request())
+    recorder.settle()
+    assert len(recorder.spans) == len(recorder.logs) == 1
+    assert recorder.dropped() == {"traces": 1, "logs": 1}
 
 
 def test_unsampled_spans_count_and_are_not_kept() -> None:
@@ -41,6 +74,7 @@ def test_unsampled_spans_count_and_are_not_kept() -> None:
     recorder.attempt(attempt(trace=UNSAMPLED))
     recorder.request(request(trace=UNSAMPLED))
     recorder.request(request(side="client", trace=None))
+    recorder.settle()
     assert len(recorder.spans) == 0
     totals = recorder.aggregate.totals()
     assert sum(totals.requests.values()) == 2
@@ -52,6 +86,7 @@ def test_metrics_survive_a_full_ring() -> None:
     recorder = RingRecorder(ring_records=5)
     for _ in range(50):
         recorder.attempt(attempt())
+    recorder.settle()
     assert len(recorder.spans) == 5
     assert recorder.dropped()["traces"] == 45
     assert sum(recorder.aggregate.totals().attempts.values()) == 50
@@ -82,7 +117,16 @@ def test_the_exporter_is_woken_once_when_enough_waits() -> None:
     recorder.wake = partial(calls.append, 1)
     for _ in range(6):
         recorder.attempt(attempt())
+        recorder.settle()
     assert len(calls) == 1
+
+
+def test_spans_are_encoded_a_few_at_a_time() -> None:
+    """Without anybody asking for them no more than a few records wait to be encoded."""
+    recorder = RingRecorder()
+    for _ in range(2 * TOGETHER - 1):
+        recorder.attempt(attempt())
+    assert len(recorder.spans) == TOGETHER
 
 
 def test_in_flight_returns_to_nothing() -> None:

@@ -268,7 +268,7 @@ class _Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             exchange.fail("the connection was closed")
         else:
-            self._transport.write(head + body)
+            self._transport.writelines((head, body) if body else (head,))
         return exchange
 
     def pause(self) -> None:

@@ -1,1 +1,1 @@
-"""What a proxy tells the collector: records in, OTLP bytes out, off the hot path."""
+"""What a proxy tells the collector: records in, OTLP bytes out, sent off the hot path."""

@@ -1,7 +1,7 @@
 """Sends what the recorder gathered to the collector, off the hot path.
 
-Two tasks: one encodes (spans and logs about every second, metrics at wall-clock multiples of the interval), one sends,
-so that a slow collector never delays the closing of an interval. Encoded payloads wait in two bounded queues; what the
+Two tasks: one batches (spans and logs about every second, metrics at wall-clock multiples of the interval), one sends,
+so that a slow collector never delays the closing of an interval. Batches wait in two bounded queues; what the
 bounds push out is counted and reported as ``METRIC_TELEMETRY_DROPPED``.
 """
 
@@ -25,7 +25,6 @@ from meshwise.proxy.telemetry.metrics import Histogram, Sum, Window, points
 from meshwise.proxy.telemetry.otlp import Encoder
 from meshwise.proxy.telemetry.otlp_metrics import encode_points
 from meshwise.proxy.telemetry.recorder import Ring, RingRecorder
-from meshwise.proxy.telemetry.records import AttemptRecord
 from meshwise.proxy.telemetry.resource import complete_resource
 from meshwise.proxy.telemetry.wire import AttributeValue
 
@@ -33,8 +32,6 @@ METRICS_BACKLOG_BYTES: Final = 16 * 1024 * 1024
 SPANS_BACKLOG_BYTES: Final = 8 * 1024 * 1024
 BATCH: Final = 512
 """Spans or log records in one request, and how many wake the exporter early."""
-SLICE: Final = 64
-"""Records encoded before the loop gets a turn: a fraction of a millisecond."""
 POINTS: Final = 500
 """Data points in one request."""
 GRACE_S: Final = 0.05
@@ -165,38 +162,18 @@ class Exporter:
         return now - now % self._interval_ns + self._interval_ns
 
     async def _encode_signals(self) -> None:
-        """Empty both rings into payloads, giving the loop a turn between slices."""
-        await self._empty(self._recorder.spans, "traces", self._span)
-        await self._empty(self._recorder.logs, "logs", self._log)
+        """Empty both rings into payloads, giving the loop a turn between them."""
+        self._recorder.settle()
+        await self._empty(self._recorder.spans, "traces")
+        await self._empty(self._recorder.logs, "logs")
 
-    async def _empty(self, ring: Ring, signal: str, encode: Callable[..., bytes]) -> None:
+    async def _empty(self, ring: Ring, signal: str) -> None:
         # What arrives while this runs is left for the next round, so the round ends.
         left = len(ring)
-        while left > 0:
-            encoded: list[bytes] = []
-            try:
-                while left > 0 and len(encoded) < BATCH:
-                    records = ring.pop(min(SLICE, left, BATCH - len(encoded)))
-                    left = left - len(records) if records else 0
-                    for record in records:
-                        try:
-                            encoded.append(encode(record))
-                        except Exception as error:  # noqa: BLE001 - one odd record must not cost the others
-                            self._recorder.lose(signal, 1)
-                            log.warning("record not encodable", signal=signal, error=repr(error))
-                    await asyncio.sleep(0)
-            finally:
-                # Also when stopped between two slices: what left the ring must reach the queue.
-                if encoded:
-                    self._keep(self._spans, Payload(signal, self._encoder.envelope(encoded), len(encoded)))
-
-    def _span(self, record: object) -> bytes:
-        if isinstance(record, AttemptRecord):
-            return self._encoder.attempt_span(record)
-        return self._encoder.server_span(record)  # type: ignore[arg-type]
-
-    def _log(self, record: object) -> bytes:
-        return self._encoder.log_record(record, self._clock_ns())  # type: ignore[arg-type]
+        while left > 0 and (encoded := ring.pop(min(BATCH, left))):
+            left -= len(encoded)
+            self._keep(self._spans, Payload(signal, self._encoder.envelope(encoded), len(encoded)))
+            await asyncio.sleep(0)
 
     def _encode_metrics(self, *, all_of_it: bool = False) -> None:
         """Turn the windows that ended into payloads; the newest carries the gauge and the losses too."""

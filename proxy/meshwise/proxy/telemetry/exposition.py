@@ -75,8 +75,9 @@ def recorder_families(recorder: RingRecorder) -> Iterator[Family]:
     dropped = Family("meshwise_telemetry_dropped_total", "counter", "Telemetry lost: ring full or collector away.")
     for signal, count in recorder.dropped().items():
         dropped.add(count, signal=signal)
-    held = Family("meshwise_telemetry_ring_records", "gauge", "Records waiting to be encoded.")
-    held.add(len(recorder.spans), signal="traces").add(len(recorder.logs), signal="logs")
+    held = Family("meshwise_telemetry_ring_records", "gauge", "Records waiting to be sent.")
+    for signal, count in recorder.held().items():
+        held.add(count, signal=signal)
     overflow = Family("meshwise_telemetry_series_overflow_total", "counter", 'Series counted under "other".')
     yield from (requests, seconds, attempts, retries, denied, ejections, active, dropped, held)
     yield overflow.add(totals.overflowed)

@@ -1,6 +1,6 @@
 """What the data path hands to telemetry: one finished attempt, one finished request.
 
-A record is filled on the hot path and encoded off it, so it holds plain values only. Times are Unix nanoseconds.
+A record is filled on the hot path and encoded elsewhere, so it holds plain values only. Times are Unix nanoseconds.
 """
 
 from __future__ import annotations
