@@ -7,6 +7,9 @@ command -v "$python" >/dev/null || { echo "meshwise needs Python 3.11 or newer: 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     { echo "meshwise needs Python 3.11 or newer: '$python' is $("$python" -V 2>&1); set PYTHON=..." >&2; exit 1; }
 
+# A working copy runs its sources as they are; only a wheel is compiled.
+export MESHWISE_COMPILE=0
+
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 echo "setting up $venv (the first time takes a minute or two)"
 if command -v uv >/dev/null; then

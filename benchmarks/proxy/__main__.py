@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="file for the figures")
     parser.add_argument("--only", choices=[name for name, _, _ in MEASUREMENTS], help="one measurement alone")
     arguments = parser.parse_args()
-    size = Size(rounds=5, seconds=1, starts=2) if arguments.quick else Size(rounds=5, seconds=2, starts=5)
+    size = Size(rounds=5, seconds=1, starts=2) if arguments.quick else Size(rounds=5, seconds=2, starts=3)
     rows: list[Row] = []
     absent: dict[str, str] = {}
     for name, programs, measure in MEASUREMENTS:

@@ -22,6 +22,7 @@ SATURATED: Final[dict[str, Peer]] = {
     "meshwise": peers.meshwise,
     "envoy": peers.envoy,
     "meshwise, no export": peers.meshwise_untraced,
+    "meshwise, not compiled": peers.meshwise_plain,
     "envoy, as shipped": peers.envoy_as_shipped,
     "envoy, no tracing": peers.envoy_untraced,
     "nginx": peers.nginx,
@@ -30,6 +31,9 @@ SATURATED: Final[dict[str, Peer]] = {
     "proxy.py": peers.proxy_py,
 }
 """Everybody who relays as fast as they can. The first two are compared with each other."""
+
+TWO: Final[dict[str, Peer]] = {name: SATURATED[name] for name in ("meshwise", "envoy", "meshwise, not compiled")}
+"""Whose latency and size are measured."""
 
 RATE: Final = 1000
 """Requests a second of the measurement of added latency."""
@@ -109,8 +113,10 @@ def throughput(here: Bench, size: Size) -> list[Row]:
             if turn < 0:
                 continue
             requests = seen.rps * seconds
+            time.sleep(0.3)  # what waits for a full batch arrives too, mostly
             row: Row = {"measurement": "throughput", "proxy": name, "round": turn, "rps": round(seen.rps)}
             row |= {"p50_us": seen.p50_us, "p99_us": seen.p99_us}
+            row["requests"] = round(requests)
             row["cpu_us"] = round((server.cpu_s() - used) / requests * 1e6, 1) if requests else 0.0
             row["spans"] = spans_counted(here.backing.sink_port) - counted
             rows.append(row)
@@ -121,7 +127,7 @@ def throughput(here: Bench, size: Size) -> list[Row]:
 def latency(here: Bench, size: Size) -> list[Row]:
     """Send 1,000 requests a second to the endpoint itself and through each of the two proxies, in turn."""
     ports: dict[str, int] = {"direct": here.backing.endpoint_port}
-    for name, peer in (("meshwise", peers.meshwise), ("envoy", peers.envoy)):
+    for name, peer in TWO.items():
         found = here.start(name, peer)
         if found is not None:
             ports[name] = found[1].port
@@ -138,12 +144,12 @@ def footprint(here: Bench, size: Size) -> list[Row]:
     """Start the two proxies several times: time to the first answer, memory at rest and with idle connections."""
     rows: list[Row] = []
     for turn in range(size.starts):
-        for name, peer in (("meshwise", peers.meshwise), ("envoy", peers.envoy)):
+        for name, peer in TWO.items():
             launch = peer(here.backing)
             if isinstance(launch, Unmeasured):
                 here.absent[name] = launch.reason
                 continue
-            label = f"{name}-{turn}"
+            label = f"{name.replace(', ', '_').replace(' ', '_')}-{turn}"
             with Server(label, launch.command, here.backing.directory, here.core, dict(launch.environment)) as server:
                 row: Row = {"measurement": "footprint", "proxy": name, "round": turn}
                 row["start_s"] = round(server.wait_for(launch.port, launch.host), 4)

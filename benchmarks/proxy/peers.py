@@ -17,10 +17,7 @@ from benchmarks.proxy.servers import free_port
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PEERS: Final = ROOT / ".venv/peers/bin"
-_INSTALL: Final = (
-    "python -m venv .venv/peers && .venv/peers/bin/pip install -r benchmarks/proxy/requirements.txt"  # one line to copy
-)
-
+_INSTALL: Final = "python -m venv .venv/peers && .venv/peers/bin/pip install -r benchmarks/proxy/requirements.txt ."
 POLICY: Final[dict[str, Any]] = {
     "name": "bench",
     "match": {"source": "frontend", "service": "catalog"},
@@ -55,13 +52,33 @@ Peer = Callable[[Backing], Launch | Unmeasured]
 
 
 def meshwise(backing: Backing) -> Launch | Unmeasured:
-    """Our outbound side: one policy, two endpoints, spans and metrics to the sink."""
-    return _meshwise(backing, "meshwise", f"http://127.0.0.1:{backing.sink_port}")
+    """Our outbound side, compiled: one policy, two endpoints, spans and metrics to the sink."""
+    return not_compiled() or _meshwise(
+        backing, "meshwise", str(PEERS / "python"), f"http://127.0.0.1:{backing.sink_port}"
+    )
 
 
 def meshwise_untraced(backing: Backing) -> Launch | Unmeasured:
     """The same without a collector: what the export costs is the difference."""
-    return _meshwise(backing, "meshwise_untraced", None)
+    return not_compiled() or _meshwise(backing, "meshwise_untraced", str(PEERS / "python"), None)
+
+
+def meshwise_plain(backing: Backing) -> Launch | Unmeasured:
+    """The same from this working copy's sources, not compiled."""
+    return _meshwise(backing, "meshwise_plain", sys.executable, f"http://127.0.0.1:{backing.sink_port}")
+
+
+def not_compiled() -> Unmeasured | None:
+    """Tell why the peers' environment has no compiled proxy of these very sources; ``None`` when it has."""
+    found = next(PEERS.parent.glob("lib/python*/site-packages/meshwise/proxy"), None)
+    if found is None or not list(found.glob("exchange.*.so")):
+        return Unmeasured(f"no compiled meshwise in .venv/peers ({_INSTALL})")
+    here = ROOT / "proxy/meshwise/proxy"
+    for source in here.rglob("*.py"):
+        other = found / source.relative_to(here)
+        if not other.is_file() or other.read_bytes() != source.read_bytes():
+            return Unmeasured(f"the meshwise in .venv/peers is of other sources ({_INSTALL})")
+    return None
 
 
 def envoy(backing: Backing) -> Launch | Unmeasured:
@@ -121,7 +138,7 @@ def proxy_py(backing: Backing) -> Launch | Unmeasured:
     return Launch(command, port, (("PYTHONPATH", str(backing.directory)),), close=True)
 
 
-def _meshwise(backing: Backing, name: str, collector: str | None) -> Launch:
+def _meshwise(backing: Backing, name: str, python: str, collector: str | None) -> Launch:
     address = {"host": "127.0.0.1", "port": backing.endpoint_port}
     snapshot = {
         "version": 1,
@@ -140,7 +157,7 @@ def _meshwise(backing: Backing, name: str, collector: str | None) -> Launch:
     }
     path = backing.directory / f"{name}.json"
     path.write_text(json.dumps(settings))
-    return Launch((sys.executable, "-m", "meshwise.proxy", str(path)), port)
+    return Launch((python, "-m", "meshwise.proxy", str(path)), port)
 
 
 def _envoy(backing: Backing, name: str, *, flush_spans: int) -> Launch | Unmeasured:

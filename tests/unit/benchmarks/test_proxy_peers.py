@@ -1,6 +1,7 @@
 """The proxies of a run are told the same."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,11 @@ from meshwise.contracts.snapshot import parse_snapshot
 
 def test_ours(tmp_path: Path) -> None:
     """Ours is started with a sound snapshot of two endpoints, and with the sink as its collector."""
-    launch = peers.meshwise(Backing(tmp_path, 8080, 4318))
+    launch = peers.meshwise_plain(Backing(tmp_path, 8080, 4318))
     assert isinstance(launch, Launch)
-    snapshot = parse_snapshot(json.loads((tmp_path / "meshwise.snapshot.json").read_text()))
+    snapshot = parse_snapshot(json.loads((tmp_path / "meshwise_plain.snapshot.json").read_text()))
     assert [endpoint.port for endpoint in snapshot.clusters["catalog"]] == [8080, 8080]
-    settings = json.loads((tmp_path / "meshwise.json").read_text())
+    settings = json.loads((tmp_path / "meshwise_plain.json").read_text())
     assert settings["collector_url"] == "http://127.0.0.1:4318"
     assert settings["outbound_port"] == launch.port
 
@@ -47,7 +48,19 @@ def test_envoy_without_tracing() -> None:
     assert "tracing" not in resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
 
 
-@pytest.mark.parametrize("peer", [peers.envoy, peers.proxy_py])
+def test_a_compiled_proxy_of_other_sources_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure is of the sources at hand, or there is none."""
+    installed = tmp_path / "lib/python3.11/site-packages/meshwise/proxy"
+    shutil.copytree(peers.ROOT / "proxy/meshwise/proxy", installed)
+    monkeypatch.setattr(peers, "PEERS", tmp_path / "bin")
+    assert "no compiled meshwise" in str(peers.not_compiled())
+    (installed / "exchange.cpython-311-x86_64-linux-gnu.so").touch()
+    assert peers.not_compiled() is None
+    (installed / "exchange.py").write_text("# older")
+    assert "of other sources" in str(peers.not_compiled())
+
+
+@pytest.mark.parametrize("peer", [peers.envoy, peers.proxy_py, peers.meshwise])
 def test_missing_peer(peer: peers.Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer that is not installed says how to install it."""
     monkeypatch.setattr(peers, "PEERS", tmp_path / "nowhere")

@@ -15,7 +15,7 @@ KEYS = {
 
 def rows(proxy: str, rates: list[int], p99: float) -> list[dict[str, Any]]:
     return [
-        {"measurement": "throughput", "proxy": proxy, "rps": rate, "p50_us": 1.0, "p99_us": p99, "cpu_us": 9.0}
+        {"measurement": "throughput", "proxy": proxy, "rps": rate, "p99_us": p99, "spans": rate, "requests": rate}
         for rate in rates
     ]
 
@@ -54,6 +54,12 @@ def test_tail_against_envoy() -> None:
 def test_best_python_peer() -> None:
     """We are compared with the faster of the Python peers."""
     assert measured("rps_vs_best_python_peer").value == 2.0
+
+
+def test_dropped_spans() -> None:
+    """A round in which we dropped spans is none of ours."""
+    found = [{**row, "spans": 0} if row["proxy"] == "meshwise" else row for row in SPEED]
+    assert isinstance(measured("rps_vs_envoy_traced", found=found), Unmeasured)
 
 
 def test_missing_peer() -> None:

@@ -1,0 +1,124 @@
+"""The build hook that compiles the proxy's data path with mypyc, from the sources that run as plain Python otherwise.
+
+A wheel is compiled where a C compiler is at hand; an editable install never is, so that an edit always takes effect.
+``MESHWISE_COMPILE=0`` builds a plain wheel; with ``1`` the build fails where with ``auto``, the default, it goes on and
+builds a plain one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOTS: Final = ("contracts", "proxy")
+"""Where the types of what is compiled are."""
+
+_DATA_PATH: Final = """
+    answers attempt dispatch exchange replay routing trace_context
+    cluster.balancer cluster.breaker cluster.budget cluster.cluster cluster.outlier cluster.retry
+    http1.bodies http1.heads http1.limits http1.readers
+    net.downstream net.pool net.timers net.upstream
+    telemetry.metrics telemetry.otlp telemetry.recorder telemetry.records telemetry.wire
+"""
+MODULES: Final = tuple(f"meshwise.proxy.{name}" for name in _DATA_PATH.split())
+"""What a request passes through. Whatever waits, starts or is asked once a second gains nothing."""
+
+REQUIREMENTS: Final = ("mypy>=1.18", "setuptools>=80")
+GROUP: Final = "meshwise"
+"""The shared library that holds the compiled code is called ``GROUP__mypyc``."""
+
+
+class CompileHook(BuildHookInterface[Any]):
+    """Adds the compiled modules to a wheel; their sources stay in it, for tracebacks and readers."""
+
+    PLUGIN_NAME = "custom"
+
+    def dependencies(self) -> list[str]:
+        """Ask for the compiler's Python half only where its C half is."""
+        return list(REQUIREMENTS) if wanted() != "0" and has_c_compiler() else []
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, unless this is an editable install or nobody wants it."""
+        if version == "editable" or self.target_name != "wheel" or wanted() == "0":
+            return
+        if not has_c_compiler():
+            self._plain("there is no C compiler")
+            return
+        self._directory = tempfile.mkdtemp(prefix="meshwise-compile-")
+        try:
+            built = compiled(Path(self.root), Path(self._directory))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - mypyc and setuptools end in whatever way they like
+            self._plain(f"compiling failed: {error}")
+            return
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+        build_data["force_include"].update({str(path): name for name, path in built.items()})
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
+        """Remove what the compiler left."""
+        shutil.rmtree(getattr(self, "_directory", ""), ignore_errors=True)
+
+    def _plain(self, why: str) -> None:
+        if wanted() == "1":
+            raise RuntimeError(f"MESHWISE_COMPILE is 1, but {why}")
+        self.app.display_warning(f"meshwise is built as plain Python: {why}")
+
+
+def wanted() -> str:
+    """Return what ``MESHWISE_COMPILE`` asks for: 0, 1 or auto."""
+    return os.environ.get("MESHWISE_COMPILE", "auto")
+
+
+def has_c_compiler() -> bool:
+    """Tell whether a C compiler is on the path."""
+    return any(shutil.which(name) for name in (os.environ.get("CC", "").split() or ["cc"])[:1])
+
+
+def source_of(module: str) -> str:
+    """Return the path of a proxy module below the repository."""
+    return f"proxy/{module.replace('.', '/')}.py"
+
+
+def compiled(root: Path, directory: Path) -> dict[str, Path]:
+    """Compile ``MODULES`` below ``directory``; return path in the wheel → file.
+
+    Raises:
+        Exception: whatever mypyc or the C compiler raised, ``SystemExit`` too.
+    """
+    from mypyc.build import mypycify
+    from setuptools import Distribution
+
+    before, argv, path = Path.cwd(), sys.argv, os.environ.get("MYPYPATH")
+    os.chdir(root)
+    os.environ["MYPYPATH"] = os.pathsep.join(ROOTS)
+    try:
+        # The libraries need not be installed where a wheel is built: what is not found is taken as it comes.
+        options = ["--config-file=", "--namespace-packages", "--explicit-package-bases", "--ignore-missing-imports"]
+        options += ["--follow-imports=silent", "--no-incremental", "--cache-dir", os.devnull]
+        extensions = mypycify(
+            [*options, *map(source_of, MODULES)],
+            group_name=GROUP,
+            opt_level="3",
+            debug_level="0",
+            target_dir=str(directory / "c"),
+        )
+        distribution = Distribution({"name": "meshwise", "ext_modules": extensions})
+        command = distribution.get_command_obj("build_ext")
+        command.build_lib, command.build_temp = str(directory / "lib"), str(directory / "temp")
+        command.ensure_finalized()
+        command.run()
+    finally:
+        os.chdir(before)
+        sys.argv = argv
+        if path is None:
+            del os.environ["MYPYPATH"]
+        else:
+            os.environ["MYPYPATH"] = path
+    library = directory / "lib"
+    return {str(file.relative_to(library)): file for file in sorted(library.rglob("*")) if file.is_file()}
