@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 
 from meshwise.contracts.errors import ConfigError
+
+Parsed = TypeVar("Parsed")
 
 MAX_BYTES = 1 << 20
 """Largest configuration or policy file."""
@@ -53,6 +55,33 @@ def read_yaml(path: Path) -> object:
     Raises:
         ConfigError: it cannot be read, is too large, or is not YAML, with the line of the mistake.
     """
+    return parse_yaml(_read(path), str(path))
+
+
+def read_yaml_documents(path: Path) -> list[object]:
+    """Return every document of the file at ``path``, which ``---`` separates; empty ones are left out.
+
+    Raises:
+        ConfigError: as ``read_yaml``.
+    """
+    return [document for document in parse_yaml_documents(_read(path), str(path)) if document is not None]
+
+
+def parse_yaml(text: str, origin: str) -> object:
+    """Return what ``text`` holds; ``origin`` names it in errors.
+
+    Raises:
+        ConfigError: it is not YAML, or has a key twice, with the line of the mistake.
+    """
+    return _parse(lambda: yaml.load(text, _StrictLoader), origin)  # noqa: S506 - a SafeLoader that refuses more
+
+
+def parse_yaml_documents(text: str, origin: str) -> list[object]:
+    """Return every document of ``text``; raises as ``parse_yaml``."""
+    return _parse(lambda: list(yaml.load_all(text, _StrictLoader)), origin)
+
+
+def _read(path: Path) -> str:
     try:
         raw = path.read_bytes()
         text = raw.decode()
@@ -64,17 +93,12 @@ def read_yaml(path: Path) -> object:
         raise ConfigError(f"{path}: is not UTF-8 text") from None
     if len(raw) > MAX_BYTES:
         raise ConfigError(f"{path}: is larger than {MAX_BYTES} bytes")
-    return parse_yaml(text, str(path))
+    return text
 
 
-def parse_yaml(text: str, origin: str) -> object:
-    """Return what ``text`` holds; ``origin`` names it in errors.
-
-    Raises:
-        ConfigError: it is not YAML, or has a key twice, with the line of the mistake.
-    """
+def _parse(parse: Callable[[], Parsed], origin: str) -> Parsed:
     try:
-        return yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader that refuses more
+        return parse()
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{origin}{line}: {error.problem or 'is not YAML'}") from None

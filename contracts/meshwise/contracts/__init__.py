@@ -6,6 +6,8 @@
 - ``telemetry``  names of attributes and metrics, OpenTelemetry's first
 - ``histogram``  exponential buckets that add up, so that percentiles survive aggregation
 - ``slo``        service level objectives and burn-rate rules
+- ``windows``    windows of objectives, rolling or by a calendar
+- ``openslo``    OpenSLO v1 documents, read strictly into objectives
 - ``rows``       rows of the ``mesh_*`` tables that one room writes and another reads
 - ``duration``   durations as documents spell them
 - ``errors``     the root of every error meshwise raises on purpose

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from meshwise.cli.yaml_file import MAX_BYTES, parse_yaml, read_yaml
+from meshwise.cli.yaml_file import MAX_BYTES, parse_yaml, read_yaml, read_yaml_documents
 from meshwise.contracts.errors import ConfigError
 
 
@@ -55,3 +55,13 @@ def test_only_true_and_false_are_booleans() -> None:
     """``on`` names a field of a retry policy and stays text, as ``yes``, ``no`` and ``off`` do."""
     document = parse_yaml("{on: off, yes: no, a: true, b: False}", "policy.yaml")
     assert document == {"on": "off", "yes": "no", "a": True, "b": False}
+
+
+def test_several_documents_in_one_file(tmp_path: Path) -> None:
+    """Documents are separated by three dashes; empty ones are nothing, and a mistake has its line in the file."""
+    path = tmp_path / "a.yaml"
+    path.write_text("a: 1\n---\n---\nb: 2\n")
+    assert read_yaml_documents(path) == [{"a": 1}, {"b": 2}]
+    path.write_text("a: 1\n---\nb: 2\nb: 3\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml:4: key 'b' is given twice"):
+        read_yaml_documents(path)
