@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from meshwise.proxy.channels import Upstream
 from meshwise.proxy.cluster.cluster import EndpointState
 from meshwise.proxy.errors import ConnectFailed
 from meshwise.proxy.telemetry.records import TraceContext
 
 if TYPE_CHECKING:
     from meshwise.proxy.exchange import Exchange
-    from meshwise.proxy.net.upstream import UpstreamConnection
 
 
 class Attempt:
@@ -40,7 +40,7 @@ class Attempt:
         self.endpoint = endpoint
         self.ordinal = ordinal
         self.trace = trace
-        self.connection: UpstreamConnection | None = None
+        self.connection: Upstream | None = None
         self.cancelled = False
         self.connect_timeout = 0.0
         self.started = 0.0
@@ -54,7 +54,7 @@ class Attempt:
         self.status = 0
         self.outcome = ""
 
-    def on_connection(self, connection: UpstreamConnection) -> None:
+    def on_connection(self, connection: Upstream) -> None:
         """The pool has a connection, perhaps to another endpoint of the cluster."""
         if connection.endpoint is not self.endpoint:
             self.endpoint.active -= 1

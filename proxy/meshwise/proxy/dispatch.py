@@ -32,12 +32,14 @@ from meshwise.contracts import telemetry
 from meshwise.contracts.policy import Breaker, Match, Policy, Retry, Timeout
 from meshwise.contracts.snapshot import Endpoint
 from meshwise.proxy.attempt import Attempt
+from meshwise.proxy.channels import Drainable, Pool
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.errors import NoRoute
 from meshwise.proxy.exchange import Exchange
 from meshwise.proxy.http1.heads import CHUNKED, ResponseHead
 from meshwise.proxy.http1.limits import Limits
-from meshwise.proxy.net.downstream import DownstreamConnection
+from meshwise.proxy.http2.limits import Limits as Http2Limits
+from meshwise.proxy.net.http2_pool import Http2Pool
 from meshwise.proxy.net.pool import UpstreamPool
 from meshwise.proxy.net.tls import MeshTls
 from meshwise.proxy.replay import ReplayMemory
@@ -73,8 +75,12 @@ class Dispatcher(ABC):
         self.recorder = recorder
         self.limits = limits_of(settings)
         self.pool = UpstreamPool(loop, self.limits, idle_s=pool_idle_s, write_high=settings.write_high_bytes, tls=tls)
+        self.http2_pool = Http2Pool(
+            loop, self.http2_limits(trusted=True), idle_s=pool_idle_s, write_high=settings.write_high_bytes, tls=tls
+        )
+        self.pools: tuple[Pool, ...] = (self.pool, self.http2_pool)
         self.traces = TraceSource(settings.trace_ratio)
-        self.connections: set[DownstreamConnection] = set()
+        self.connections: set[Drainable] = set()
         self.draining = False
         self.in_flight = 0
         """Requests admitted and not finished."""
@@ -86,7 +92,7 @@ class Dispatcher(ABC):
         """Count one rare event."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
 
-    def admit_connection(self, connection: DownstreamConnection) -> bool:
+    def admit_connection(self, connection: Drainable) -> bool:
         """Count a new connection; tell whether there is room for it."""
         if len(self.connections) >= self.settings.max_connections:
             self.count("too_many_connections")
@@ -94,9 +100,18 @@ class Dispatcher(ABC):
         self.connections.add(connection)
         return True
 
-    def forget_connection(self, connection: DownstreamConnection) -> None:
+    def forget_connection(self, connection: Drainable) -> None:
         """A connection has ended."""
         self.connections.discard(connection)
+
+    def http2_limits(self, *, trusted: bool) -> Http2Limits:
+        """Return what one HTTP/2 connection may ask of us; more of a peer that has proved to be a proxy."""
+        settings = self.settings
+        return Http2Limits(
+            streams=settings.http2_max_streams_mesh if trusted else settings.http2_max_streams,
+            head=settings.max_head_bytes,
+            fields=settings.max_fields,
+        )
 
     @abstractmethod
     def open(self, exchange: Exchange) -> None:
@@ -136,6 +151,10 @@ class Dispatcher(ABC):
             _HEADER_ATTEMPT,
             attempt.ordinal,
         )
+
+    def ordinal_of(self, exchange: Exchange, attempt: Attempt) -> bytes:  # noqa: ARG002  # inbound needs it
+        """Return the attempt's ordinal as the next hop is told it."""
+        return b"%d" % attempt.ordinal
 
     @abstractmethod
     def answer_fields(self, head: ResponseHead) -> bytes:
@@ -302,15 +321,19 @@ class InboundDispatcher(Dispatcher):
         return exchange.trace
 
     def attempt_fields(self, exchange: Exchange, attempt: Attempt) -> bytes:
-        """The caller's ordinal is passed on, ours would say nothing."""
-        ordinal = exchange.head.attempt
+        """As outbound, but for the ordinal."""
         return b"traceparent: %b\r\n%b: %d\r\n%b: %b\r\n\r\n" % (
             format_traceparent(attempt.trace),
             _HEADER_DEADLINE,
             attempt.remaining_ms,
             _HEADER_ATTEMPT,
-            ordinal if _ORDINAL.fullmatch(ordinal) else b"1",
+            self.ordinal_of(exchange, attempt),
         )
+
+    def ordinal_of(self, exchange: Exchange, attempt: Attempt) -> bytes:  # noqa: ARG002
+        """The caller's ordinal is passed on, ours would say nothing."""
+        ordinal = exchange.head.attempt
+        return ordinal if _ORDINAL.fullmatch(ordinal) else b"1"
 
     def answer_fields(self, head: ResponseHead) -> bytes:  # noqa: ARG002
         """Nothing: only a proxy may give a reason, so the application's is dropped."""

@@ -17,12 +17,13 @@ import random
 import time
 from collections.abc import Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from meshwise.contracts import telemetry
 from meshwise.contracts.policy import IDEMPOTENT_METHODS, Policy
 from meshwise.proxy.answers import framing_of, local_answer, outcome_of
 from meshwise.proxy.attempt import Attempt
+from meshwise.proxy.channels import Downstream, Pool
 from meshwise.proxy.cluster import balancer, outlier, retry
 from meshwise.proxy.cluster.cluster import Cluster, EndpointState
 from meshwise.proxy.errors import (
@@ -40,13 +41,11 @@ from meshwise.proxy.telemetry.records import TraceContext
 
 if TYPE_CHECKING:
     from meshwise.proxy.dispatch import Dispatcher
-    from meshwise.proxy.net.downstream import DownstreamConnection
-    from meshwise.proxy.net.upstream import UpstreamConnection
 
 _SMALL_BODY: Final = 65_536
 """A request body up to this size is read to its end before a local answer, so that the connection can go on."""
 
-_NOT_REACHED: Final = frozenset((b"connect", b"no_endpoint", b"overflow"))
+NOT_REACHED: Final = frozenset((b"connect", b"no_endpoint", b"overflow"))
 """Reasons of another proxy's answer which say that the application never saw the request."""
 
 
@@ -87,7 +86,7 @@ class Exchange:
         "trace",
     )
 
-    def __init__(self, dispatcher: Dispatcher, downstream: DownstreamConnection, head: RequestHead) -> None:
+    def __init__(self, dispatcher: Dispatcher, downstream: Downstream, head: RequestHead) -> None:
         self.dispatcher = dispatcher
         self.downstream = downstream
         self.head = head
@@ -117,6 +116,11 @@ class Exchange:
         self._pending_error: ProxyError | None = None
         self._pending_head = b""
         self._gap = dispatcher.settings.body_gap_s
+
+    @property
+    def pool(self) -> Pool:
+        """Where its connections come from."""
+        return self.dispatcher.pool
 
     # --- from dispatch ---
 
@@ -218,8 +222,8 @@ class Exchange:
 
     # --- from upstream ---
 
-    def send(self, attempt: Attempt, connection: UpstreamConnection) -> None:
-        """Send the request's head and what is known of its body over ``connection``."""
+    def send(self, attempt: Attempt, connection: Any) -> None:
+        """Send the request's head and what is known of its body over ``connection``, an ``UpstreamConnection``."""
         attempt.connection = connection
         head = self.head
         if not self._base:
@@ -257,7 +261,7 @@ class Exchange:
         attempt.outcome = outcome_of(head, trusted=self.dispatcher.trusts_reasons)
         self._observe(attempt.endpoint, failed=status >= 500)
         if status >= 400:
-            reached = head.error not in _NOT_REACHED or not self.dispatcher.trusts_reasons
+            reached = head.error not in NOT_REACHED or not self.dispatcher.trusts_reasons
             verdict = self._decide(retry.Failure(attempt.outcome, status, reached))
             attempt.retry_denied = verdict.denied
             if verdict.wait is not None:
@@ -316,7 +320,7 @@ class Exchange:
             attempt.resent = True
             attempt.connection = None
             self.dispatcher.count("stale_connection")
-            self.dispatcher.pool.connect(self.cluster, attempt)
+            self.pool.connect(self.cluster, attempt)
             return
         self._observe(attempt.endpoint, failed=True)
         verdict = self._decide(retry.Failure(error.outcome, 0, reached))
@@ -391,7 +395,7 @@ class Exchange:
         endpoint.active += 1
         self.attempt = attempt
         try:
-            connection = self.dispatcher.pool.acquire(cluster, attempt, policy.breaker)
+            connection = self.pool.acquire(cluster, attempt, policy.breaker)
         except Overflow as error:
             # Never on the wire: no attempt to record.
             endpoint.active -= 1
@@ -453,7 +457,7 @@ class Exchange:
         attempt.endpoint.active -= 1
         connection = attempt.connection
         if connection is None:
-            self.dispatcher.pool.abandon(self.cluster, attempt)
+            self.pool.abandon(self.cluster, attempt)
         elif close:
             connection.close()
         else:

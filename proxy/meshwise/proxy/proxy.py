@@ -93,7 +93,8 @@ class Proxy:
                 self._clusters[name] = Cluster(name)
         for name, cluster in list(self._clusters.items()):
             for gone in cluster.update(snapshot.clusters.get(name, ())):
-                self.outbound.pool.drain(gone)
+                for pool in self.outbound.pools:
+                    pool.drain(gone)
             if name not in snapshot.clusters and not cluster.load.requests and not cluster.load.connections:
                 del self._clusters[name]
         self.outbound.table = build_table(snapshot, self.settings.service, self._clusters.__getitem__)
@@ -133,7 +134,8 @@ class Proxy:
         if self._sweeper is not None:
             self._sweeper.cancel()
         for side in self.sides:
-            await side.pool.close()
+            for pool in side.pools:
+                await pool.close()
         for cluster in [*self._clusters.values(), *([self.inbound.cluster] if self.inbound else [])]:
             for endpoint in cluster.endpoints:
                 self.outbound.pool.drain(endpoint)
@@ -226,9 +228,11 @@ class Proxy:
     def _sweep(self) -> None:
         now = monotonic()
         for cluster in self._clusters.values():
-            self.outbound.pool.sweep(cluster, now)
+            for pool in self.outbound.pools:
+                pool.sweep(cluster, now)
         if self.inbound is not None:
-            self.inbound.pool.sweep(self.inbound.cluster, now)
+            for pool in self.inbound.pools:
+                pool.sweep(self.inbound.cluster, now)
         self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
 

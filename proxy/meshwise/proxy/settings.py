@@ -111,6 +111,12 @@ class ProxySettings(BaseModel):
     )
     max_field_bytes: int = Field(default=16_384, ge=256, le=1_048_576, description="Longest header line.")
     max_fields: int = Field(default=100, ge=8, le=1000, description="Most header lines in a head.")
+    http2_max_streams: int = Field(
+        default=100, ge=1, le=100_000, description="Requests at once over one HTTP/2 connection."
+    )
+    http2_max_streams_mesh: int = Field(
+        default=1000, ge=1, le=100_000, description="The same for a proxy that proved its identity."
+    )
     replay_bytes: int = Field(
         default=65_536, ge=0, le=1_048_576, description="Request body kept for a retry, per request."
     )

@@ -19,7 +19,8 @@ SMUGGLED = b"GET /admin HTTP/1.1\r\nHost: catalog\r\n\r\n"
         (b"GET / HTTP/1.1\r\nHost: catalog\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", 501),
         (b"GET / HTTP/1.1\r\nHost: catalog\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431),
         (b"GET /" + b"a" * 65_536 + b" HTTP/1.1\r\nHost: catalog\r\n\r\n", 414),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        (b"GET / HTTP/2.0\r\nHost: catalog\r\n\r\n", 505),
+        (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", 505),
     ],
 )
 @pytest.mark.parametrize("side", ["outbound", "inbound"])

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from meshwise.proxy.net import timers
-from meshwise.proxy.net.timers import LazyTimer
+from meshwise.proxy.net.timers import LazyTimer, MemberTimer, SharedTimer
 
 
 class Handle:
@@ -72,3 +72,26 @@ def test_earlier_deadline_arms_anew(clock: Clock) -> None:
     timer.set(101.0)
     assert len(loop.armed) == 2
     assert not fired
+
+
+def test_streams_share_one_handle(clock: Clock) -> None:
+    """However many streams have deadlines, one handle is armed; it fires those that are due, and waits for the next."""
+    loop = FakeLoop()
+    fired: list[str] = []
+    shared = SharedTimer(cast("asyncio.AbstractEventLoop", loop))
+    first = MemberTimer(shared, lambda _: fired.append("first"))
+    second = MemberTimer(shared, lambda _: fired.append("second"))
+    gone = MemberTimer(shared, lambda _: fired.append("gone"))
+    first.set(101.0)
+    second.set(105.0)
+    gone.set(101.0)
+    gone.close()
+    assert len(loop.armed) == 1
+    clock.now = 101.0
+    loop.armed[0][1]()
+    assert fired == ["first"]
+    assert loop.armed[1][0] == pytest.approx(4.0)
+    clock.now = 105.0
+    loop.armed[1][1]()
+    assert fired == ["first", "second"]
+    assert len(loop.armed) == 2

@@ -13,7 +13,7 @@ from meshwise.proxy.cluster.budget import RetryBudget
 from meshwise.proxy.cluster.outlier import Health
 
 if TYPE_CHECKING:
-    from meshwise.proxy.net.pool import Waiter
+    from meshwise.proxy.channels import Waiter
     from meshwise.proxy.net.upstream import UpstreamConnection
 
 

@@ -13,6 +13,8 @@ from meshwise.proxy.errors import ProxyError, SlowRequest
 from meshwise.proxy.exchange import Exchange
 from meshwise.proxy.http1.heads import RequestHead
 from meshwise.proxy.http1.readers import RequestReader
+from meshwise.proxy.http2.frames import PREFACE
+from meshwise.proxy.net.http2_downstream import Http2Downstream
 from meshwise.proxy.net.timers import LazyTimer
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ class DownstreamConnection(asyncio.Protocol):
         self._lingering = False
         self._lost = False
         self._head_begun = 0.0
+        self._opening: bytes | None = b""
+        """What came while it may still be the preface of HTTP/2; ``None`` once that is decided."""
+        self._loop = loop
         self.peer = ""
         self.identity = ""
         """The service that the caller proved to be, over mutual TLS."""
@@ -139,6 +144,10 @@ class DownstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
+        if self._opening is not None:
+            data = self._decide(self._opening + data)
+            if not data:
+                return
         self._reader.feed(data)
         if self._exchange is None:
             self._watch_head()
@@ -194,6 +203,29 @@ class DownstreamConnection(asyncio.Protocol):
             self._refuse(error)
 
     # --- inside ---
+
+    def _decide(self, data: bytes) -> bytes:
+        """Return the bytes to read as HTTP/1.1; none while HTTP/2 is possible, or when it is another's connection."""
+        if data.startswith(PREFACE):
+            self._opening = None
+            self._lost = True  # for this protocol
+            self.timer.close()
+            transport = self._transport
+            assert transport is not None
+            taker = Http2Downstream(self._dispatcher, self._loop, transport, peer=self.peer, identity=self.identity)
+            self._dispatcher.forget_connection(self)
+            self._dispatcher.connections.add(taker)
+            transport.set_protocol(taker)
+            taker.begin(data)
+            return b""
+        if PREFACE.startswith(data):
+            self._opening = data
+            if not self._head_begun:
+                self._head_begun = monotonic()
+                self.timer.set(self._head_begun + self._dispatcher.settings.head_timeout_s)
+            return b""
+        self._opening = None
+        return data
 
     def _refuse(self, error: ProxyError) -> None:
         self._dispatcher.count(error.reason)

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from time import monotonic
-from typing import Protocol
 
 from meshwise.contracts.policy import Breaker
+from meshwise.proxy.channels import Waiter
 from meshwise.proxy.cluster.cluster import Cluster, EndpointState
 from meshwise.proxy.errors import ConnectFailed, Overflow
 from meshwise.proxy.http1.limits import Limits
-from meshwise.proxy.net.tls import SHUTDOWN_S, MeshTls, reason_of
+from meshwise.proxy.net.connecting import Connector
+from meshwise.proxy.net.tls import MeshTls
 from meshwise.proxy.net.upstream import UpstreamConnection
-
-
-class Waiter(Protocol):
-    """An attempt that wants a connection. Exactly one of the two calls follows, unless it is ``cancelled`` before."""
-
-    cancelled: bool
-    endpoint: EndpointState
-    connect_timeout: float
-
-    def on_connection(self, connection: UpstreamConnection) -> None:
-        """Here it is; it may lead to another endpoint of the cluster than asked for when connections are scarce."""
-
-    def on_connect_failed(self, error: ConnectFailed) -> None:
-        """There is none."""
 
 
 class UpstreamPool:
@@ -44,7 +30,7 @@ class UpstreamPool:
         self.limits = limits
         self.write_high = write_high
         self._loop = loop
-        self._tls = tls
+        self._connector = Connector(loop, tls)
         self._idle_s = idle_s
         self._connecting: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -137,7 +123,7 @@ class UpstreamPool:
         connection = UpstreamConnection(self, cluster, endpoint)
         try:
             async with asyncio.timeout(waiter.connect_timeout):
-                await self._open(connection, cluster, endpoint)
+                await self._connector.open(connection, cluster, endpoint)
         except (OSError, TimeoutError) as error:
             connection.discard()
             cluster.load.connections -= 1
@@ -154,33 +140,3 @@ class UpstreamPool:
             self.release(connection)
         else:
             waiter.on_connection(connection)
-
-    async def _open(self, connection: UpstreamConnection, cluster: Cluster, endpoint: EndpointState) -> None:
-        """Connect, by TLS where the endpoint takes it; an endpoint that has to be reached by TLS never is without."""
-        tls, offered = self._tls, endpoint.tls
-        if tls is None:
-            if offered == "strict":
-                raise OSError(None, "it takes mutual TLS alone, and proxy.identity is off")
-            await self._loop.create_connection(lambda: connection, endpoint.host, endpoint.port)
-            return
-        if offered == "off":
-            if tls.mode == "strict":
-                tls.count("plain_refused")
-                raise OSError(None, "it takes no mutual TLS, and proxy.identity is strict")
-            await self._loop.create_connection(lambda: connection, endpoint.host, endpoint.port)
-            return
-        if tls.client is None:
-            tls.count("no_identity")
-            raise OSError(None, "this proxy has no certificate yet")
-        try:
-            transport, _ = await self._loop.create_connection(
-                lambda: connection,
-                endpoint.host,
-                endpoint.port,
-                ssl=tls.client,
-                ssl_shutdown_timeout=SHUTDOWN_S,
-            )
-            tls.check_callee(transport, cluster.name)
-        except ssl.SSLError as error:
-            tls.count(reason_of(error))
-            raise OSError(None, f"TLS failed ({reason_of(error)})") from None

@@ -1,4 +1,4 @@
-"""One timer per connection, however many deadlines come and go."""
+"""One timer per connection, however many deadlines come and go, and however many streams have them."""
 
 from __future__ import annotations
 
@@ -55,3 +55,57 @@ class LazyTimer:
             self._fire(now)
         elif self.at != _NEVER:
             self._arm(self.at)
+
+
+class SharedTimer:
+    """One ``LazyTimer`` for the many streams of a connection; each has a ``MemberTimer``.
+
+    Going off costs a look at every member, which is rare: a deadline that was moved or met is not looked for.
+    """
+
+    __slots__ = ("_timer", "members")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = LazyTimer(loop, self._went_off)
+        self.members: set[MemberTimer] = set()
+
+    def want(self, at: float) -> None:
+        """Go off at ``at`` at the latest."""
+        if at < self._timer.at:
+            self._timer.set(at)
+
+    def close(self) -> None:
+        """Never fire again."""
+        self.members.clear()
+        self._timer.close()
+
+    def _went_off(self, now: float) -> None:
+        for member in list(self.members):
+            if now >= member.at:
+                member.at = _NEVER
+                member.fire(now)
+        nearest = min((member.at for member in self.members), default=_NEVER)
+        if nearest != _NEVER:
+            self.want(nearest)
+
+
+class MemberTimer:
+    """One deadline of a ``SharedTimer``."""
+
+    __slots__ = ("_shared", "at", "fire")
+
+    def __init__(self, shared: SharedTimer, fire: Callable[[float], None]) -> None:
+        self._shared = shared
+        self.fire = fire
+        self.at = _NEVER
+        shared.members.add(self)
+
+    def set(self, at: float) -> None:
+        """Move the deadline to ``at``."""
+        self.at = at
+        self._shared.want(at)
+
+    def close(self) -> None:
+        """Never fire again."""
+        self.at = _NEVER
+        self._shared.members.discard(self)

@@ -1,0 +1,127 @@
+"""What gRPC adds to HTTP/2: deadlines, status codes, and answers that are trailers alone.
+
+Source: "gRPC over HTTP2" (PROTOCOL-HTTP2.md) and "HTTP to gRPC Status Code Mapping" of the gRPC project.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from meshwise.contracts.telemetry import HEADER_ERROR, OUTCOME_ERROR, OUTCOME_OK
+from meshwise.proxy.errors import OUTCOME_OF_REASON, ProxyError
+from meshwise.proxy.http2.tables import Field
+
+CONTENT_TYPE: Final = b"application/grpc"
+
+CODES: Final = (
+    "ok",
+    "cancelled",
+    "unknown",
+    "invalid-argument",
+    "deadline-exceeded",
+    "not-found",
+    "already-exists",
+    "permission-denied",
+    "resource-exhausted",
+    "failed-precondition",
+    "aborted",
+    "out-of-range",
+    "unimplemented",
+    "internal",
+    "unavailable",
+    "data-loss",
+    "unauthenticated",
+)
+"""Name of each status, in order of its number."""
+UNKNOWN: Final = CODES.index("unknown")
+DEADLINE_EXCEEDED: Final = CODES.index("deadline-exceeded")
+UNIMPLEMENTED: Final = CODES.index("unimplemented")
+INTERNAL: Final = CODES.index("internal")
+UNAVAILABLE: Final = CODES.index("unavailable")
+RESOURCE_EXHAUSTED: Final = CODES.index("resource-exhausted")
+CANCELLED: Final = CODES.index("cancelled")
+
+FAILURES: Final = frozenset(
+    (UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, CODES.index("data-loss"))
+)
+"""Statuses that the server is to blame for, as 5xx are. source: OpenTelemetry's conventions for RPC."""
+
+_UNITS_MS: Final = {b"H": 3_600_000.0, b"M": 60_000.0, b"S": 1000.0, b"m": 1.0, b"u": 0.001, b"n": 0.000_001}
+_TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
+_STATUS = re.compile(rb"[0-9]{1,2}")
+_MOST_MS: Final = 99_999_999
+"""What eight digits hold."""
+_UNSAFE = re.compile(rb"[^\x20-\x24\x26-\x7e]")
+
+_OF_ERROR: Final = {
+    400: INTERNAL,
+    404: UNIMPLEMENTED,
+    408: CANCELLED,
+    431: RESOURCE_EXHAUSTED,
+    501: UNIMPLEMENTED,
+    502: UNAVAILABLE,
+    503: UNAVAILABLE,
+    504: DEADLINE_EXCEEDED,
+}
+
+
+def is_grpc(content_type: bytes) -> bool:
+    """Tell whether a message is gRPC's, of whatever encoding; ``application/grpc-web`` is another protocol."""
+    rest = content_type[len(CONTENT_TYPE) :]
+    return content_type.startswith(CONTENT_TYPE) and rest[:1] in (b"", b"+", b";")
+
+
+def timeout_ms(value: bytes) -> int | None:
+    """Return a ``grpc-timeout`` in whole milliseconds, rounded up; ``None`` when it is malformed."""
+    found = _TIMEOUT.fullmatch(value)
+    if found is None:
+        return None
+    return min(_MOST_MS, -int(-int(found[1]) * _UNITS_MS[found[2]] // 1))
+
+
+def format_timeout(milliseconds: int) -> bytes:
+    """Return the ``grpc-timeout`` for a positive number of milliseconds."""
+    return b"%dm" % min(milliseconds, _MOST_MS)
+
+
+def status_of(fields: Iterable[Field]) -> int | None:
+    """Return the status that trailers, or an answer without any body, carry; ``None`` without any field of it.
+
+    Two of them, or one that is no number known, are UNKNOWN.
+    """
+    values = [value for name, value in fields if name == b"grpc-status"]
+    if not values:
+        return None
+    if len(values) > 1 or not _STATUS.fullmatch(values[0]) or int(values[0]) >= len(CODES):
+        return UNKNOWN
+    return int(values[0])
+
+
+def outcome_of(status: int, error: bytes, *, trusted: bool) -> str:
+    """Return how an answer with ``status`` counts; ``error`` is another proxy's reason, if ``trusted``."""
+    if status not in FAILURES:
+        return OUTCOME_OK
+    if error and trusted:
+        return OUTCOME_OF_REASON.get(error.decode("latin-1"), OUTCOME_ERROR)
+    return OUTCOME_ERROR
+
+
+def local_status(error: ProxyError) -> int:
+    """Return the status that says what ``error`` says."""
+    return _OF_ERROR.get(error.status, UNKNOWN)
+
+
+def local_trailers(error: ProxyError) -> tuple[Field, ...]:
+    """Return the trailers with which the proxy itself ends a call."""
+    return (
+        (b"grpc-status", b"%d" % local_status(error)),
+        (b"grpc-message", _escaped(str(error))),
+        (HEADER_ERROR.encode(), error.reason.encode()),
+    )
+
+
+def _escaped(message: str) -> bytes:
+    """Return ``message`` as a ``grpc-message``: all but printable ASCII, and the percent sign, in percent signs."""
+    return _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], message.encode("utf-8", "replace"))

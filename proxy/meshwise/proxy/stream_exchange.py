@@ -1,0 +1,266 @@
+"""An exchange over HTTP/2, streams on both sides: what it does differently from one over HTTP/1.1.
+
+A gRPC call tells its status in the trailers, or in a head that is all of the answer. It counts as that status says
+(``http2.grpc``), and may be tried again for it as long as nothing of the answer was forwarded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from meshwise.contracts import telemetry
+from meshwise.contracts.telemetry import OUTCOME_OK
+from meshwise.proxy.answers import outcome_of
+from meshwise.proxy.attempt import Attempt
+from meshwise.proxy.cluster import retry
+from meshwise.proxy.errors import ProxyError, RequestTimeout
+from meshwise.proxy.exchange import NOT_REACHED, Exchange
+from meshwise.proxy.http2 import grpc
+from meshwise.proxy.http2.answers import local_answer
+from meshwise.proxy.http2.codes import CANCEL, INTERNAL_ERROR
+from meshwise.proxy.http2.heads import StreamAnswer, StreamHead
+from meshwise.proxy.http2.tables import Field
+from meshwise.proxy.replay import ReplayBuffer
+from meshwise.proxy.trace_context import format_traceparent
+
+if TYPE_CHECKING:
+    from meshwise.proxy.dispatch import Dispatcher
+    from meshwise.proxy.net.http2_downstream import DownstreamStream
+    from meshwise.proxy.net.http2_pool import Http2Pool
+    from meshwise.proxy.net.http2_upstream import UpstreamStream
+
+_SOURCE: Final = telemetry.HEADER_SOURCE.encode()
+_DEADLINE: Final = telemetry.HEADER_DEADLINE.encode()
+_ATTEMPT: Final = telemetry.HEADER_ATTEMPT.encode()
+_ERROR: Final = telemetry.HEADER_ERROR.encode()
+
+
+class StreamExchange(Exchange):
+    """One request and its answer, each a stream."""
+
+    __slots__ = ("_fields", "_held", "reset_code", "stream", "stream_head")
+
+    def __init__(self, dispatcher: Dispatcher, stream: DownstreamStream, head: StreamHead) -> None:
+        super().__init__(dispatcher, stream, head)
+        self.stream = stream
+        self.stream_head = head
+        self.reset_code = INTERNAL_ERROR
+        """With which the caller's stream is reset when an answer breaks off."""
+        self._fields: tuple[Field, ...] = ()
+        self._held: StreamAnswer | None = None
+        """The head of an answer of which nothing was forwarded yet."""
+
+    @property
+    def pool(self) -> Http2Pool:
+        """Where its upstream streams come from."""
+        return self.dispatcher.http2_pool
+
+    # --- from downstream ---
+
+    def on_request_body(self, data: bytes) -> None:
+        """A piece of the request's body has come, the last one if ``request_done``."""
+        self._activity = monotonic()
+        body = self._body
+        if body is None:
+            body = self._body = ReplayBuffer(self.dispatcher.replay_memory, self.dispatcher.settings.replay_bytes)
+        connection = self.attempt.connection if self.attempt is not None else None
+        if connection is not None:
+            cast("UpstreamStream", connection).write(data, end=self.request_done)
+            body.add(data, must_keep=False)
+        else:
+            body.add(data, must_keep=True)
+            if body.over_limit:
+                self.downstream.hold_for_upstream()
+
+    def on_request_end(self) -> None:
+        """The request is complete."""
+        self.request_done = True
+        connection = self.attempt.connection if self.attempt is not None else None
+        if connection is not None:
+            cast("UpstreamStream", connection).write(b"", end=True)
+
+    def on_bad_stream(self, error: ProxyError) -> None:
+        """The request's body turned out to be malformed; its stream is being reset."""
+        self.dispatcher.count(error.reason)
+        self.on_downstream_gone()
+
+    # --- from upstream ---
+
+    def send(self, attempt: Attempt, connection: Any) -> None:
+        """Send the request's head and what is known of its body over ``connection``, an ``UpstreamStream``."""
+        attempt.connection = connection
+        head = self.stream_head
+        if not self._fields:
+            self._fields = (*head.fields, *self._own_fields())
+        body = self._body.take() if self._body is not None and self._body.size else b""
+        # First, because sending may find the endpoint full and hold the caller again.
+        self.downstream.release_for_upstream()
+        connection.begin(
+            self,
+            self._fields,
+            self._attempt_fields(attempt),
+            end=self.request_done and not body,
+            to_head=self.method == "HEAD",
+        )
+        if body:
+            connection.write(body, end=self.request_done)
+
+    def on_response_head(self, head: Any) -> None:
+        """An interim head, a ``StreamAnswer``: passed on to whoever expects one."""
+        if head.status != 100 or self.head.has(b"expect"):
+            self.stream.send_fields(head.fields, end=False)
+
+    def on_answer(self, answer: StreamAnswer, *, end: bool) -> None:
+        """An answer has begun, and ``end`` says that this is all of it."""
+        attempt = self.attempt
+        if attempt is None:
+            return
+        self._activity = monotonic()
+        attempt.status = self.status = answer.status
+        if self.stream_head.grpc and answer.status == 200:
+            attempt.outcome = OUTCOME_OK
+            if not end:
+                self._held = answer  # the trailers decide
+                return
+            if self._judge_grpc(attempt, answer.grpc_status, answer.error):
+                return
+        else:
+            trusted = self.dispatcher.trusts_reasons
+            failed = answer.status >= 500
+            outcome = outcome_of(answer, trusted=trusted)
+            if self._judge(attempt, outcome, answer.error, failed=failed, bad=answer.status >= 400):
+                return
+        self._forward_answer(answer, end=end)
+        if end:
+            self.on_response_end()
+
+    def on_stream_body(self, data: bytes, *, end: bool) -> None:
+        """A piece of the answer's body, the last one if ``end``."""
+        attempt = self.attempt
+        if attempt is None:
+            return
+        self._activity = monotonic()
+        self.flush_head()
+        if end and self.stream_head.grpc and attempt.status == 200:
+            self._judge_grpc(attempt, None, b"")  # it ends without a status
+        self.stream.write(data, end=end)
+        if end:
+            self.on_response_end()
+
+    def on_response_trailers(self, trailers: tuple[Field, ...]) -> None:
+        """The answer ends with trailers."""
+        attempt = self.attempt
+        if attempt is None:
+            return
+        if self.stream_head.grpc and attempt.status == 200:
+            error = self._held.error if self._held is not None else b""
+            if self._judge_grpc(attempt, grpc.status_of(trailers), error):
+                return
+        self.flush_head()
+        self.stream.send_trailers(trailers)
+        self.on_response_end()
+
+    def flush_head(self) -> None:
+        """Forward the head that was held back."""
+        held = self._held
+        if held is not None:
+            self._held = None
+            self._forward_answer(held, end=False)
+
+    def on_upstream_failed(self, error: ProxyError, *, reached: bool, stale: bool = False) -> None:
+        """The attempt has failed without a complete answer."""
+        if self._held is not None and self.attempt is not None:
+            self._held = None  # nothing of it was passed on: no answer at all
+            self.attempt.status = 0
+        if self.response_started and self.attempt is not None:
+            self._end_attempt(error.outcome, final=True, close=True)
+            self._break_off(error)
+            return
+        super().on_upstream_failed(error, reached=reached, stale=stale)
+
+    # --- inside ---
+
+    def fail(self, error: ProxyError) -> None:
+        """Answer by ourselves, at once: nothing has to be read first."""
+        self._reply(error)
+
+    def _own_fields(self) -> Iterable[Field]:
+        yield (_SOURCE, self.source.encode())
+        if self.trace.tracestate:
+            yield (b"tracestate", self.trace.tracestate.encode())
+
+    def _attempt_fields(self, attempt: Attempt) -> list[Field]:
+        fields: list[Field] = [
+            (b"traceparent", format_traceparent(attempt.trace)),
+            (_DEADLINE, b"%d" % attempt.remaining_ms),
+            (_ATTEMPT, self.dispatcher.ordinal_of(self, attempt)),
+        ]
+        if self.stream_head.grpc:
+            fields.append((b"grpc-timeout", grpc.format_timeout(attempt.remaining_ms)))
+        return fields
+
+    def _judge_grpc(self, attempt: Attempt, status: int | None, error: bytes) -> bool:
+        code = grpc.UNKNOWN if status is None else status
+        outcome = grpc.outcome_of(code, error, trusted=self.dispatcher.trusts_reasons)
+        return self._judge(attempt, outcome, error, failed=code in grpc.FAILURES, bad=code != 0)
+
+    def _judge(self, attempt: Attempt, outcome: str, error: bytes, *, failed: bool, bad: bool) -> bool:
+        """Count the attempt's result; tell whether it is thrown away for another attempt."""
+        attempt.outcome = outcome
+        self._observe(attempt.endpoint, failed=failed)
+        if not bad or self.response_started:
+            return False
+        reached = error not in NOT_REACHED or not self.dispatcher.trusts_reasons
+        verdict = self._decide(retry.Failure(outcome, attempt.status, reached))
+        attempt.retry_denied = verdict.denied
+        if verdict.wait is None:
+            return False
+        self._held = None
+        reason = str(attempt.status) if outcome in ("ok", "error") else outcome
+        self._end_attempt(outcome, final=False, close=True)
+        self._wait(verdict.wait, reason)
+        return True
+
+    def _forward_answer(self, answer: StreamAnswer, *, end: bool) -> None:
+        self.response_started = True
+        if self.downstream.full and self.attempt is not None and self.attempt.connection is not None:
+            self.attempt.connection.pause_reading()
+        fields = answer.fields
+        if answer.error and self.dispatcher.trusts_reasons:
+            fields = (*fields, (_ERROR, answer.error))
+        self.stream.send_fields(fields, end=end)
+
+    def _break_off(self, error: ProxyError) -> None:
+        """End an answer in progress: a gRPC call with the status that says why, any other stream with a reset."""
+        if self.stream_head.grpc:
+            self.stream.end_with(grpc.local_trailers(error))
+        else:
+            self.stream.abort(self.reset_code)
+        self.finish(error.outcome)
+
+    def _time_out(self, message: str) -> None:
+        if not self.response_started:
+            self._held = None
+            super()._time_out(message)
+            return
+        error = RequestTimeout(message)
+        self.reset_code = CANCEL
+        if self.attempt is not None:
+            self._observe(self.attempt.endpoint, failed=True)
+        self._end_attempt(error.outcome, final=True, close=True)
+        self._break_off(error)
+
+    def _reply(self, error: ProxyError, outcome: str = "") -> None:
+        """Send the proxy's own answer."""
+        if self.finished:
+            return
+        to_grpc = self.stream_head.grpc
+        self.status = 200 if to_grpc else error.status
+        self.dispatcher.count(error.reason)
+        fields, body = local_answer(error, to_grpc=to_grpc, to_head=self.method == "HEAD")
+        self.stream.send_fields(fields, end=not body)
+        if body:
+            self.stream.write(body, end=True)
+        self.finish(outcome or error.outcome)

@@ -1,0 +1,244 @@
+"""gRPC through real proxies, with grpcio at both ends: every kind of call, deadlines, failures, cancellation."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from support.data_path import Mesh, inbound, outbound, until
+from support.grpc_calls import Calls, GrpcServer, calls
+
+Code = grpc.StatusCode
+
+
+@contextlib.asynccontextmanager
+async def two_hops(
+    app: GrpcServer, *policies: dict[str, Any], **settings: Any
+) -> AsyncIterator[tuple[Calls, Mesh, Mesh]]:
+    """A client, the caller's proxy, the callee's proxy, and the application."""
+    async with (
+        inbound(app.port) as near,
+        outbound({"catalog": [near.port]}, *policies, **settings) as far,
+        calls(far.port, "catalog") as client,
+    ):
+        yield client, far, near
+
+
+async def status_of(call: Any) -> tuple[grpc.StatusCode, str]:
+    """The status and message with which a call fails."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code(), caught.value.details() or ""
+
+
+async def test_unary_call_over_two_proxies() -> None:
+    """A call arrives with its metadata and comes back; each side records it once, in one trace."""
+    async with GrpcServer() as app, two_hops(app) as (client, far, near):
+        assert await client.get(b"hello", metadata=(("x-a", "b"), ("key-bin", b"\x00\xff")), timeout=5) == b"hello"
+        seen = app.seen[0]
+        assert (seen.metadata["x-a"], seen.metadata["key-bin"]) == ("b", b"\x00\xff")
+        assert seen.metadata["x-meshwise-source"] == "frontend"
+        assert seen.metadata["x-meshwise-attempt"] == "1"
+        await far.quiet()
+        await near.quiet()
+        [attempt], [request], [server] = far.recorder.attempts, far.recorder.requests, near.recorder.requests
+        assert (attempt.outcome, attempt.status, attempt.method) == ("ok", 200, "POST")
+        assert attempt.path == request.path == server.path == "/shop.Catalog/Get"
+        assert server.trace is not None
+        assert server.trace.parent_span_id == attempt.trace.span_id
+        assert seen.metadata["traceparent"].split("-")[2] == server.trace.span_id.hex()
+        assert server.source == "frontend"
+
+
+async def test_streams_of_every_kind() -> None:
+    """Messages of either side, and of both at once, pass in order."""
+
+    async def some() -> AsyncIterator[bytes]:
+        for number in range(20):
+            yield b"%03d" % number * 2000
+
+    async with GrpcServer() as app, two_hops(app) as (client, far, _):
+        assert [one async for one in client.watch(b"7")] == [b"%d" % n for n in range(7)]
+        assert await client.upload(some()) == b"120000"
+        assert [one async for one in client.chat(some())] == [b"%03d" % n * 2000 for n in range(20)]
+        await far.quiet()
+        assert far.outcomes() == ["ok"] * 3
+
+
+async def test_a_conversation_is_not_held_up() -> None:
+    """Each message of a two-way stream arrives before the next one is sent: nothing waits for more."""
+    async with GrpcServer() as app, two_hops(app) as (client, _, _):
+        call = client.chat()
+        for number in range(5):
+            await call.write(b"%d" % number)
+            assert await call.read() == b"%d" % number
+        await call.done_writing()
+        assert await call.read() == grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs lack it
+
+
+async def test_many_calls_share_one_connection() -> None:
+    """Two hundred calls at once, more than the first connection takes, all come back with their own answer."""
+    async with GrpcServer() as app, two_hops(app, http2_max_streams=1000) as (client, far, near):
+        answers = await asyncio.gather(*(client.get(b"%d" % number) for number in range(200)))
+        assert answers == [b"%d" % number for number in range(200)]
+        await far.quiet()
+        assert far.outcomes() == ["ok"] * 200
+        assert 1 <= len(near.proxy.inbound.connections) <= 4  # type: ignore[union-attr]
+
+
+async def test_deadline_shrinks_on_its_way() -> None:
+    """The application is told no more than what is left of the caller's deadline."""
+    async with GrpcServer() as app, two_hops(app) as (client, _, _):
+        await client.get(b"x", timeout=3)
+        remaining = app.seen[0].remaining_s
+        assert remaining is not None
+        # grpcio rounds what it sends up; the policy alone would give 15 s.
+        assert 0 < remaining < 4
+        assert int(app.seen[0].metadata["x-meshwise-deadline"]) < 4000
+
+
+async def test_policy_bounds_the_deadline() -> None:
+    """A call without a deadline gets the policy's, and is answered DEADLINE_EXCEEDED when it passes."""
+
+    async def hang(_: bytes, __: Any) -> bytes:
+        await asyncio.sleep(3600)
+        return b""
+
+    rule = {"name": "catalog", "match": {"service": "catalog"}, "timeout": {"request": "200ms"}, "retry": {"max": 0}}
+    async with GrpcServer(hang) as app, two_hops(app, rule) as (client, far, near):
+        code, _ = await status_of(client.get(b"x"))
+        assert code is Code.DEADLINE_EXCEEDED
+        await until(lambda: app.seen and app.seen[0].over)
+        await far.quiet()
+        await near.quiet()
+        assert far.outcomes() == ["timeout"]
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [(Code.UNAVAILABLE, "error"), (Code.INTERNAL, "error"), (Code.NOT_FOUND, "ok"), (Code.RESOURCE_EXHAUSTED, "ok")],
+)
+async def test_status_of_the_application(code: grpc.StatusCode, outcome: str) -> None:
+    """Status and message pass unchanged; whether the call failed is told by who is to blame."""
+
+    async def abort(_: bytes, context: Any) -> bytes:
+        await context.abort(code, "because of ä")
+        return b""
+
+    async with GrpcServer(abort) as app, two_hops(app) as (client, far, near):
+        assert await status_of(client.get(b"x")) == (code, "because of ä")
+        await far.quiet()
+        await near.quiet()
+        assert far.outcomes() == near.outcomes() == [outcome]
+        assert far.attempt_outcomes() == [outcome]
+
+
+async def test_failing_endpoint_is_ejected() -> None:
+    """Statuses the server is to blame for count as failures of its endpoint."""
+
+    async def abort(_: bytes, context: Any) -> bytes:
+        await context.abort(Code.UNAVAILABLE, "")
+        return b""
+
+    rule = {"name": "catalog", "match": {"service": "catalog"}, "outlier": {"consecutive": 2}, "retry": {"max": 0}}
+    async with (
+        GrpcServer(abort) as bad,
+        GrpcServer() as good,
+        outbound({"catalog": [bad.port, good.port]}, rule) as mesh,
+        calls(mesh.port, "catalog") as client,
+    ):
+        for _ in range(20):
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await client.get(b"x")
+        assert mesh.recorder.ejections == [("catalog", "catalog-0")]
+        assert len(bad.seen) == 2
+
+
+async def test_unreachable_endpoint() -> None:
+    """An endpoint that refuses connections is UNAVAILABLE, and recorded as connect; a retry finds the other one."""
+    async with GrpcServer() as gone:
+        port = gone.port
+    async with outbound({"catalog": [port]}) as mesh, calls(mesh.port, "catalog") as client:
+        code, message = await status_of(client.get(b"x"))
+        assert code is Code.UNAVAILABLE
+        assert "catalog-0" in message
+        await mesh.quiet()
+        assert set(mesh.attempt_outcomes()) == {"connect"}
+    async with (
+        GrpcServer() as app,
+        outbound({"catalog": [port, app.port]}) as mesh,
+        calls(mesh.port, "catalog") as client,
+    ):
+        for _ in range(4):
+            assert await client.get(b"x") == b"x"
+
+
+async def test_unknown_service() -> None:
+    """A service the mesh does not have is UNIMPLEMENTED, with the reason in words."""
+    async with outbound({}) as mesh, calls(mesh.port, "nobody") as client:
+        code, message = await status_of(client.get(b"x"))
+        assert code is Code.UNIMPLEMENTED
+        assert "nobody" in message
+
+
+async def test_cancellation_reaches_the_application() -> None:
+    """A caller who gives up is heard of at the far end, and recorded as cancelled."""
+    async with GrpcServer() as app, two_hops(app) as (client, far, near):
+        call = client.chat()
+        await call.write(b"x")
+        assert await call.read() == b"x"
+        call.cancel()
+        await until(lambda: app.seen[0].over)
+        await until(lambda: far.recorder.requests and near.recorder.requests)
+        assert far.outcomes() == near.outcomes() == ["cancelled"]
+        assert far.attempt_outcomes() == ["cancelled"]
+
+
+async def test_slow_reader_holds_the_sender() -> None:
+    """While the caller does not read, the application can send no more than what the windows on the way hold."""
+    sent = 0
+
+    async def flood(_: bytes, __: Any) -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            yield b"x" * 16_000
+            sent += 16_000
+
+    async with GrpcServer(down=flood) as app, two_hops(app) as (client, far, _):
+        call = client.watch(b"")
+        assert await call.read()
+        last = -1
+        while last != sent:
+            last = sent
+            await asyncio.sleep(0.1)
+        assert sent < 16_000_000
+        before = sent
+        while sent < before + 3_000_000:
+            assert await call.read()
+        call.cancel()
+        await far.quiet()
+
+
+async def test_drain_lets_calls_finish() -> None:
+    """A call under way when the proxy stops is answered; its client is told to go elsewhere for the next one."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: bytes, _: Any) -> bytes:
+        begun.set()
+        await go_on.wait()
+        return request
+
+    async with GrpcServer(wait) as app, outbound({"catalog": [app.port]}, drain_timeout_s=10) as mesh:
+        async with calls(mesh.port, "catalog") as client:
+            call = asyncio.ensure_future(client.get(b"x"))
+            await begun.wait()
+            stopping = asyncio.ensure_future(mesh.proxy.stop())
+            await asyncio.sleep(0)
+            go_on.set()
+            assert await call == b"x"
+            await stopping
+        assert mesh.outcomes() == ["ok"]
