@@ -257,6 +257,39 @@ async def test_streams_over_the_limit_are_refused_and_the_rest_go_on() -> None:
             await peer.until(lambda frame, stream=stream: ends_request(frame) and frame.stream == stream)  # type: ignore[misc]
 
 
+def large(peer: RawPeer, stream: int) -> bytes:
+    """An answer of 30 kB."""
+    head = peer.head(stream, ((b":status", b"200"),), end=False)
+    pieces = [frames.frame(frames.DATA, 0, stream, b"x" * 10_000) for _ in range(3)]
+    return head + b"".join(pieces) + frames.frame(frames.DATA, frames.END_STREAM, stream)
+
+
+async def test_answer_nobody_takes_is_given_up() -> None:
+    """A caller who holds the window at nothing does not keep an answer here for ever."""
+    async with behind(answering(large), body_gap_s=0.1) as (_, mesh, peer):
+        await peer.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 0}), peer.head(1, GET))
+        await peer.until(lambda frame: frame.kind == frames.RST_STREAM)
+        assert reset_code(peer) == codes.CANCEL
+        assert mesh.proxy.stats()["outbound"]["events"] == {"http2_stalled": 1}
+
+
+async def test_answer_before_the_end_of_its_request() -> None:
+    """An answer that comes while the request goes on is delivered whole, then the rest of the request is refused."""
+
+    async def early(peer: RawPeer) -> None:
+        frame = await peer.until(is_head)
+        await peer.send(large(peer, frame.stream))
+        await peer.to_the_end()
+
+    async with behind(early) as (_, mesh, peer):
+        await peer.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 20_000}), peer.head(1, POST, end=False))
+        await until(lambda: mesh.outcomes() == ["ok"])
+        await peer.send(frames.window_update(1, 20_000))
+        await peer.until(lambda frame: frame.kind == frames.RST_STREAM)
+        assert reset_code(peer) == codes.NO_ERROR
+        assert sum(len(frame.payload) for frame in peer.frames if frame.kind == frames.DATA) == 30_000
+
+
 async def test_caller_that_goes_away_is_told_to_the_endpoint() -> None:
     """A reset, or the end of the connection, resets the stream at the endpoint."""
     resets = 0

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Final
 from meshwise.proxy.errors import BadRequest, HeadTooLarge, ProxyError
 from meshwise.proxy.http2 import grpc
 from meshwise.proxy.http2.answers import local_answer
-from meshwise.proxy.http2.codes import INTERNAL_ERROR, NAMES, NO_ERROR, PROTOCOL_ERROR, ConnectionFault, StreamFault
+from meshwise.proxy.http2.codes import (
+    CANCEL,
+    INTERNAL_ERROR,
+    NAMES,
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    ConnectionFault,
+    StreamFault,
+)
 from meshwise.proxy.http2.frames import PREFACE
 from meshwise.proxy.http2.heads import StreamHead, read_request, read_trailers
 from meshwise.proxy.http2.session import Session
@@ -29,7 +37,18 @@ _LINGER_S: Final = 1.0
 class DownstreamStream:
     """One request's stream, and what the exchange sees of its connection."""
 
-    __slots__ = ("_connection", "_exchange", "_head", "_received", "_stream", "full", "identity", "peer", "timer")
+    __slots__ = (
+        "_connection",
+        "_exchange",
+        "_head",
+        "_received",
+        "_stream",
+        "_waiting",
+        "full",
+        "identity",
+        "peer",
+        "timer",
+    )
 
     def __init__(self, connection: Http2Downstream, stream: Stream) -> None:
         self.timer = MemberTimer(connection.timers, self._on_timer)
@@ -41,6 +60,8 @@ class DownstreamStream:
         self._exchange: StreamExchange | None = None
         self._head: StreamHead | None = None
         self._received = 0
+        self._waiting = 0
+        """Octets of a finished answer that the caller had not taken when it was last looked at."""
 
     # --- for the exchange ---
 
@@ -80,10 +101,13 @@ class DownstreamStream:
     def on_exchange_done(self, *, request_done: bool) -> None:
         """The answer is complete; a request that is not is of no more use (RFC 9113 §8.1)."""
         self._exchange = None
+        if self._stream.queue:
+            # What is left waits for the caller, who gets as long for it as for a request's body.
+            self._waiting = self._stream.queued
+            self.timer.set(monotonic() + self._connection.dispatcher.settings.body_gap_s)
+            return
         self.timer.close()
         if not request_done:
-            if self._stream.tail:
-                return  # the end of the answer waits for the caller; the rest of the request is passed over
             self._connection.session.reset(self._stream, NO_ERROR)
             self._connection.send_soon()
 
@@ -165,6 +189,10 @@ class DownstreamStream:
         self.full = False
         if self._exchange is not None:
             self._exchange.on_downstream_ready()
+        elif self._stream.local_done:
+            self.timer.close()
+            self._connection.session.reset(self._stream, NO_ERROR)  # a request that goes on is of no more use
+            self._connection.send_soon()
 
     # --- inside ---
 
@@ -210,6 +238,12 @@ class DownstreamStream:
     def _on_timer(self, now: float) -> None:
         if self._exchange is not None:
             self._exchange.on_timer(now)
+        elif self._stream.queued < self._waiting:
+            self._waiting = self._stream.queued
+            self.timer.set(now + self._connection.dispatcher.settings.body_gap_s)
+        else:
+            self._connection.dispatcher.count("http2_stalled")
+            self.abort(CANCEL)
 
 
 class Http2Downstream(asyncio.Protocol):
