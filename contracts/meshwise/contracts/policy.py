@@ -29,6 +29,26 @@ MIN_TIMEOUT_S: Final = 0.001
 MAX_EJECT_PERCENT: Final = 50.0
 
 ANY: Final = "*"
+GRPC_STATUSES: Final = (
+    "ok",
+    "cancelled",
+    "unknown",
+    "invalid-argument",
+    "deadline-exceeded",
+    "not-found",
+    "already-exists",
+    "permission-denied",
+    "resource-exhausted",
+    "failed-precondition",
+    "aborted",
+    "out-of-range",
+    "unimplemented",
+    "internal",
+    "unavailable",
+    "data-loss",
+    "unauthenticated",
+)
+"""Name of each gRPC status, in order of its number, spelt as Envoy's and Linkerd's policies spell them."""
 IDEMPOTENT_METHODS: Final = ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")
 """Methods whose repetition has the effect of one request. source: RFC 9110 §9.2.2."""
 
@@ -76,13 +96,14 @@ class RetryOn:
     """What is worth another attempt.
 
     ``connect``: no connection was made; ``reset``: the connection ended before an answer; ``timeout``: the attempt
-    timeout passed; ``codes``: the answer's status.
+    timeout passed; ``codes``: the answer's status; ``grpc``: the status of a gRPC call, by name.
     """
 
     connect: bool = True
     reset: bool = False
     timeout: bool = False
     codes: tuple[int, ...] = ()
+    grpc: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +227,8 @@ class Policy:
             "balance": {"algorithm": self.balance.algorithm},
             "version": self.version,
         }
+        if retry.on.grpc:
+            document["retry"]["on"]["grpc"] = list(retry.on.grpc)
         if retry.idempotency_header is not None:
             document["retry"]["idempotency_header"] = retry.idempotency_header
         if self.reason:
@@ -387,11 +410,19 @@ def _retry_on(reader: Reader) -> RetryOn:
         if isinstance(code, bool) or not isinstance(code, int) or not 400 <= code <= 599:
             raise DocumentError(f"{reader.at('codes')}[{position}]", f"{shown(code)} is not a status of 400 to 599")
         codes.append(code)
+    statuses = []
+    for position, status in enumerate(reader.take_list("grpc") or ()):
+        if status not in GRPC_STATUSES[1:]:
+            raise DocumentError(
+                f"{reader.at('grpc')}[{position}]", f"{shown(status)} is not a status such as unavailable"
+            )
+        statuses.append(str(status))
     on = RetryOn(
         connect=reader.take_flag("connect", default.connect),
         reset=reader.take_flag("reset", default.reset),
         timeout=reader.take_flag("timeout", default.timeout),
         codes=tuple(sorted(set(codes))),
+        grpc=tuple(sorted(set(statuses))),
     )
     reader.finish()
     return on

@@ -44,11 +44,11 @@ ATTEMPT_FINAL: Final = "meshwise.attempt.final"
 ATTEMPT_OUTCOME: Final = "meshwise.attempt.outcome"
 """One of ``OUTCOMES``."""
 RETRY_REASON: Final = "meshwise.retry.reason"
-"""Why this attempt was made: the outcome, or status code, of the one before."""
+"""Why this attempt was made: the outcome, status code, or name of the gRPC status, of the one before."""
 RETRY_DENIED: Final = "meshwise.retry.denied"
 """Why no further attempt was made although one was wanted.
 
-One of ``budget``, ``method``, ``body_too_large``, ``deadline``, ``max``.
+One of ``budget``, ``method``, ``body_too_large``, ``deadline``, ``max``, ``pushback``.
 """
 ENDPOINT: Final = "meshwise.endpoint"
 """Id of the upstream endpoint (a proxy instance)."""

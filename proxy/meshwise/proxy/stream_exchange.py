@@ -124,13 +124,14 @@ class StreamExchange(Exchange):
             if not end:
                 self._held = answer  # the trailers decide
                 return
-            if self._judge_grpc(attempt, answer.grpc_status, answer.error):
+            if self._judge_grpc(attempt, answer.grpc_status, answer.error, answer.fields):
                 return
         else:
             trusted = self.dispatcher.trusts_reasons
             failed = answer.status >= 500
             outcome = outcome_of(answer, trusted=trusted)
-            if self._judge(attempt, outcome, answer.error, failed=failed, bad=answer.status >= 400):
+            failure = retry.Failure(outcome, answer.status, self._reached(answer.error))
+            if self._judge(attempt, failure, failed=failed, bad=answer.status >= 400):
                 return
         self._forward_answer(answer, end=end)
         if end:
@@ -144,7 +145,7 @@ class StreamExchange(Exchange):
         self._activity = monotonic()
         self.flush_head()
         if end and self.stream_head.grpc and attempt.status == 200:
-            self._judge_grpc(attempt, None, b"")  # it ends without a status
+            self._judge_grpc(attempt, None, b"", ())  # it ends without a status
         self.stream.write(data, end=end)
         if end:
             self.on_response_end()
@@ -156,7 +157,7 @@ class StreamExchange(Exchange):
             return
         if self.stream_head.grpc and attempt.status == 200:
             error = self._held.error if self._held is not None else b""
-            if self._judge_grpc(attempt, grpc.status_of(trailers), error):
+            if self._judge_grpc(attempt, grpc.status_of(trailers), error, trailers):
                 return
         self.flush_head()
         self.stream.send_trailers(trailers)
@@ -201,24 +202,32 @@ class StreamExchange(Exchange):
             fields.append((b"grpc-timeout", grpc.format_timeout(attempt.remaining_ms)))
         return fields
 
-    def _judge_grpc(self, attempt: Attempt, status: int | None, error: bytes) -> bool:
+    def _reached(self, error: bytes) -> bool:
+        """Tell whether the application may have seen the request, by another proxy's reason."""
+        return error not in NOT_REACHED or not self.dispatcher.trusts_reasons
+
+    def _judge_grpc(self, attempt: Attempt, status: int | None, error: bytes, fields: tuple[Field, ...]) -> bool:
         code = grpc.UNKNOWN if status is None else status
         outcome = grpc.outcome_of(code, error, trusted=self.dispatcher.trusts_reasons)
-        return self._judge(attempt, outcome, error, failed=code in grpc.FAILURES, bad=code != 0)
+        if code == 0:
+            return self._judge(attempt, retry.Failure(outcome), failed=False, bad=False)
+        failure = retry.Failure(
+            outcome, attempt.status, self._reached(error), grpc.CODES[code], grpc.pushback_s(fields)
+        )
+        return self._judge(attempt, failure, failed=code in grpc.FAILURES, bad=True)
 
-    def _judge(self, attempt: Attempt, outcome: str, error: bytes, *, failed: bool, bad: bool) -> bool:
+    def _judge(self, attempt: Attempt, failure: retry.Failure, *, failed: bool, bad: bool) -> bool:
         """Count the attempt's result; tell whether it is thrown away for another attempt."""
-        attempt.outcome = outcome
+        outcome = attempt.outcome = failure.outcome
         self._observe(attempt.endpoint, failed=failed)
         if not bad or self.response_started:
             return False
-        reached = error not in NOT_REACHED or not self.dispatcher.trusts_reasons
-        verdict = self._decide(retry.Failure(outcome, attempt.status, reached))
+        verdict = self._decide(failure)
         attempt.retry_denied = verdict.denied
         if verdict.wait is None:
             return False
         self._held = None
-        reason = str(attempt.status) if outcome in ("ok", "error") else outcome
+        reason = (failure.grpc or str(attempt.status)) if outcome in ("ok", "error") else outcome
         self._end_attempt(outcome, final=False, close=True)
         self._wait(verdict.wait, reason)
         return True

@@ -158,6 +158,71 @@ async def test_failing_endpoint_is_ejected() -> None:
         assert len(bad.seen) == 2
 
 
+def failing(times: int, code: grpc.StatusCode, **trailers: str) -> Any:
+    """A method that fails so many times, then echoes."""
+    left = times
+
+    async def method(request: bytes, context: Any) -> bytes:
+        nonlocal left
+        if left:
+            left -= 1
+            context.set_trailing_metadata(tuple((key.replace("_", "-"), value) for key, value in trailers.items()))
+            await context.abort(code, "busy")
+        return request
+
+    return method
+
+
+GRPC_RETRY = {
+    "name": "catalog",
+    "match": {"service": "catalog"},
+    "retry": {
+        "max": 2,
+        "on": {"grpc": ["unavailable"]},
+        "methods": ["POST"],
+        "idempotency_header": "idempotency-key",
+        "backoff": {"base": "0ms", "max": "0ms"},
+    },
+}
+
+
+async def test_status_named_by_the_policy_is_retried() -> None:
+    """A call that fails with a status the policy names is repeated, with its message, and the record says why."""
+    async with GrpcServer(failing(2, Code.UNAVAILABLE)) as app, two_hops(app, GRPC_RETRY) as (client, far, _):
+        assert await client.get(b"hello", metadata=(("idempotency-key", "1"),)) == b"hello"
+        await far.quiet()
+        assert far.attempt_outcomes() == ["error", "error", "ok"]
+        assert [attempt.retry_reason for attempt in far.recorder.attempts] == ["", "unavailable", "unavailable"]
+        assert [seen.metadata["x-meshwise-attempt"] for seen in app.seen] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("method", "denied"),
+    [
+        (failing(9, Code.INTERNAL), ""),
+        (failing(9, Code.UNAVAILABLE, grpc_retry_pushback_ms="-1"), "pushback"),
+        (failing(9, Code.UNAVAILABLE, grpc_retry_pushback_ms="60000"), "deadline"),
+    ],
+)
+async def test_what_is_not_to_be_retried(method: Any, denied: str) -> None:
+    """Another status is passed on at once, and a server that pushes back is heard."""
+    async with GrpcServer(method) as app, two_hops(app, GRPC_RETRY) as (client, far, _):
+        code, message = await status_of(client.get(b"x", metadata=(("idempotency-key", "1"),)))
+        assert code in (Code.INTERNAL, Code.UNAVAILABLE)
+        assert message == "busy"
+        await far.quiet()
+        assert [attempt.retry_denied for attempt in far.recorder.attempts] == [denied]
+
+
+async def test_call_without_an_idempotency_key_is_not_repeated() -> None:
+    """A call that may have been executed is not sent twice unless the policy and the caller say that it may be."""
+    rule = {**GRPC_RETRY, "retry": {**GRPC_RETRY["retry"], "methods": ["GET"]}}  # type: ignore[dict-item]
+    async with GrpcServer(failing(1, Code.UNAVAILABLE)) as app, two_hops(app, rule) as (client, far, _):
+        assert (await status_of(client.get(b"x")))[0] is Code.UNAVAILABLE
+        await far.quiet()
+        assert [attempt.retry_denied for attempt in far.recorder.attempts] == ["method"]
+
+
 async def test_unreachable_endpoint() -> None:
     """An endpoint that refuses connections is UNAVAILABLE, and recorded as connect; a retry finds the other one."""
     async with GrpcServer() as gone:

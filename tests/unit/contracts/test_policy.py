@@ -62,6 +62,7 @@ def policies(draw: st.DrawFn) -> Policy:
                 draw(st.booleans()),
                 draw(st.booleans()) if attempt is not None else False,
                 tuple(sorted(draw(st.sets(st.integers(400, 599), max_size=4)))),
+                tuple(sorted(draw(st.sets(st.sampled_from(p.GRPC_STATUSES[1:]), max_size=3)))),
             ),
             backoff=p.Backoff(base, draw(seconds(round(base * 1000), 300_000))),
             budget=p.Budget(
@@ -139,6 +140,9 @@ def test_the_schema_accepts_every_policy(policy: Policy) -> None:
         ({"retry": {"on": {"codes": [200]}}}, "retry.on.codes[0]"),
         ({"retry": {"on": {"codes": [503, "503"]}}}, "retry.on.codes[1]"),
         ({"retry": {"on": {"codes": 503}}}, "retry.on.codes"),
+        ({"retry": {"on": {"grpc": ["unavailable", "ok"]}}}, "retry.on.grpc[1]"),
+        ({"retry": {"on": {"grpc": [14]}}}, "retry.on.grpc[0]"),
+        ({"retry": {"on": {"grpc": [["unavailable"]]}}}, "retry.on.grpc[0]"),
         ({"retry": {"budget": {"percent": 400}}}, "retry.budget.percent"),
         ({"retry": {"budget": {"percent": float("nan")}}}, "retry.budget.percent"),
         ({"retry": {"budget": {"percent": 10**400}}}, "retry.budget.percent"),

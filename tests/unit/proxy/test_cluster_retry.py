@@ -38,6 +38,10 @@ def judge(
         (Failure("error", 500), RetryOn(codes=(503,)), False),
         (Failure("ok", 429), RetryOn(codes=(429,)), True),
         (Failure("timeout", 504), RetryOn(codes=(504,)), True),
+        (Failure("error", 200, grpc="unavailable"), RetryOn(), False),
+        (Failure("error", 200, grpc="unavailable"), RetryOn(grpc=("unavailable",)), True),
+        (Failure("error", 200, grpc="internal"), RetryOn(grpc=("unavailable",)), False),
+        (Failure("ok", 200, grpc="aborted"), RetryOn(grpc=("aborted",)), True),
     ],
 )
 def test_only_what_the_policy_names(failure: Failure, on: RetryOn, wants: bool) -> None:
@@ -91,3 +95,10 @@ def test_no_retries_wanted_is_no_denial() -> None:
 def test_back_off_is_full_jitter(share: float, ordinal: int) -> None:
     """The wait is uniform between nothing and the doubled base, capped."""
     assert 0 <= backoff(Backoff(0.1, 0.25), ordinal, share) <= min(0.25, 0.1 * 2 ** (ordinal - 1))
+
+
+def test_pushback_replaces_the_backoff_or_forbids_the_retry() -> None:
+    """The wait a server names is waited; a negative one is a denial, and one beyond the deadline too."""
+    assert judge(replace(BUSY, pushback=3.5)).wait == 3.5
+    assert judge(replace(BUSY, pushback=-1.0)).denied == "pushback"
+    assert judge(replace(BUSY, pushback=10.0)).denied == "deadline"

@@ -64,6 +64,14 @@ def test_status_of_trailers(values: list[bytes], status: int | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "seconds"), [([], None), ([b"0"], 0.0), ([b"1500"], 1.5), ([b"-1"], -1.0), ([b"soon"], -1.0)]
+)
+def test_pushback(values: list[bytes], seconds: float | None) -> None:
+    """A number is a wait; anything else forbids the retry."""
+    assert grpc.pushback_s([(b"grpc-retry-pushback-ms", value) for value in values]) == seconds
+
+
+@pytest.mark.parametrize(
     ("status", "outcome"),
     [(0, "ok"), (1, "ok"), (2, "error"), (3, "ok"), (5, "ok"), (8, "ok"), (13, "error"), (14, "error"), (16, "ok")],
 )

@@ -7,8 +7,9 @@ All rules are here, in the order they are asked:
 3. ``method``: the method may be repeated, or the request provably never reached the application, or it carries the
    idempotency key that the policy names.
 4. ``body_too_large``: the body is still at hand.
-5. ``deadline``: the back-off ends before the request's deadline does.
-6. ``budget``: the cluster's retry budget allows one more; asked last, because the answer spends it.
+5. ``pushback``: the server does not forbid it (gRPC alone); the wait it names replaces the back-off.
+6. ``deadline``: the back-off ends before the request's deadline does.
+7. ``budget``: the cluster's retry budget allows one more; asked last, because the answer spends it.
 """
 
 from __future__ import annotations
@@ -22,11 +23,17 @@ from meshwise.contracts.policy import Backoff, Retry, RetryOn
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How an attempt failed. ``reached`` is false when the application provably never saw the request."""
+    """How an attempt failed. ``reached`` is false when the application provably never saw the request.
+
+    ``grpc`` is the name of a gRPC call's status. ``pushback`` is how many seconds the server wants a retry to wait,
+    below zero when it wants none.
+    """
 
     outcome: str
     status: int = 0
     reached: bool = True
+    grpc: str = ""
+    pushback: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +61,15 @@ class Verdict:
 
 def wanted(on: RetryOn, failure: Failure) -> bool:
     """Tell whether a policy names this kind of failure as worth another attempt."""
+    if failure.status in on.codes or failure.grpc in on.grpc:
+        return True
     if failure.outcome == telemetry.OUTCOME_CONNECT:
-        return on.connect or failure.status in on.codes
+        return on.connect
     if failure.outcome == telemetry.OUTCOME_RESET:
-        return on.reset or failure.status in on.codes
+        return on.reset
     if failure.outcome == telemetry.OUTCOME_TIMEOUT:
-        return on.timeout or failure.status in on.codes
-    return failure.status in on.codes
+        return on.timeout
+    return False
 
 
 def decide(
@@ -80,7 +89,11 @@ def decide(
         return Verdict(denied="method")
     if not situation.replayable:
         return Verdict(denied="body_too_large")
-    wait = backoff(retry.backoff, situation.retries_made + 1, rng())
+    if failure.pushback is not None and failure.pushback < 0.0:
+        return Verdict(denied="pushback")
+    wait = (
+        failure.pushback if failure.pushback is not None else backoff(retry.backoff, situation.retries_made + 1, rng())
+    )
     if situation.now + wait >= situation.deadline:
         return Verdict(denied="deadline")
     if not withdraw(situation.now):

@@ -9,32 +9,14 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from meshwise.contracts.policy import GRPC_STATUSES
 from meshwise.contracts.telemetry import HEADER_ERROR, OUTCOME_ERROR, OUTCOME_OK
 from meshwise.proxy.errors import OUTCOME_OF_REASON, ProxyError
 from meshwise.proxy.http2.tables import Field
 
 CONTENT_TYPE: Final = b"application/grpc"
 
-CODES: Final = (
-    "ok",
-    "cancelled",
-    "unknown",
-    "invalid-argument",
-    "deadline-exceeded",
-    "not-found",
-    "already-exists",
-    "permission-denied",
-    "resource-exhausted",
-    "failed-precondition",
-    "aborted",
-    "out-of-range",
-    "unimplemented",
-    "internal",
-    "unavailable",
-    "data-loss",
-    "unauthenticated",
-)
-"""Name of each status, in order of its number."""
+CODES: Final = GRPC_STATUSES
 UNKNOWN: Final = CODES.index("unknown")
 DEADLINE_EXCEEDED: Final = CODES.index("deadline-exceeded")
 UNIMPLEMENTED: Final = CODES.index("unimplemented")
@@ -51,6 +33,7 @@ FAILURES: Final = frozenset(
 _UNITS_MS: Final = {b"H": 3_600_000.0, b"M": 60_000.0, b"S": 1000.0, b"m": 1.0, b"u": 0.001, b"n": 0.000_001}
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _STATUS = re.compile(rb"[0-9]{1,2}")
+_PUSHBACK = re.compile(rb"[0-9]{1,9}")
 _MOST_MS: Final = 99_999_999
 """What eight digits hold."""
 _UNSAFE = re.compile(rb"[^\x20-\x24\x26-\x7e]")
@@ -97,6 +80,17 @@ def status_of(fields: Iterable[Field]) -> int | None:
     if len(values) > 1 or not _STATUS.fullmatch(values[0]) or int(values[0]) >= len(CODES):
         return UNKNOWN
     return int(values[0])
+
+
+def pushback_s(fields: Iterable[Field]) -> float | None:
+    """Return the seconds the server wants a retry to wait: below zero if it wants none, ``None`` if it says nothing.
+
+    Source: gRPC proposal A6; a value that cannot be read means no retry.
+    """
+    values = [value for name, value in fields if name == b"grpc-retry-pushback-ms"]
+    if not values:
+        return None
+    return int(values[0]) / 1000.0 if _PUSHBACK.fullmatch(values[0]) else -1.0
 
 
 def outcome_of(status: int, error: bytes, *, trusted: bool) -> str:
