@@ -96,6 +96,14 @@ def _buckets() -> Iterator[list[Any]]:
 
 
 class TestLoadAttempts:
+    def test_a_part_of_the_last_second_is_read(self, client: Any) -> None:
+        """Attempts of the window's last second count, also where the store keeps them in a part of their own."""
+        end = END - timedelta(days=1)
+        row = _span(0)
+        row[0], row[4] = end - timedelta(milliseconds=500), 100_000_000
+        client.insert("otel_traces", [row], column_names=_SPAN)
+        assert len(load_attempts(client, Window(end - timedelta(seconds=60), end))) == 1
+
     def test_round_trip(self, client: Any) -> None:
         """Spans come back as the attempts they were made of."""
         attempts = load_attempts(client, Window(END - timedelta(seconds=130), END))

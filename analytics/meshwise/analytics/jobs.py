@@ -1,4 +1,4 @@
-"""The cycle: load → map → objectives → anomalies → alerts → proposals → rollouts → persist.
+"""The cycle: derive edges from spans → load → map → objectives → anomalies → alerts → proposals → rollouts → persist.
 
 One cycle runs at a time, in one thread. A stage that fails is logged and counted and the others go on with what the
 cycle before had found. Findings carry the time and the window they are about, so that running again overwrites no
@@ -62,6 +62,7 @@ class Cycle:
         outbox: Outbox,
         audits: Audits,
         persist: Persist,
+        derive: Callable[[datetime], object],
     ) -> None:
         self._settings = settings
         self._client = client
@@ -69,6 +70,7 @@ class Cycle:
         self._outbox = outbox
         self._audits = audits
         self._persist = persist
+        self._derive = derive
         self._timing = Timing(settings.alert_for_s, settings.alert_keep_s)
         self._alerts: Alerts | None = None
         self._policies: tuple[Policy, ...] | None = None
@@ -90,6 +92,7 @@ class Cycle:
         window = settled(settings.map_window_s, now, settings.settle_s)
         snapshot_rows: list[object] = []
 
+        self._stage("spans", lambda: self._derive(now))
         world = self._stage("load", lambda: load_world(self._client, window))
         if world is not None:
             board = replace(board, loaded_at=now)

@@ -19,6 +19,7 @@ from meshwise.analytics.slo.objectives import dead_rules, objectives_for
 from meshwise.contracts.errors import ConfigError, UnavailableError
 from meshwise.store.client import connect
 from meshwise.store.serving import Access, Door, serve
+from meshwise.store.span_edges import SpanEdges
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,7 @@ def run(settings: AnalyticsSettings) -> None:
                 outbox=outbox,
                 audits=audits_for(settings),
                 persist=persist,
+                derive=SpanEdges(client, settle_s=settings.spans_settle_s).advance,
             )
             courier = Courier(outbox, settings.webhooks)
             app = create_app(settings, cycle, courier, registry_for(cycle, outbox, courier), reader)

@@ -80,6 +80,13 @@ class AnalyticsSettings(BaseModel):
     settle_s: float = Field(
         default=3.0, ge=0, description="How long after a bucket's end its telemetry is awaited, in seconds."
     )
+    spans_settle_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=600,
+        description="How long after a bucket's end spans of applications without a proxy are awaited before its edges "
+        "are derived from them, in seconds; later ones are added when they come.",
+    )
 
     default_objective: ObjectiveDefaults = Field(
         default_factory=ObjectiveDefaults, description="Objectives of every called service."

@@ -32,7 +32,7 @@ class Room:
             module = importlib.import_module(f"meshwise.{self.name}.settings")
         return getattr(module, self.settings_name)  # type: ignore[no-any-return]  # the room's frozen model
 
-    def call(self, settings: BaseModel, entry: str = "run") -> Any:
+    def call(self, settings: BaseModel, entry: str = "run", **arguments: Any) -> Any:
         """Call a function of the room's ``main`` module with ``settings`` and return what it returns.
 
         Raises:
@@ -40,7 +40,7 @@ class Room:
         """
         with self._missing_extra_named():
             module = importlib.import_module(f"meshwise.{self.name}.main")
-            return getattr(module, entry)(settings)
+            return getattr(module, entry)(settings, **arguments)
 
     @contextlib.contextmanager
     def _missing_extra_named(self) -> Iterator[None]:

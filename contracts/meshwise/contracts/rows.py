@@ -14,6 +14,10 @@ from typing import Final
 EDGE_10S: Final = "mesh_edge_10s"
 EDGE_1M: Final = "mesh_edge_1m"
 EDGE_1H: Final = "mesh_edge_1h"
+EDGE_SPANS: Final = "mesh_edge_spans"
+"""What the rollups hold of calls that no proxy counted; its sums are also in the three tables above."""
+SPANS_INSTANCE: Final = "(spans)"
+"""``EdgeBucket.instance`` of rows that were derived from spans of applications."""
 
 
 @dataclass(frozen=True, slots=True)

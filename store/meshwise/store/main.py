@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 
 import structlog
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from meshwise.contracts.errors import UnavailableError
 from meshwise.store import client, migrations
 from meshwise.store.engine import Engine
 from meshwise.store.server import build_app
 from meshwise.store.serving import Door, serve
 from meshwise.store.settings import StoreSettings
+from meshwise.store.span_edges import Progress, SpanEdges
 
 log = structlog.get_logger(__name__)
 
@@ -57,10 +61,33 @@ def migrate(settings: StoreSettings) -> list[str]:
         UnavailableError: the store is down.
         ConfigError: its history and ours disagree.
     """
-    scheme = "https" if settings.tls_cert else "http"
-    url = settings.url or f"{scheme}://{settings.host}:{settings.port}/{settings.database}"
-    target = client.connect(url, user=settings.user, password=settings.password, create_database=True)
+    target = client.connect(_url(settings), user=settings.user, password=settings.password, create_database=True)
     try:
         return migrations.migrate(migrations.ClientConnection(target))
     finally:
         target.close()
+
+
+def backfill(settings: StoreSettings, start: datetime, end: datetime, now: datetime) -> Progress:
+    """Derive the edges of ``[start, end)`` from the spans in the store; return what was worked out and what changed.
+
+    Raises:
+        UnavailableError: the store is down.
+        ConfigError: the window cannot be filled.
+    """
+    target = client.connect(_url(settings), user=settings.user, password=settings.password)
+    done = Progress()
+    try:
+        for reached, progress in SpanEdges(target).backfill(start, end, now):
+            done += progress
+            log.debug("backfilled", up_to=reached.isoformat(), buckets=progress.buckets, rows=progress.rows)
+    except ClickHouseError as error:
+        raise UnavailableError(f"the store could not answer: {' '.join(str(error).split())[:300]}") from None
+    finally:
+        target.close()
+    return done
+
+
+def _url(settings: StoreSettings) -> str:
+    scheme = "https" if settings.tls_cert else "http"
+    return settings.url or f"{scheme}://{settings.host}:{settings.port}/{settings.database}"

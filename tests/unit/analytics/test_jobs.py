@@ -89,6 +89,7 @@ class Bench:
         self.store, self.control = FakeStore(), FakeControl()
         self.outbox = Outbox(":memory:")
         self.saved: list[Any] = []
+        self.derived: list[datetime] = []
         self.save_fails = False
         self.broken: set[str] = set()
         webhooks = [{"url": "https://hooks.example/"}]
@@ -105,13 +106,23 @@ class Bench:
         )
         control = cast("ControlApi", self.control)
         return Cycle(
-            self.settings, client=self.store, control=control, outbox=self.outbox, audits=audits, persist=self._save
+            self.settings,
+            client=self.store,
+            control=control,
+            outbox=self.outbox,
+            audits=audits,
+            persist=self._save,
+            derive=self._derive,
         )
 
     def _or_break(self, name: str, value: Any) -> Any:
         if name in self.broken:
             raise RuntimeError(f"{name} is broken")
         return value
+
+    def _derive(self, now: datetime) -> None:
+        self._or_break("derive", None)
+        self.derived.append(now)
 
     def _save(self, _: Any, rows: Sequence[Any]) -> None:
         if self.save_fails:
@@ -141,6 +152,12 @@ class TestCycle:
         assert bench.of(ProposalFinding) == [PROPOSAL]
         assert {alert.state for alert in bench.of(AlertFinding)} == {"pending"}
 
+    def test_edges_are_derived_from_spans_first(self, bench: Bench) -> None:
+        """Each cycle brings the edges of services without a proxy up to date before anything is read."""
+        board = bench.cycle.run(NOW)
+        assert bench.derived == [NOW]
+        assert list(board.stages_s)[:2] == ["spans", "load"]
+
     def test_an_alert_is_told_once_with_cause_and_proposal(self, bench: Bench) -> None:
         """The second cycle fires, queues one document naming cause and proposal, and later cycles repeat nothing."""
         for seconds in range(0, 50, 10):
@@ -151,7 +168,7 @@ class TestCycle:
         assert b"web -> cart" in waiting.body
         assert b'"proposal_id": "p1"' in waiting.body
 
-    @pytest.mark.parametrize("part", ["detect", "propose"])
+    @pytest.mark.parametrize("part", ["derive", "detect", "propose"])
     def test_a_broken_audit_stops_no_other(self, bench: Bench, part: str) -> None:
         """An audit that raises is named and counted, and the findings of the others are kept."""
         bench.broken = {part}

@@ -17,4 +17,6 @@ SELECT
 FROM {table:Identifier}
 WHERE bucket >= toDateTime({start:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')
 GROUP BY bucket_start, source, destination, route, method, side, outcome
+-- What was derived from spans may have been taken back.
+HAVING all_requests > 0 OR all_attempts > 0 OR all_retries > 0 OR all_denied > 0
 ORDER BY bucket_start, source, destination, route, method, side, outcome

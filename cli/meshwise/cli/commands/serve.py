@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from meshwise.cli.commands.backfill import backfill
 from meshwise.cli.commands.options import ROOMS_PANEL, Config, ControlUrl, DataDir, Host, Port, StoreUrl
 from meshwise.cli.configuration import Configuration, load_configuration, settings_for
 from meshwise.cli.logs import LogSettings, configure_logs
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
     store_app = typer.Typer(invoke_without_command=True, help="Run the embedded ClickHouse store.")
     store_app.callback()(store)
     store_app.command("migrate", help="Bring the tables of a running store up to date.")(migrate)
+    store_app.command("backfill", help="Work out the edges of a past window again, from spans.")(backfill)
     app.add_typer(store_app, name="store", rich_help_panel=ROOMS_PANEL)
     for command, text in (
         (collector, "Run a collector: OpenTelemetry in, ClickHouse out."),

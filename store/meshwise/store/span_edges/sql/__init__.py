@@ -1,0 +1,1 @@
+"""SQL of the edges that are derived from spans."""
