@@ -10,17 +10,18 @@ from pathlib import Path
 
 from benchmarks.figures import Unmeasured, document, machine, write
 from benchmarks.proxy.load import LoadError
-from benchmarks.proxy.measure import Bench, Row, Size, bench, footprint, latency, throughput
+from benchmarks.proxy.measure import Bench, Row, Size, bench, footprint, latency, mutual_tls, throughput
 from benchmarks.proxy.report import figures, plot, summary, table
 
 MEASUREMENTS: tuple[tuple[str, tuple[str, ...], Callable[[Bench, Size], list[Row]]], ...] = (
     ("throughput", ("taskset", "nginx", "wrk"), throughput),
+    ("mutual TLS", ("taskset", "nginx", "wrk", "haproxy"), mutual_tls),
     ("latency", ("taskset", "nginx", "h2load"), latency),
     ("footprint", ("taskset", "nginx"), footprint),
 )
 """Name, programs without which it cannot be, what does it."""
 
-_PACKAGES = {"nginx": "nginx", "wrk": "wrk", "taskset": "util-linux", "h2load": "nghttp2-client"}
+_PACKAGES = {"nginx": "nginx", "wrk": "wrk", "taskset": "util-linux", "h2load": "nghttp2-client", "haproxy": "haproxy"}
 
 
 def main() -> None:
@@ -60,6 +61,7 @@ def main() -> None:
     print(summary(measured))
     for name, columns in (
         ("throughput", speed),
+        ("mutual", {"rps": "requests/s", "p50_us": "p50, µs", "p99_us": "p99, µs"}),
         ("latency", {"p50_us": "p50, µs", "p99_us": "p99, µs"}),
         ("footprint", {"start_s": "start, s", "idle_rss_mb": "idle, MB", "rss_1000_conns_mb": "1,000 connections, MB"}),
     ):

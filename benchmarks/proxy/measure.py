@@ -7,13 +7,13 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.figures import Unmeasured
-from benchmarks.proxy import peers
+from benchmarks.proxy import mutual, peers
 from benchmarks.proxy.load import LoadError, saturate, steady
 from benchmarks.proxy.peers import Backing, Launch, Peer
 from benchmarks.proxy.servers import Server, cores, free_port
@@ -68,10 +68,13 @@ class Bench:
             self.absent[name] = launch.reason
             return None
         label = name.replace(", ", "_").replace(" ", "_")
-        server = Server(label, launch.command, self.backing.directory, self.core, dict(launch.environment))
-        self._stack.enter_context(server)
+        server = self.run(label, launch.command, self.core, dict(launch.environment))
         server.wait_for(launch.port, launch.host)
         return server, launch
+
+    def run(self, name: str, command: Sequence[str], core: int, environment: Mapping[str, str] | None = None) -> Server:
+        """Start a process that ends with the run."""
+        return self._stack.enter_context(Server(name, command, self.backing.directory, core, environment))
 
 
 @contextlib.contextmanager
@@ -121,6 +124,35 @@ def throughput(here: Bench, size: Size) -> list[Row]:
             row["spans"] = spans_counted(here.backing.sink_port) - counted
             rows.append(row)
             print(f"{name}: {seen.rps:.0f}/s, p99 {seen.p99_us:.0f} µs", file=sys.stderr, flush=True)
+    return rows
+
+
+def mutual_tls(here: Bench, size: Size) -> list[Row]:
+    """Saturate the two proxies through a client that speaks mutual TLS with them, in turn."""
+    held = mutual.identities(here.backing.directory)
+    ports: dict[str, int] = {}
+    for name, peer in (("meshwise", mutual.meshwise), ("envoy", mutual.envoy)):
+        launch = peer(here.backing, held)
+        if isinstance(launch, Launch):
+            here.run(f"{name}_mutual", launch.command, here.core).wait_listening(launch.port)
+            client = mutual.client(here.backing, held, name, launch.port)
+            if isinstance(client, Launch):
+                here.run(f"{name}_client", client.command, here.other_core).wait_for(client.port, "catalog")
+                ports[name] = client.port
+                continue
+            launch = client
+        here.absent["mutual TLS"] = launch.reason
+    rows: list[Row] = []
+    for turn in range(-1, size.rounds if len(ports) == 2 else -1):
+        for name, port in ports.items():
+            counted = spans_counted(here.backing.sink_port)
+            seen = saturate(port, here.other_core, seconds=1 if turn < 0 else size.seconds)
+            time.sleep(0.3)
+            row: Row = {"measurement": "mutual", "proxy": name, "round": turn, "rps": round(seen.rps)}
+            row |= {"p50_us": seen.p50_us, "p99_us": seen.p99_us, "requests": round(seen.rps * size.seconds)}
+            row["spans"] = spans_counted(here.backing.sink_port) - counted
+            if turn >= 0:
+                rows.append(row)
     return rows
 
 

@@ -30,7 +30,8 @@ class Ceiling(Figure):
 def figures(rows: Sequence[Row], absent: Mapping[str, str]) -> Figures:
     """Return the figures: the median of the rounds, and the least and the most of them as the spread."""
     speed = [row for row in rows if row["measurement"] == "throughput"]
-    speed = [row for row in speed if row["proxy"] != "meshwise" or row["spans"] >= LEAST_TRACED * row["requests"]]
+    secure = [row for row in rows if row["measurement"] == "mutual"]
+    speed, secure = ([row for row in some if _traced(row)] for some in (speed, secure))
     pythons = [name for name in ("aiohttp", "proxy.py") if _values(speed, name, "rps")]
     best = max(pythons, key=lambda name: median(_values(speed, name, "rps")), default="aiohttp")
     slow = [row for row in rows if row["measurement"] == "latency"]
@@ -39,7 +40,7 @@ def figures(rows: Sequence[Row], absent: Mapping[str, str]) -> Figures:
         "rps_vs_envoy_traced": _ratio(speed, "rps", "envoy", absent, target=1.0),
         "p99_vs_envoy_traced": _ratio(speed, "p99_us", "envoy", absent, kind=Ceiling, target=1.0),
         "rps_vs_best_python_peer": _ratio(speed, "rps", best, absent, target=2.0),
-        "rps_mtls_vs_envoy_mtls": Unmeasured("not part of this benchmark yet"),
+        "rps_mtls_vs_envoy_mtls": _ratio(secure, "rps", "envoy", {"envoy": absent.get("mutual TLS", "")}, target=0.8),
         "grpc_rps_vs_envoy": Unmeasured("not part of this benchmark yet"),
         "added_p50_us": _added(slow, "p50_us", absent),
         "added_p99_us": _added(slow, "p99_us", absent),
@@ -97,6 +98,10 @@ def plot(rows: Iterable[Row]) -> str:
             f'<text x="{left + long + 6:.1f}" y="{top + 14}" fill="#222222">{rates[name]:,.0f}</text>',
         ]
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _traced(row: Row) -> bool:
+    return row["proxy"] != "meshwise" or float(row["spans"]) >= LEAST_TRACED * float(row["requests"])
 
 
 def _values(rows: Iterable[Row], name: str, key: str) -> list[float]:

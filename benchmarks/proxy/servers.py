@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -75,10 +75,17 @@ class Server:
         Raises:
             RuntimeError: it ended, or gave no such answer in time.
         """
+        return self._wait(port, lambda: answers(port, host))
+
+    def wait_listening(self, port: int) -> float:
+        """Wait until ``port`` takes connections; otherwise as ``wait_for``."""
+        return self._wait(port, lambda: listens(port))
+
+    def _wait(self, port: int, ready: Callable[[], bool]) -> float:
         while time.perf_counter() - self.begun < READY_S:
             if self._process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended with status {self._process.returncode}: {self.last_words()}")
-            if answers(port, host):
+            if ready():
                 return time.perf_counter() - self.begun
             time.sleep(0.002)
         raise RuntimeError(f"{self.name} gave no answer on port {port} within {READY_S:.0f} s: {self.last_words()}")
@@ -103,6 +110,15 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def listens(port: int) -> bool:
+    """Tell whether ``port`` takes connections at this moment."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1.0):
+            return True
+    except OSError:
+        return False
 
 
 def answers(port: int, host: str) -> bool:
