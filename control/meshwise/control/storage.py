@@ -24,6 +24,8 @@ from meshwise.control.transactions import Reading, Writing
 log = structlog.get_logger(__name__)
 
 _WRITING = "meshwise_writing"
+_SCHEMA_LOCK = 0x6D657368
+"""The key of PostgreSQL's advisory lock under which the schema changes: any number that nobody else takes."""
 
 
 class Storage:
@@ -117,6 +119,8 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
 def _bring_up_to_date(engine: sa.Engine, now: float) -> None:
     history = tables.schema_history
     with engine.connect().execution_options(**{_WRITING: True}) as connection, connection.begin():
+        if engine.dialect.name == "postgresql":  # two replicas may start at once; SQLite locked at BEGIN
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
         history.metadata.create_all(connection)
         version = connection.execute(sa.select(sa.func.max(history.c.version))).scalar() or 0
         if version > len(tables.STEPS):
