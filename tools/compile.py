@@ -20,10 +20,12 @@ ROOTS: Final = ("contracts", "proxy")
 """Where the types of what is compiled are."""
 
 _DATA_PATH: Final = """
-    answers attempt dispatch exchange replay routing trace_context
+    answers attempt channels dispatch exchange replay routing stream_exchange trace_context
     cluster.balancer cluster.breaker cluster.budget cluster.cluster cluster.outlier cluster.retry
     http1.bodies http1.heads http1.limits http1.readers
-    net.downstream net.pool net.timers net.upstream
+    http2.answers http2.codes http2.decoder http2.encoder http2.frames http2.grpc http2.guards http2.heads
+    http2.huffman http2.limits http2.session http2.streams http2.tables
+    net.downstream net.http2_downstream net.http2_pool net.http2_upstream net.pool net.timers net.upstream
     telemetry.metrics telemetry.otlp telemetry.recorder telemetry.records telemetry.wire
 """
 MODULES: Final = tuple(f"meshwise.proxy.{name}" for name in _DATA_PATH.split())

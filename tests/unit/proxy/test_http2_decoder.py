@@ -4,7 +4,7 @@ import pytest
 
 from meshwise.proxy.http2.codes import COMPRESSION_ERROR, ConnectionFault
 from meshwise.proxy.http2.decoder import Decoder
-from meshwise.proxy.http2.tables import NeverIndexed
+from meshwise.proxy.http2.sensitive import Sensitive
 
 
 def decoder(*, max_list: int = 61_440, max_fields: int = 100) -> Decoder:
@@ -53,7 +53,7 @@ def test_never_indexed_stays_marked() -> None:
     """A field its sender marked as sensitive is still marked when it is passed on."""
     [field] = decoder().decode(b"\x10\x01a\x01x").fields
     assert field == (b"a", b"x")
-    assert type(field) is NeverIndexed
+    assert type(field[1]) is Sensitive
 
 
 @pytest.mark.parametrize(

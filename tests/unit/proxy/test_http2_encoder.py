@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from meshwise.proxy.http2.decoder import Decoder
 from meshwise.proxy.http2.encoder import Encoder
-from meshwise.proxy.http2.tables import Field, NeverIndexed
+from meshwise.proxy.http2.sensitive import Sensitive
+from meshwise.proxy.http2.tables import Field
 
 NAMES = st.sampled_from([b":path", b":method", b"cookie", b"x-a", b"x-b", b"x-long-name-of-a-field"])
 VALUES = st.one_of(st.sampled_from([b"", b"GET", b"/", b"same", b"v" * 900, b"w" * 1100]), st.binary(max_size=8))
@@ -49,10 +50,10 @@ def test_values_that_never_repeat_stay_out_of_the_table() -> None:
 def test_secrets_are_never_put_into_the_table() -> None:
     """Neither credentials nor what its sender marked may be guessed from the size of later messages."""
     encoder, peer = Encoder(), decoder()
-    fields = ((b"authorization", b"Bearer 12345678"), NeverIndexed((b"x-key", b"12345678")))
+    fields = ((b"authorization", b"Bearer 12345678"), (b"x-key", Sensitive(b"12345678")))
     blocks = [encoder.encode(fields) for _ in range(4)]
     assert all(b"Bearer 12345678" in block and b"x-key" in block for block in blocks)
-    assert [type(field) is NeverIndexed for field in peer.decode(blocks[-1]).fields] == [False, True]
+    assert [type(value) is Sensitive for _, value in peer.decode(blocks[-1]).fields] == [False, True]
 
 
 def test_a_peer_without_a_table_gets_none() -> None:

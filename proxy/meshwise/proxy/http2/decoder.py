@@ -12,7 +12,8 @@ from typing import Final
 
 from meshwise.proxy.http2 import huffman
 from meshwise.proxy.http2.codes import COMPRESSION_ERROR, ConnectionFault
-from meshwise.proxy.http2.tables import DEFAULT_SIZE, OVERHEAD, STATIC, DynamicTable, Field, NeverIndexed
+from meshwise.proxy.http2.sensitive import Sensitive
+from meshwise.proxy.http2.tables import DEFAULT_SIZE, OVERHEAD, STATIC, DynamicTable, Field
 
 _STATIC_COUNT: Final = len(STATIC)
 _REMEMBERED: Final = 64
@@ -99,7 +100,7 @@ class Decoder:
                 else:
                     name, at = _string(block, at)
                 value, at = _string(block, at)
-                field = NeverIndexed((name, value)) if byte & 0xF0 == 0x10 else (name, value)
+                field = (name, Sensitive(value) if byte & 0xF0 == 0x10 else value)
                 if byte & 0x40:
                     self._table.add(field)
             count += 1

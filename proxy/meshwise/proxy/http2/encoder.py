@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from meshwise.proxy.http2.tables import DEFAULT_SIZE, OVERHEAD, STATIC, DynamicTable, Field, NeverIndexed
+from meshwise.proxy.http2.sensitive import Sensitive
+from meshwise.proxy.http2.tables import DEFAULT_SIZE, OVERHEAD, STATIC, DynamicTable, Field
 
 _STATIC_INDEX: Final = {field: index for index, field in reversed(list(enumerate(STATIC, 1)))}
 _STATIC_NAME: Final = {name: index for index, (name, _) in reversed(list(enumerate(STATIC, 1)))}
@@ -65,14 +66,14 @@ class Encoder:
         before, self._learning = self._table.version, False
         block = b"".join([self._field(field) for field in fields])
         settled = before == self._table.version and not self._learning
-        if settled and not any(type(field) is NeverIndexed for field in fields):
+        if settled and not any(type(value) is Sensitive for _, value in fields):
             if len(self._blocks) >= _REMEMBERED:
                 self._blocks.clear()
             self._blocks[fields] = block
         return block
 
     def _field(self, field: Field) -> bytes:
-        if type(field) is NeverIndexed:
+        if type(field[1]) is Sensitive:
             return self._literal(field, 0x10, 0x0F)
         index = _STATIC_INDEX.get(field)
         if index is not None:

@@ -80,12 +80,6 @@ DEFAULT_SIZE: Final = 4096
 """Size of a table that nobody has changed. source: RFC 9113 §6.5.2."""
 
 
-class NeverIndexed(tuple[bytes, bytes]):
-    """A field its sender marked as too sensitive for any table; it has to be passed on so (RFC 7541 §6.2.3)."""
-
-    __slots__ = ()
-
-
 class DynamicTable:
     """One direction's table. ``entries`` has the newest last; ``added`` counts every entry there ever was.
 
