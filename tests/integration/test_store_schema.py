@@ -335,6 +335,7 @@ def test_edges_are_rolled_up_once(client: Client) -> None:
 
 def sample(kind: type) -> Any:
     values: dict[str, Any] = {
+        "Mapping[str, int]": {"memory": 2},
         "datetime": NOW + timedelta(milliseconds=123), "str": "it's '{x}'\n", "int": 2**40, "float": 0.1, "bool": True,
         "float | None": None, "datetime | None": None, "Mapping[str, float]": {"5m": 14.4, "": 0.0},
     }  # fmt: skip

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 DATA_CODES: Final = frozenset(
     {
-        6, 26, 27, 32, 33, 34, 38, 41, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 395, 407, 432, 433, 436, 444, 676,
+        6, 26, 27, 32, 33, 34, 38, 41, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 395, 407, 432, 433, 436, 444, 469,
+        676,
     }
 )  # fmt: skip
-"""ClickHouse exceptions that mean these bytes and no others: cannot parse, read, convert; throwIf; protobuf casts."""
+"""Exceptions that mean these bytes and no others: cannot parse, read, convert; throwIf, constraints, casts."""
 
 WAIT_CODES: Final = frozenset(
     {

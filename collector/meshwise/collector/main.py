@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -15,13 +16,16 @@ import structlog
 import uvicorn
 import uvloop
 
+from meshwise.collector import quarantine
 from meshwise.collector.inserter import Inserter, Retry, StoreState
 from meshwise.collector.landing import ClickHouseLanding
 from meshwise.collector.metrics import CollectorMetrics
 from meshwise.collector.operations import Lifecycle, build_pages
 from meshwise.collector.pipeline import Lane, Pipeline
+from meshwise.collector.quarantine import Entry
 from meshwise.collector.receivers.grpc import GrpcReceiver, build_server
 from meshwise.collector.receivers.http import HttpReceiver
+from meshwise.collector.reporter import Reporter, StatsTable
 from meshwise.collector.settings import CollectorSettings
 from meshwise.collector.signals import Signal
 from meshwise.collector.spool.backlog import Backlog
@@ -33,6 +37,8 @@ from meshwise.store import serving
 
 log = structlog.get_logger(__name__)
 
+LAST_REPORT_S = 2.0
+"""Time for the last row of own telemetry when the collector stops."""
 GRPC_GRACE_S = 2.0
 """Time that calls under way have to finish when the collector stops."""
 
@@ -59,6 +65,21 @@ def run(settings: CollectorSettings) -> None:
             uvloop.run(_Collector(settings, directory).serve(listener))
     finally:
         directory.close()
+
+
+def retry(settings: CollectorSettings, entries: Sequence[Entry]) -> dict[str, str | None]:
+    """Send quarantined records to the store again; by name, what the store still refuses (None: it has it now)."""
+
+    async def send() -> dict[str, str | None]:
+        landing = ClickHouseLanding(
+            settings.store_url, settings.store_user, settings.store_password, settings.insert_timeout_s
+        )
+        try:
+            return {entry.name: await quarantine.retry(entry, landing) for entry in entries}
+        finally:
+            await landing.close()
+
+    return asyncio.run(send())
 
 
 class _HttpServer(uvicorn.Server):
@@ -108,7 +129,19 @@ class _Collector:
             )
             await self._recover(name, backlog, space)
         pipeline = Pipeline(settings, lanes, space, metrics)
-        http = self._http_server(pipeline, store)
+        instance = settings.instance_id or f"{socket.gethostname()}:{listener.getsockname()[1]}"
+        stats = StatsTable(settings.store_url, settings.store_user, settings.store_password, settings.insert_timeout_s)
+        reporter = Reporter(
+            pipeline,
+            metrics,
+            space,
+            stats.write,
+            collector=instance,
+            quarantine_dir=self._directory.quarantine,
+            interval_s=settings.stats_interval_s,
+        )
+        await reporter.look()
+        http = self._http_server(pipeline, store, instance)
         grpc_server = build_server(GrpcReceiver(pipeline, token=settings.token), settings.max_body_bytes)
         grpc_port = self._bind_grpc(grpc_server)
 
@@ -118,6 +151,7 @@ class _Collector:
             loop.add_signal_handler(number, stop.set)
         writing = [asyncio.create_task(lane.writer.run()) for lane in lanes.values()]
         inserting = [asyncio.create_task(inserter.run()) for inserter in inserters]
+        reporting = asyncio.create_task(reporter.run())
         serving_http = asyncio.create_task(http.serve(sockets=[listener]))
         await grpc_server.start()
         stopping = asyncio.create_task(stop.wait())
@@ -135,8 +169,21 @@ class _Collector:
         await asyncio.gather(*writing)
         await self._drain(lanes, inserting)
         stopping.cancel()
+        await self._last_report(reporter, reporting, store)
+        await stats.close()
         await landing.close()
         log.info("stopped", spooled_bytes=space.used)
+
+    async def _last_report(self, reporter: Reporter, reporting: asyncio.Task[None], store: StoreState) -> None:
+        """Write what changed since the last row, unless the store is known to be away."""
+        reporting.cancel()
+        for outcome in await asyncio.gather(reporting, return_exceptions=True):
+            if isinstance(outcome, Exception):  # its failure must not be the collector's
+                log.error("own telemetry failed", problem=repr(outcome))
+        if store.up:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_REPORT_S):
+                    await reporter.report(time.time(), time.monotonic())
 
     async def _recover(self, name: Signal, backlog: Backlog, space: SpoolSpace) -> None:
         found = await asyncio.to_thread(recover, self._directory, name)
@@ -150,7 +197,7 @@ class _Collector:
         if found.segments:
             log.info("spool recovered", signal=name.value, segments=len(found.segments), items=found.items)
 
-    def _http_server(self, pipeline: Pipeline, store: StoreState) -> _HttpServer:
+    def _http_server(self, pipeline: Pipeline, store: StoreState, instance: str) -> _HttpServer:
         settings = self._settings
         hosts = None
         if serving.is_loopback(settings.host):
@@ -158,7 +205,14 @@ class _Collector:
             hosts = frozenset(name.lower().strip("[]") for name in names)
         app = HttpReceiver(
             pipeline,
-            build_pages(pipeline, self._metrics, store, self._lifecycle),
+            build_pages(
+                pipeline,
+                self._metrics,
+                store,
+                self._lifecycle,
+                collector=instance,
+                quarantine_dir=self._directory.quarantine,
+            ),
             max_body_bytes=settings.max_body_bytes,
             body_timeout_s=settings.body_timeout_s,
             token=settings.token,

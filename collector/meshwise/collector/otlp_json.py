@@ -1,4 +1,4 @@
-"""OTLP/JSON → protobuf, by OTLP's own rules, which differ from protobuf's JSON mapping.
+"""OTLP/JSON → protobuf and back, by OTLP's own rules, which differ from protobuf's JSON mapping.
 
 Keys are lowerCamelCase only, trace and span ids are hex, enums are numbers, unknown keys are ignored, 64-bit numbers
 come as text or as numbers.
@@ -13,8 +13,9 @@ from functools import cache
 from typing import Any, Final
 
 import orjson
+from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from meshwise.collector.errors import Reason, RefusedError
 
@@ -22,6 +23,7 @@ DEEPEST: Final = 64
 """JSON objects inside each other."""
 HEX_FIELDS: Final = frozenset({"trace_id", "span_id", "parent_span_id"})
 
+_HEX_KEYS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
 _WHOLE: Final = re.compile(r"-?[0-9]{1,20}")
 _FLOATS: Final = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
@@ -57,6 +59,25 @@ def to_protobuf(body: bytes, request: type[Message]) -> bytes:
         raise RefusedError(Reason.MALFORMED, f"the body is not JSON: {error}") from None
     except ValueError as error:
         raise RefusedError(Reason.MALFORMED, f"the body is not OTLP/JSON: {error}"[:500]) from None
+
+
+def from_protobuf(body: bytes, request: type[Message]) -> dict[str, Any] | None:
+    """Return one request as OTLP/JSON; None when ``body`` is no such message."""
+    try:
+        document = json_format.MessageToDict(request.FromString(body), use_integers_for_enums=True)
+    except DecodeError:
+        return None
+    _ids_to_hex(document)
+    return document
+
+
+def _ids_to_hex(value: Any) -> None:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        if key in _HEX_KEYS and isinstance(one, str):
+            value[key] = base64.b64decode(one).hex()
+        else:
+            _ids_to_hex(one)
 
 
 @cache

@@ -35,6 +35,11 @@ class Lane:
     writer: SpoolWriter
     backlog: Backlog
 
+    @property
+    def items(self) -> int:
+        """Items on disk that are not in the store."""
+        return self.writer.items + self.backlog.items
+
     def lag(self, now: float) -> float:
         """Age in seconds of the oldest record that is not in the store."""
         oldest = [at for at in (self.backlog.oldest_at, self.writer.opened_at) if at is not None]
@@ -68,6 +73,16 @@ class Pipeline:
     def spool_full(self) -> bool:
         """True while senders are told to wait for disk."""
         return self._space.full
+
+    @property
+    def spool_bytes(self) -> int:
+        """Bytes of disk the spool takes."""
+        return self._space.used
+
+    @property
+    def spool_limit(self) -> int:
+        """Bytes of disk the spool and the quarantine may take."""
+        return self._space.limit
 
     def admit(self) -> Lease:
         """Open the account of a request before its body is read; raises RefusedError while the spool is full."""
@@ -110,6 +125,7 @@ class Pipeline:
         self._metrics.parse_bytes.set(self._memory.used)
         for signal, lane in self._lanes.items():
             self._metrics.backlog.labels(signal.value).set(len(lane.backlog))
+            self._metrics.spooled.labels(signal.value).set(lane.items)
             self._metrics.lag_seconds.labels(signal.value).set(lane.lag(now))
 
     async def _offload(self, weight: int, step: Callable[[], Result]) -> Result:

@@ -92,4 +92,13 @@ class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
     insert_retry_max_s: float = Field(
         default=30.0, gt=0, description="longest wait between two tries of an insert, in seconds"
     )
+    instance_id: str = Field(
+        default="", max_length=128, description="name of this collector in its own telemetry; empty: host name and port"
+    )
+    stats_interval_s: float = Field(
+        default=10.0,
+        ge=0.05,
+        le=3600,
+        description="time between two rows of mesh_collector_stats per signal, in seconds",
+    )
     drain_s: float = Field(default=5.0, ge=0, description="time to insert what is left when asked to stop, in seconds")

@@ -1,7 +1,7 @@
 """Rows of the ``mesh_*`` tables that one room writes and another reads; a field is a column of the same name.
 
 Times are timezone-aware UTC ``datetime``; durations are seconds; shares are 0–1. ``None`` is ClickHouse's NULL: a
-number that could not be known, never one that was zero. ``TABLES`` maps each finding to its table.
+number that could not be known, never one that was zero. ``TABLES`` maps each kind of row to its table.
 """
 
 from __future__ import annotations
@@ -157,6 +157,35 @@ class RolloutFinding:
     evidence: str
 
 
+@dataclass(frozen=True, slots=True)
+class CollectorStats:
+    """What one collector did with one signal since its row before: counts are differences, so sums mean something.
+
+    ``requests`` and ``refused`` (by reason) are of requests; ``accepted`` … ``lost`` are spans, data points or log
+    records, but ``lost`` counts records of the spool. ``spooled`` items, ``backlog_segments``, ``spool_bytes`` (of all
+    signals together) and ``lag_s``, the age of the oldest item that is not in the store, are of the moment ``at``.
+    """
+
+    at: datetime
+    collector: str
+    signal: str
+    interval_s: float
+    requests: int
+    refused: Mapping[str, int]
+    accepted: int
+    rejected: int
+    inserted: int
+    quarantined: int
+    lost: int
+    insert_failures: int
+    insert_p50_s: float | None
+    insert_p99_s: float | None
+    spooled: int
+    backlog_segments: int
+    spool_bytes: int
+    lag_s: float
+
+
 TABLES: Final[Mapping[type, str]] = {
     EdgeFinding: "mesh_findings_edges",
     SloFinding: "mesh_findings_slos",
@@ -164,4 +193,5 @@ TABLES: Final[Mapping[type, str]] = {
     AnomalyFinding: "mesh_findings_anomalies",
     ProposalFinding: "mesh_findings_proposals",
     RolloutFinding: "mesh_findings_rollouts",
+    CollectorStats: "mesh_collector_stats",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -13,6 +13,7 @@ from meshwise.contracts import rows
 from meshwise.contracts.rows import TABLES, EdgeBucket
 
 if TYPE_CHECKING:
+    from clickhouse_connect.driver import AsyncClient
     from clickhouse_connect.driver.client import Client
 
 Row = TypeVar("Row")
@@ -28,16 +29,16 @@ def insert_rows(client: Client, findings: Sequence[Any], *, token: str = "") -> 
     Raises:
         TypeError: one of them is no finding of ``contracts.rows.TABLES``.
     """
-    kinds: dict[type, list[Any]] = {}
-    for finding in findings:
-        if type(finding) not in TABLES:
-            raise TypeError(f"{type(finding).__name__} has no table in contracts.rows.TABLES")
-        kinds.setdefault(type(finding), []).append(finding)
     settings = {"insert_deduplication_token": token} if token else None
-    for kind, group in kinds.items():
-        names = columns(kind)
-        data = [[_outgoing(getattr(one, name)) for name in names] for one in group]
-        client.insert(TABLES[kind], data, column_names=list(names), settings=settings)
+    for table, names, data in _by_table(findings):
+        client.insert(table, data, column_names=names, settings=settings)
+    return len(findings)
+
+
+async def insert_rows_async(client: AsyncClient, findings: Sequence[Any]) -> int:
+    """Write findings as ``insert_rows`` does, with an asynchronous client; raises as it does."""
+    for table, names, data in _by_table(findings):
+        await client.insert(table, data, column_names=names)
     return len(findings)
 
 
@@ -74,6 +75,18 @@ def rows_from(kind: type[Row], values: Iterable[Sequence[Any]]) -> list[Row]:
 def columns(kind: type) -> tuple[str, ...]:
     """Return the column names of ``kind``, which are its fields, in order."""
     return tuple(field.name for field in dataclasses.fields(kind))
+
+
+def _by_table(findings: Sequence[Any]) -> Iterator[tuple[str, list[str], list[list[Any]]]]:
+    """Yield table, column names and rows for each kind among ``findings``; every kind is checked before the first."""
+    kinds: dict[type, list[Any]] = {}
+    for finding in findings:
+        if type(finding) not in TABLES:
+            raise TypeError(f"{type(finding).__name__} has no table in contracts.rows.TABLES")
+        kinds.setdefault(type(finding), []).append(finding)
+    for kind, group in kinds.items():
+        names = columns(kind)
+        yield TABLES[kind], list(names), [[_outgoing(getattr(one, name)) for name in names] for one in group]
 
 
 def _converters(kind: type) -> tuple[Callable[[Any], Any], ...]:

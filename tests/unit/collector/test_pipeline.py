@@ -18,6 +18,7 @@ class StubWriter:
 
     def __init__(self, opened_at: float | None = None) -> None:
         self.opened_at = opened_at
+        self.items = 0
         self.kept: list[int] = []
 
     async def append(self, payload: bytes, items: int) -> None:

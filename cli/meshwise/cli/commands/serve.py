@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from meshwise.cli.commands import collect
 from meshwise.cli.commands.backfill import backfill
 from meshwise.cli.commands.options import ROOMS_PANEL, Config, ControlUrl, DataDir, Host, Port, StoreUrl
 from meshwise.cli.configuration import Configuration, load_configuration, settings_for
@@ -24,8 +25,13 @@ def register(app: typer.Typer) -> None:
     store_app.command("migrate", help="Bring the tables of a running store up to date.")(migrate)
     store_app.command("backfill", help="Work out the edges of a past window again, from spans.")(backfill)
     app.add_typer(store_app, name="store", rich_help_panel=ROOMS_PANEL)
+    collector_app = typer.Typer(
+        invoke_without_command=True, help="Run a collector (OpenTelemetry in, ClickHouse out), or look after one."
+    )
+    collector_app.callback()(collector)
+    collect.register(collector_app)
+    app.add_typer(collector_app, name="collector", rich_help_panel=ROOMS_PANEL)
     for command, text in (
-        (collector, "Run a collector: OpenTelemetry in, ClickHouse out."),
         (control, "Run control: registry, policies, rollouts."),
         (analytics, "Run analytics: map, objectives, anomalies, proposals, verdicts."),
         (dashboard, "Run the web pages."),
@@ -61,6 +67,7 @@ def migrate(
 
 
 def collector(
+    context: typer.Context,
     *,
     config: Config = None,
     host: Host = None,
@@ -69,9 +76,11 @@ def collector(
     data_dir: DataDir = None,
     store_url: StoreUrl = None,
 ) -> None:
-    """Run a collector."""
+    """Run a collector, unless a verb such as ``status`` follows."""
     values = {"host": host, "http_port": port, "grpc_port": grpc_port, "data_dir": data_dir, "store_url": store_url}
-    _run(load_configuration(config, os.environ).with_values("collector", values), "collector")
+    context.obj = load_configuration(config, os.environ).with_values("collector", values)
+    if context.invoked_subcommand is None:
+        _run(context.obj, "collector")
 
 
 def control(*, config: Config = None, host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:

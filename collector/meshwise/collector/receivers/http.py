@@ -17,7 +17,7 @@ from meshwise.collector.errors import Reason, RefusedError
 from meshwise.collector.inflate import too_large
 from meshwise.collector.pipeline import Pipeline
 from meshwise.collector.signals import DOORS, Signal, success
-from meshwise.store.serving import Receive, Scope, Send
+from meshwise.store.serving import PROBES, Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +148,7 @@ class HttpReceiver:
             raise RefusedError(Reason.NOT_FOUND, f"there is nothing here; telemetry goes to {', '.join(SIGNALS)}")
         if scope["method"] not in ("GET", "HEAD"):
             raise RefusedError(Reason.METHOD, "this page is read with GET")
-        if scope["path"] == "/metrics":
+        if scope["path"] not in PROBES:
             self._authorize(headers)
         status, kind, body = page()
         await _answer(send, status, kind.decode("latin-1"), body)

@@ -44,6 +44,12 @@ class Backlog:
         return len(self._waiting)
 
     @property
+    def items(self) -> int:
+        """Spans, data points or log records in segments that are not in the store."""
+        in_hand = self._in_hand.items if self._in_hand is not None else 0
+        return in_hand + sum(segment.items for segment in self._waiting)
+
+    @property
     def oldest_at(self) -> float | None:
         """When the oldest segment that is not in the store was opened, Unix seconds."""
         first = self._in_hand or (self._waiting[0] if self._waiting else None)

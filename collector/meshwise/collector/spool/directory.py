@@ -92,21 +92,25 @@ class SpoolSpace:
     """Bytes of disk the spool takes, and whether more may come; used from the event loop only."""
 
     def __init__(self, limit: int, min_free: int, retry_after_s: float) -> None:
-        self._limit = limit
+        self.limit = limit
         self._min_free = min_free
         self._retry_after_s = retry_after_s
         self._low_disk = False
         self.used = 0
+        self.quarantined = 0
+        """Bytes in the quarantine: they count against the limit, as nothing but a person removes them."""
 
     @property
     def full(self) -> bool:
         """True while senders are told to wait."""
-        return self._low_disk or self.used >= self._limit * FULL_SHARE
+        return self._low_disk or self.used + self.quarantined >= self.limit * FULL_SHARE
 
     def admit(self) -> None:
         """Raise RefusedError while the spool is full."""
         if self.full:
             cause = "the disk is nearly full" if self._low_disk else "the spool is nearly full"
+            if self.quarantined > self.used:
+                cause += " of quarantined records (see meshwise collector quarantine)"
             raise RefusedError(Reason.SPOOL_FULL, f"{cause}; try again later", retry_after_s=self._retry_after_s)
 
     def add(self, size: int) -> None:

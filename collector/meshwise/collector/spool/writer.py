@@ -93,6 +93,11 @@ class SpoolWriter:
         """When the open segment got its first record, Unix seconds; nothing when there is none."""
         return None if self._open is None else self._open.opened_at
 
+    @property
+    def items(self) -> int:
+        """Spans, data points or log records in the open segment."""
+        return 0 if self._open is None else self._open.items
+
     async def append(self, payload: bytes, items: int) -> None:
         """Return when ``payload`` is on disk for good; raises RefusedError when it could not be written."""
         if self._closing:

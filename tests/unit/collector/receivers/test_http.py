@@ -27,6 +27,7 @@ class KeepingWriter:
     """A spool of one list."""
 
     opened_at = None
+    items = 0
 
     def __init__(self) -> None:
         self.kept: list[tuple[bytes, int]] = []
