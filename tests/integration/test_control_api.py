@@ -75,6 +75,19 @@ def test_a_silent_proxy_leaves_the_snapshots_and_may_come_back(tmp_path: Path) -
         assert endpoints() == ["a-1", "a-2"]
 
 
+def test_a_candidate_beside_a_policy_is_handed_to_the_callers_proxies(shared: Control) -> None:
+    """A shadow section arrives in the snapshot as it was given, beside the policy that it is a candidate for."""
+    proxy = shared.register("shade-1", "shade")
+    candidate = {"timeout": {"request": "1s", "attempt": "200ms"}, "version": 7}
+    status, _ = shared.put_policy({"match": {"source": "shade", "service": "catalog"}, "shadow": candidate})
+    assert status == 200
+    (policy,) = (p for p in proxy.snapshot()["policies"] if p["name"] == "shade.catalog")
+    assert policy["shadow"]["version"] == 7
+    assert policy["shadow"]["timeout"]["attempt"] == "200ms"
+    assert policy["timeout"]["request"] == "15s"
+    assert proxy.leave() == 204
+
+
 def test_versions_count_up_and_an_old_base_is_refused(shared: Control) -> None:
     """Each change is a version; one made on an old version is a conflict, and undo is a version too."""
     name = "frontend.versions"

@@ -12,7 +12,7 @@ from meshwise.contracts import telemetry as names
 from meshwise.contracts.histogram import bucket_index
 from meshwise.proxy.telemetry.exporter import Exporter
 from meshwise.proxy.telemetry.recorder import RingRecorder
-from meshwise.proxy.telemetry.records import AttemptRecord, RequestRecord, TraceContext
+from meshwise.proxy.telemetry.records import AttemptRecord, RequestRecord, ShadowVerdict, TraceContext
 from support.collector import running_collector
 from support.proxy_records import attempt, request
 from support.store import Store, store_server
@@ -20,6 +20,12 @@ from support.store import Store, store_server
 __all__ = ["store_server"]
 
 RESOURCE = {"service.name": "frontend", "service.instance.id": "frontend-told-1", "service.version": "0"}
+VERDICTS = (
+    ShadowVerdict(8),
+    ShadowVerdict(8, "attempt", retry="timeout"),
+    ShadowVerdict(9, denied="budget"),
+    ShadowVerdict(9, skipped=True),
+)
 TEN_SECONDS = 10 * 10**9
 
 
@@ -46,7 +52,10 @@ def traffic(seed: int, end_ns: int) -> tuple[list[RequestRecord], list[AttemptRe
         for ordinal in range(1, made + 1):
             span = TraceContext(trace.trace_id, rng.randbytes(8), trace.parent_span_id)
             denied = rng.choice(["", "budget"])
-            attempts.append(attempt(trace=span, ordinal=ordinal, endpoint="e1", retry_denied=denied, **common))
+            shadow = rng.choice([None, *VERDICTS])
+            attempts.append(
+                attempt(trace=span, ordinal=ordinal, endpoint="e1", retry_denied=denied, shadow=shadow, **common)
+            )
     return requests, attempts
 
 
@@ -94,6 +103,10 @@ async def test_the_rollup_holds_exactly_what_was_recorded(store_server: Store) -
     assert retries == sum(one.ordinal > 1 for one in attempts)
     assert denied == sum(one.retry_denied == "budget" for one in attempts)
 
+    judged = Counter((one.destination, one.outcome, one.shadow) for one in attempts if one.shadow is not None)
+    assert shadow_verdicts(client, SHADOW_COUNTS) == judged
+    assert shadow_verdicts(client, SHADOW_SPANS) == judged
+
     spans = client.query(
         "SELECT TraceId, SpanId, ParentSpanId, Duration, SpanKind, SpanAttributes['meshwise.attempt.outcome'] "
         "FROM otel_traces WHERE ResourceAttributes['service.instance.id'] = 'frontend-told-1'"
@@ -114,6 +127,34 @@ async def test_the_rollup_holds_exactly_what_was_recorded(store_server: Store) -
         "AND EventName = 'meshwise.access'"
     ).result_rows
     assert logged == len(requests)
+
+
+SHADOW_COUNTS = """
+    SELECT Attributes['meshwise.destination'], Attributes['meshwise.outcome'], Attributes['meshwise.shadow.version'],
+        Attributes['meshwise.shadow.timeout'], Attributes['meshwise.shadow.retry'],
+        Attributes['meshwise.shadow.denied'], Attributes['meshwise.shadow.skipped'], toUInt64(sum(Value))
+    FROM otel_metrics_sum
+    WHERE ServiceName = 'frontend' AND MetricName = 'meshwise.shadow.attempts' AND AggregationTemporality = 1
+    GROUP BY ALL
+"""
+SHADOW_SPANS = """
+    SELECT SpanAttributes['meshwise.destination'], SpanAttributes['meshwise.attempt.outcome'],
+        SpanAttributes['meshwise.shadow.version'], SpanAttributes['meshwise.shadow.timeout'],
+        SpanAttributes['meshwise.shadow.retry'], SpanAttributes['meshwise.shadow.denied'],
+        SpanAttributes['meshwise.shadow.skipped'], count()
+    FROM otel_traces
+    WHERE ServiceName = 'frontend' AND SpanKind = 'Client' AND SpanAttributes['meshwise.shadow.version'] != ''
+    GROUP BY ALL
+"""
+
+
+def shadow_verdicts(client: Any, statement: str) -> Counter[Any]:
+    """Return how often each verdict of a candidate is in the store, by destination and outcome."""
+    found: Counter[Any] = Counter()
+    for destination, outcome, version, timeout, retry, denied, skipped, count in client.query(statement).result_rows:
+        verdict = ShadowVerdict(int(version), timeout or "none", retry, denied, skipped == "true")
+        found[destination, outcome, verdict] += count
+    return found
 
 
 def edge_of(record: RequestRecord | AttemptRecord) -> tuple[Any, ...]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from meshwise.contracts.telemetry import OUTCOMES
-from meshwise.proxy.telemetry.records import AttemptRecord, RequestRecord, TraceContext
+from meshwise.contracts.telemetry import OUTCOMES, SHADOW_TIMEOUTS
+from meshwise.proxy.telemetry.records import AttemptRecord, RequestRecord, ShadowVerdict, TraceContext
 
 START_NS = 1_790_000_000_000_000_000
 
@@ -108,6 +108,15 @@ attempts = st.builds(
     breaker_state=st.sampled_from(["closed", "open"]),
     retry_reason=st.sampled_from(["", "503", "timeout"]),
     retry_denied=st.sampled_from(["", "budget", "method"]),
+    shadow=st.none()
+    | st.builds(
+        ShadowVerdict,
+        version=st.integers(0, 2**53),
+        timeout=st.sampled_from(SHADOW_TIMEOUTS),
+        retry=st.sampled_from(["", "503", "timeout"]),
+        denied=st.sampled_from(["", "budget"]),
+        skipped=st.booleans(),
+    ),
 )
 
 requests = st.builds(

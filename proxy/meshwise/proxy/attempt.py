@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshwise.proxy.channels import Upstream
+from meshwise.proxy.cluster import retry
 from meshwise.proxy.cluster.cluster import EndpointState
 from meshwise.proxy.errors import ConnectFailed
-from meshwise.proxy.telemetry.records import TraceContext
+from meshwise.proxy.telemetry.records import ShadowVerdict, TraceContext
 
 if TYPE_CHECKING:
     from meshwise.proxy.exchange import Exchange
@@ -17,6 +18,7 @@ class Attempt:
     """One try at one endpoint."""
 
     __slots__ = (
+        "answered",
         "balance",
         "cancelled",
         "connect_timeout",
@@ -24,12 +26,14 @@ class Attempt:
         "deadline",
         "endpoint",
         "exchange",
+        "failure",
         "ordinal",
         "outcome",
         "remaining_ms",
         "resent",
         "retry_denied",
         "retry_reason",
+        "shadow",
         "started",
         "status",
         "trace",
@@ -53,6 +57,10 @@ class Attempt:
         self.resent = False
         self.status = 0
         self.outcome = ""
+        self.failure: retry.Failure | None = None
+        self.answered = 0.0
+        """When an answer began; noted only where a candidate policy is evaluated."""
+        self.shadow: ShadowVerdict | None = None
 
     def on_connection(self, connection: Upstream) -> None:
         """The pool has a connection, perhaps to another endpoint of the cluster."""

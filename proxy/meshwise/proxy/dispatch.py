@@ -36,7 +36,7 @@ from meshwise.proxy.channels import Drainable, Pool
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.errors import NoRoute
 from meshwise.proxy.exchange import Exchange
-from meshwise.proxy.http1.heads import CHUNKED, ResponseHead
+from meshwise.proxy.http1.heads import CHUNKED, RequestHead, ResponseHead
 from meshwise.proxy.http1.limits import Limits
 from meshwise.proxy.http2.limits import Limits as Http2Limits
 from meshwise.proxy.net.http2_pool import Http2Pool
@@ -112,6 +112,12 @@ class Dispatcher(ABC):
             head=settings.max_head_bytes,
             fields=settings.max_fields,
         )
+
+    def asked_s(self, head: RequestHead) -> float | None:
+        """Return how many seconds the caller waits at most, when it says so."""
+        if head.deadline and _MILLISECONDS.fullmatch(head.deadline):
+            return int(head.deadline) / 1000.0
+        return None
 
     @abstractmethod
     def open(self, exchange: Exchange) -> None:
@@ -204,8 +210,9 @@ class OutboundDispatcher(Dispatcher):
         elif head.tracestate is not None:
             trace.tracestate = bounded_tracestate(head.tracestate)
         limit = rule.policy.timeout.request
-        if head.deadline and _MILLISECONDS.fullmatch(head.deadline):
-            limit = min(limit, int(head.deadline) / 1000.0)
+        asked = self.asked_s(head)
+        if asked is not None and asked < limit:
+            limit = asked
         exchange.admit(route.cluster, rule, trace, exchange.started + limit)
 
     def attempt_trace(self, exchange: Exchange) -> TraceContext:
@@ -246,6 +253,7 @@ class OutboundDispatcher(Dispatcher):
                 "closed",
                 attempt.retry_reason,
                 attempt.retry_denied,
+                attempt.shadow,
             )
         )
 

@@ -20,12 +20,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from meshwise.contracts import telemetry
-from meshwise.contracts.policy import IDEMPOTENT_METHODS, Policy
+from meshwise.contracts.policy import IDEMPOTENT_METHODS, Policy, Retry
 from meshwise.proxy.answers import framing_of, local_answer, outcome_of
 from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.channels import Downstream, Pool
 from meshwise.proxy.cluster import balancer, outlier, retry
 from meshwise.proxy.cluster.cluster import Cluster, EndpointState
+from meshwise.proxy.cluster.shadow import Trial
 from meshwise.proxy.errors import (
     NoEndpoint,
     Overflow,
@@ -62,6 +63,7 @@ class Exchange:
         "_pending_head",
         "_resume_at",
         "_retry_reason",
+        "_trial",
         "_tried",
         "attempt",
         "attempts",
@@ -111,6 +113,8 @@ class Exchange:
         """``None`` as long as no body has come, which for most requests is ever."""
         self._resume_at = 0.0
         self._retry_reason = ""
+        self._trial: Trial | None = None
+        """The request under a candidate policy, where one is evaluated."""
         self._tried: tuple[EndpointState, ...] = ()
         self._answer_chunked = False
         self._pending_error: ProxyError | None = None
@@ -141,6 +145,8 @@ class Exchange:
             self.fail(Overflow(f"too many requests to {cluster.name} are under way"))
             return
         rule.budget.request(self.started)
+        if rule.shadow is not None:
+            self._trial = rule.shadow.begin(self.started, dispatcher.asked_s(self.head))
         self.request_id = dispatcher.traces.request_id()
         self._next_attempt(self.started)
 
@@ -258,16 +264,17 @@ class Exchange:
                 self.downstream.write(head.line + head.kept + b"\r\n")
             return
         attempt.status = self.status = status
+        if self._trial is not None:
+            attempt.answered = monotonic()
         attempt.outcome = outcome_of(head, trusted=self.dispatcher.trusts_reasons)
         self._observe(attempt.endpoint, failed=status >= 500)
         if status >= 400:
             reached = head.error not in NOT_REACHED or not self.dispatcher.trusts_reasons
-            verdict = self._decide(retry.Failure(attempt.outcome, status, reached))
-            attempt.retry_denied = verdict.denied
+            failure = retry.Failure(attempt.outcome, status, reached)
+            verdict = self._decide(attempt, failure)
             if verdict.wait is not None:
-                reason = str(status) if attempt.outcome in ("ok", "error") else attempt.outcome
                 self._end_attempt(attempt.outcome, final=False, close=not self.request_done)
-                self._wait(verdict.wait, reason)
+                self._wait(verdict.wait, failure.reason)
                 return
         self._forward(head)
 
@@ -323,8 +330,7 @@ class Exchange:
             self.pool.connect(self.cluster, attempt)
             return
         self._observe(attempt.endpoint, failed=True)
-        verdict = self._decide(retry.Failure(error.outcome, 0, reached))
-        attempt.retry_denied = verdict.denied
+        verdict = self._decide(attempt, retry.Failure(error.outcome, 0, reached))
         self._end_attempt(error.outcome, final=verdict.wait is None, close=True)
         if verdict.wait is None:
             self.fail(error)
@@ -407,23 +413,40 @@ class Exchange:
             self.send(attempt, connection)
         self._arm()
 
-    def _decide(self, failure: retry.Failure) -> retry.Verdict:
+    def _decide(self, attempt: Attempt, failure: retry.Failure) -> retry.Verdict:
+        attempt.failure = failure
         params = self.policy.retry
         if params.max == 0:
             return retry.Verdict()
-        key = params.idempotency_header
-        return retry.decide(
+        verdict = retry.decide(
             params,
             failure,
-            retry.Situation(
-                retries_made=self.attempts - 1,
-                method=self.method,
-                has_key=key is not None and self.head.has(key.encode("latin-1")),
-                replayable=self._replayable(),
-                now=monotonic(),
-                deadline=self.deadline,
-            ),
+            self._situation(attempt, params, self.deadline),
             withdraw=self.rule.budget.withdraw,
+            rng=random.random,
+        )
+        attempt.retry_denied = verdict.denied
+        return verdict
+
+    def _situation(self, attempt: Attempt, params: Retry, deadline: float) -> retry.Situation:
+        key = params.idempotency_header
+        return retry.Situation(
+            retries_made=attempt.ordinal - 1,
+            method=self.method,
+            has_key=key is not None and self.head.has(key.encode("latin-1")),
+            replayable=self._replayable(),
+            now=monotonic(),
+            deadline=deadline,
+        )
+
+    def _judge_shadow(self, trial: Trial, attempt: Attempt, outcome: str) -> None:
+        attempt.shadow = trial.judge(
+            self._situation(attempt, trial.policy.retry, trial.deadline),
+            attempt.failure,
+            outcome=outcome,
+            started=attempt.started,
+            answered=attempt.answered,
+            reached=attempt.connection is not None or attempt.status != 0,
             rng=random.random,
         )
 
@@ -454,6 +477,8 @@ class Exchange:
         attempt, self.attempt = self.attempt, None
         if attempt is None or self.cluster is None:
             return
+        if self._trial is not None:
+            self._judge_shadow(self._trial, attempt, outcome)
         attempt.endpoint.active -= 1
         connection = attempt.connection
         if connection is None:

@@ -14,6 +14,7 @@ from meshwise.contracts.policy import ANY, DEFAULT_POLICY, Policy, matches_route
 from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.cluster.budget import RetryBudget
 from meshwise.proxy.cluster.cluster import Cluster
+from meshwise.proxy.cluster.shadow import ShadowPolicy
 
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
@@ -22,11 +23,13 @@ _UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 class Rule:
     """One policy as it applies to one cluster."""
 
-    __slots__ = ("budget", "methods", "policy", "route")
+    __slots__ = ("budget", "methods", "policy", "route", "shadow")
 
-    def __init__(self, policy: Policy, budget: RetryBudget) -> None:
+    def __init__(self, policy: Policy, budget: RetryBudget, shadow: ShadowPolicy | None = None) -> None:
         self.policy = policy
         self.budget = budget
+        self.shadow = shadow
+        """The candidate that is evaluated beside the policy, if there is one."""
         self.route = policy.match.route or ""
         self.methods = frozenset(policy.match.methods)
 
@@ -105,7 +108,14 @@ def build_table(snapshot: Snapshot, source: str, cluster_of: Callable[[str], Clu
         # A stable sort: of equally specific policies the one that control lists first governs.
         policies.sort(key=lambda policy: policy.match.specificity, reverse=True)
         policies.append(DEFAULT_POLICY)
-        rules = tuple(Rule(policy, cluster.budget(policy)) for policy in policies)
+        rules = tuple(rule_of(policy, cluster) for policy in policies)
         cluster.keep_budgets(policy.name for policy in policies)
         routes[name] = Route(cluster, rules)
     return RouteTable(snapshot, routes)
+
+
+def rule_of(policy: Policy, cluster: Cluster) -> Rule:
+    """Return ``policy`` as it applies to ``cluster``, with the state that it keeps there."""
+    candidate = policy.candidate
+    shadow = None if candidate is None else ShadowPolicy(candidate, cluster.budget(candidate, shadow=True))
+    return Rule(policy, cluster.budget(policy), shadow)

@@ -119,6 +119,8 @@ class StreamExchange(Exchange):
             return
         self._activity = monotonic()
         attempt.status = self.status = answer.status
+        if self._trial is not None:
+            attempt.answered = self._activity
         if self.stream_head.grpc and answer.status == 200:
             attempt.outcome = OUTCOME_OK
             if not end:
@@ -222,14 +224,12 @@ class StreamExchange(Exchange):
         self._observe(attempt.endpoint, failed=failed)
         if not bad or self.response_started:
             return False
-        verdict = self._decide(failure)
-        attempt.retry_denied = verdict.denied
+        verdict = self._decide(attempt, failure)
         if verdict.wait is None:
             return False
         self._held = None
-        reason = (failure.grpc or str(attempt.status)) if outcome in ("ok", "error") else outcome
         self._end_attempt(outcome, final=False, close=True)
-        self._wait(verdict.wait, reason)
+        self._wait(verdict.wait, failure.reason)
         return True
 
     def _forward_answer(self, answer: StreamAnswer, *, end: bool) -> None:

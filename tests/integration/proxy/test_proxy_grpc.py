@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from meshwise.proxy.telemetry.records import ShadowVerdict
 from support.data_path import Mesh, inbound, outbound, until
 from support.grpc_calls import Calls, GrpcServer, calls
 
@@ -52,6 +53,19 @@ async def test_unary_call_over_two_proxies() -> None:
         assert server.trace.parent_span_id == attempt.trace.span_id
         assert seen.metadata["traceparent"].split("-")[2] == server.trace.span_id.hex()
         assert server.source == "frontend"
+
+
+async def test_a_call_is_judged_by_a_candidate_policy() -> None:
+    """The candidate would have repeated a call that failed with a status it names; nothing is repeated."""
+    shadow = {"retry": {"max": 1, "on": {"grpc": ["unavailable"]}, "methods": ["POST"], "idempotency_header": "x-key"}}
+    rule = {"match": {"service": "catalog"}, "retry": {"max": 0}, "shadow": shadow}
+    async with GrpcServer(failing(1, Code.UNAVAILABLE)) as app, two_hops(app, rule) as (client, far, _):
+        assert (await status_of(client.get(b"order")))[0] is Code.UNAVAILABLE
+        assert await client.get(b"order") == b"order"
+        await far.quiet()
+        failed, fine = (record.shadow for record in far.recorder.attempts)
+        assert (failed, fine) == (ShadowVerdict(0, retry="unavailable"), ShadowVerdict(0))
+        assert len(app.seen) == 2
 
 
 async def test_streams_of_every_kind() -> None:

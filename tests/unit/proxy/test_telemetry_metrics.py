@@ -15,6 +15,13 @@ from support.proxy_records import START_NS, TRACE, attempt, attempts, request, r
 
 SECOND = 10**9
 INTERVAL_S = 10.0
+SHADOW = (
+    names.SHADOW_VERSION,
+    names.SHADOW_TIMEOUT,
+    names.SHADOW_RETRY,
+    names.SHADOW_DENIED,
+    names.SHADOW_SKIPPED,
+)
 
 
 def read_back(windows: list[Window]) -> list[tuple[str, dict[str, Any], Any]]:
@@ -63,6 +70,10 @@ def test_any_interleaving_of_records_and_collections_adds_up(steps: list[Attempt
                 expected[names.METRIC_RETRIES, *edge] += 1
             if record.retry_denied:
                 expected[names.METRIC_RETRIES_DENIED, *edge, record.retry_denied] += 1
+            if record.shadow is not None:
+                judged = (record.shadow.version, record.shadow.timeout, record.shadow.retry, record.shadow.denied)
+                skipped = str(record.shadow.skipped).lower()
+                expected[names.METRIC_SHADOW_ATTEMPTS, *edge, record.outcome, *judged, skipped] += 1
         else:
             key = (*edge, record.side, record.outcome)
             seconds = max(0, record.end_ns - record.start_ns) / 1e9
@@ -84,6 +95,8 @@ def test_any_interleaving_of_records_and_collections_adds_up(steps: list[Attempt
             found[name, *edge] += point.as_int
         elif name == names.METRIC_RETRIES_DENIED:
             found[name, *edge, attributes[names.RETRY_DENIED]] += point.as_int
+        elif name == names.METRIC_SHADOW_ATTEMPTS:
+            found[name, *edge, attributes[names.OUTCOME], *(attributes[key] for key in SHADOW)] += point.as_int
         else:
             key = (*edge, attributes[names.SIDE], attributes[names.OUTCOME])
             if name == names.METRIC_REQUESTS:

@@ -98,7 +98,15 @@ def test_attempt_span_holds_every_field(record: AttemptRecord) -> None:
         names.RETRY_REASON: record.retry_reason,
         names.RETRY_DENIED: record.retry_denied,
     }
+    if record.shadow is not None and record.shadow.skipped:
+        optional[names.SHADOW_SKIPPED] = True
+    elif record.shadow is not None:
+        optional[names.SHADOW_TIMEOUT] = record.shadow.timeout
+        optional[names.SHADOW_RETRY] = record.shadow.retry
+        optional[names.SHADOW_DENIED] = record.shadow.denied
     expected.update({key: value for key, value in optional.items() if value})
+    if record.shadow is not None:
+        expected[names.SHADOW_VERSION] = record.shadow.version
     if record.peer_host:
         expected[names.NETWORK_PEER_PORT] = record.peer_port
     assert found == expected

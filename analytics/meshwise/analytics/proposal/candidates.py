@@ -192,7 +192,7 @@ def _vary(own: Policy, attempt: float | None, retries: int, now: Attempts, confi
             min_per_second=_floor_per_second(own, now, config),
         ),
     )
-    policy = replace(own, timeout=replace(own.timeout, attempt=attempt), retry=retry, reason="")
+    policy = replace(own, timeout=replace(own.timeout, attempt=attempt), retry=retry, shadow=None, reason="")
     if (
         wants_timeout
         and attempt is not None

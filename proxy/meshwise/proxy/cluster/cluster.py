@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from meshwise.contracts.policy import Policy
 from meshwise.contracts.snapshot import Endpoint
@@ -15,6 +15,8 @@ from meshwise.proxy.cluster.outlier import Health
 if TYPE_CHECKING:
     from meshwise.proxy.channels import Waiter
     from meshwise.proxy.net.upstream import UpstreamConnection
+
+_SHADOW: Final = " (shadow)"
 
 
 class EndpointState:
@@ -69,18 +71,22 @@ class Cluster:
             state.gone = True
         return list(known.values())
 
-    def budget(self, policy: Policy) -> RetryBudget:
-        """Return the retry budget of ``policy`` here; it begins anew only when its parameters change."""
+    def budget(self, policy: Policy, *, shadow: bool = False) -> RetryBudget:
+        """Return the retry budget of ``policy`` here; it begins anew only when its parameters change.
+
+        A candidate (``shadow``) has one of its own beside that of the policy in force.
+        """
         params = policy.retry.budget
-        known = self._budgets.get(policy.name)
+        name = policy.name + _SHADOW if shadow else policy.name
+        known = self._budgets.get(name)
         if known is None or known[0] != params:
-            known = self._budgets[policy.name] = (params, RetryBudget(params))
+            known = self._budgets[name] = (params, RetryBudget(params))
         return known[1]
 
     def keep_budgets(self, names: Iterable[str]) -> None:
         """Forget the budgets of policies that no longer exist."""
         wanted = set(names)
-        self._budgets = {name: budget for name, budget in self._budgets.items() if name in wanted}
+        self._budgets = {name: budget for name, budget in self._budgets.items() if name.removesuffix(_SHADOW) in wanted}
 
     def describe(self, now: float) -> dict[str, Any]:
         """Return the state for people to read."""

@@ -35,6 +35,13 @@ class Failure:
     grpc: str = ""
     pushback: float | None = None
 
+    @property
+    def reason(self) -> str:
+        """Why a retry is made, in a word: the status when there was an answer, else the outcome."""
+        if self.outcome in (telemetry.OUTCOME_OK, telemetry.OUTCOME_ERROR):
+            return self.grpc or str(self.status)
+        return self.outcome
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:

@@ -69,6 +69,9 @@ def recorder_families(recorder: RingRecorder) -> Iterator[Family]:
     ejections = Family("meshwise_outlier_ejections_total", "counter", "Endpoints taken out of rotation.")
     for destination, count in totals.ejections.items():
         ejections.add(count, destination=destination)
+    shadow = Family("meshwise_shadow_attempts_total", "counter", "Attempts by what a candidate policy would have done.")
+    for (destination, verdict), count in totals.shadow.items():
+        shadow.add(count, destination=destination, verdict=verdict)
     active = Family("meshwise_requests_active", "gauge", "Logical requests under way.")
     for (side, destination), count in recorder.in_flight.items():
         active.add(count, side=side, destination=destination)
@@ -79,7 +82,7 @@ def recorder_families(recorder: RingRecorder) -> Iterator[Family]:
     for signal, count in recorder.held().items():
         held.add(count, signal=signal)
     overflow = Family("meshwise_telemetry_series_overflow_total", "counter", 'Series counted under "other".')
-    yield from (requests, seconds, attempts, retries, denied, ejections, active, dropped, held)
+    yield from (requests, seconds, attempts, retries, denied, ejections, shadow, active, dropped, held)
     yield overflow.add(totals.overflowed)
 
 

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from meshwise.contracts import telemetry as names
 from meshwise.proxy.telemetry.otlp import METHODS, OTHER_METHOD
-from meshwise.proxy.telemetry.records import AttemptRecord, RequestRecord
+from meshwise.proxy.telemetry.records import AttemptRecord, RequestRecord, ShadowVerdict
 
 MAX_SERIES: Final = 2000
 """Label combinations kept apart in one interval and kind; what comes beyond is counted under ``OTHER``."""
@@ -31,6 +31,8 @@ AttemptKey: TypeAlias = tuple[str, str, str, str, int, str, str]
 """source, destination, route, method, policy version, outcome, endpoint."""
 DeniedKey: TypeAlias = tuple[str, str, str, str, int, str]
 """source, destination, route, method, policy version, reason."""
+ShadowKey: TypeAlias = tuple[str, str, str, str, int, str, ShadowVerdict]
+"""source, destination, route, method, policy version, outcome, verdict."""
 
 _log2 = math.log2
 _ceil = math.ceil
@@ -73,6 +75,7 @@ class Window:
     attempts: dict[AttemptKey, AttemptSeries] = field(default_factory=dict)
     denied: dict[DeniedKey, int] = field(default_factory=dict)
     ejections: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    shadow: dict[ShadowKey, int] = field(default_factory=dict)
     overflowed: int = 0
 
     @property
@@ -94,6 +97,8 @@ class Totals:
     denied: dict[tuple[str, str], int] = field(default_factory=dict)
     """By destination, reason."""
     ejections: dict[str, int] = field(default_factory=dict)
+    shadow: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By destination and the gist of the verdict."""
     overflowed: int = 0
 
     def add(self, window: Window) -> None:
@@ -109,6 +114,9 @@ class Totals:
             self.denied[destination, reason] = self.denied.get((destination, reason), 0) + count
         for (_, destination, _), count in window.ejections.items():
             self.ejections[destination] = self.ejections.get(destination, 0) + count
+        for (_, destination, _, _, _, _, verdict), count in window.shadow.items():
+            gist = (destination, gist_of(verdict))
+            self.shadow[gist] = self.shadow.get(gist, 0) + count
         self.overflowed += window.overflowed
 
     def copy(self) -> Totals:
@@ -120,6 +128,7 @@ class Totals:
             dict(self.retries),
             dict(self.denied),
             dict(self.ejections),
+            dict(self.shadow),
             self.overflowed,
         )
 
@@ -203,6 +212,8 @@ class Aggregate:
             series.retries += 1
         if record.retry_denied:
             self._deny(window, (*key[:5], record.retry_denied))
+        if record.shadow is not None:
+            self._judge(window, (*key[:6], record.shadow))
 
     def ejected(self, destination: str, endpoint: str, now_ns: int) -> None:
         """Count one ejection at ``now_ns``, Unix nanoseconds."""
@@ -270,6 +281,12 @@ class Aggregate:
             key = (self._service or OTHER, OTHER, "", key[3], 0, key[5])
         window.denied[key] = window.denied.get(key, 0) + 1
 
+    def _judge(self, window: Window, key: ShadowKey) -> None:
+        if key not in window.shadow and (len(window.shadow) >= self._max_series or _too_long(key[:6])):
+            window.overflowed += 1
+            key = (self._service or OTHER, OTHER, "", key[3], 0, key[5], ShadowVerdict(0))
+        window.shadow[key] = window.shadow.get(key, 0) + 1
+
 
 @dataclass(frozen=True, slots=True)
 class Sum:
@@ -313,6 +330,16 @@ def points(window: Window) -> Iterator[Sum | Histogram]:
             {**client_attributes(denied_key[:5]), names.RETRY_DENIED: denied_key[5]},
             count,
         )
+    for shadow_key, count in window.shadow.items():
+        yield Sum(
+            names.METRIC_SHADOW_ATTEMPTS,
+            {
+                **client_attributes(shadow_key[:5]),
+                names.OUTCOME: shadow_key[5],
+                **shadow_attributes(shadow_key[6]),
+            },
+            count,
+        )
     for (source, destination, endpoint), count in window.ejections.items():
         yield Sum(
             names.METRIC_EJECTIONS,
@@ -346,6 +373,28 @@ def client_attributes(edge: tuple[str, str, str, str, int]) -> dict[str, str | i
         names.SIDE: names.SIDE_CLIENT,
         names.POLICY_VERSION: version,
     }
+
+
+def shadow_attributes(verdict: ShadowVerdict) -> dict[str, str | int]:
+    """Return the attributes that tell one verdict from another."""
+    return {
+        names.SHADOW_VERSION: verdict.version,
+        names.SHADOW_TIMEOUT: verdict.timeout,
+        names.SHADOW_RETRY: verdict.retry,
+        names.SHADOW_DENIED: verdict.denied,
+        names.SHADOW_SKIPPED: "true" if verdict.skipped else "false",
+    }
+
+
+def gist_of(verdict: ShadowVerdict) -> str:
+    """Return a verdict in a word, the most telling one: what ``/metrics`` shows."""
+    if verdict.skipped:
+        return "skipped"
+    if verdict.retry:
+        return "retried"
+    if verdict.denied:
+        return "denied"
+    return {"none": "kept", "unknown": "unknown"}.get(verdict.timeout, "timed_out")
 
 
 def _too_long(key: tuple[str | int, ...]) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from meshwise.contracts import telemetry as names
-from meshwise.proxy.telemetry.records import AttemptRecord, RequestRecord, TraceContext
+from meshwise.proxy.telemetry.records import AttemptRecord, RequestRecord, ShadowVerdict, TraceContext
 from meshwise.proxy.telemetry.wire import AttributeValue, Key, any_value, nested, pairs, utf8, varint
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
@@ -83,6 +83,11 @@ _POLICY_VERSION: Final = _span_key(names.POLICY_VERSION)
 _SOURCE: Final = _span_key(names.SOURCE)
 _DESTINATION: Final = _span_key(names.DESTINATION)
 _OUTCOME: Final = _span_key(names.OUTCOME)
+_SHADOW_VERSION: Final = _span_key(names.SHADOW_VERSION)
+_SHADOW_TIMEOUT: Final = _span_key(names.SHADOW_TIMEOUT)
+_SHADOW_RETRY: Final = _span_key(names.SHADOW_RETRY)
+_SHADOW_DENIED: Final = _span_key(names.SHADOW_DENIED)
+_SHADOW_SKIPPED: Final = _span_key(names.SHADOW_SKIPPED)
 _SIDE: Final = _span_key(names.SIDE)
 
 Record = TypeVar("Record", AttemptRecord, RequestRecord)
@@ -115,6 +120,7 @@ class RecordEncoder:
                 record.breaker_state,
                 record.retry_reason,
                 record.retry_denied,
+                record.shadow,
             ),
             _attempt_template,
             record,
@@ -326,7 +332,22 @@ def _attempt_template(record: AttemptRecord) -> tuple[bytes, bytes]:
         parts.append(_RETRY_REASON.pair(record.retry_reason))
     if record.retry_denied:
         parts.append(_RETRY_DENIED.pair(record.retry_denied))
+    if record.shadow is not None:
+        parts += _shadow_pairs(record.shadow)
     return _name(record.method, record.route) + _KIND_CLIENT, b"".join(parts) + status
+
+
+def _shadow_pairs(verdict: ShadowVerdict) -> list[bytes]:
+    parts = [_SHADOW_VERSION.pair(verdict.version)]
+    if verdict.skipped:
+        parts.append(_SHADOW_SKIPPED.pair(True))
+        return parts
+    parts.append(_SHADOW_TIMEOUT.pair(verdict.timeout))
+    if verdict.retry:
+        parts.append(_SHADOW_RETRY.pair(verdict.retry))
+    if verdict.denied:
+        parts.append(_SHADOW_DENIED.pair(verdict.denied))
+    return parts
 
 
 def _server_template(record: RequestRecord) -> tuple[bytes, bytes]:

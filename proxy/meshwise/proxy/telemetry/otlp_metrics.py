@@ -18,6 +18,7 @@ UNITS: Final = {
     names.METRIC_DURATION: "s",
     names.METRIC_RETRIES: "{attempt}",
     names.METRIC_RETRIES_DENIED: "{attempt}",
+    names.METRIC_SHADOW_ATTEMPTS: "{attempt}",
     names.METRIC_EJECTIONS: "{endpoint}",
     names.METRIC_IN_FLIGHT: "{request}",
     names.METRIC_TELEMETRY_DROPPED: "{record}",

@@ -25,6 +25,17 @@ class TraceContext:
         return bool(self.flags & 1)
 
 
+@dataclass(frozen=True, slots=True)
+class ShadowVerdict:
+    """What a candidate policy would have done with an attempt; see the ``meshwise.shadow.*`` attributes."""
+
+    version: int
+    timeout: str = "none"
+    retry: str = ""
+    denied: str = ""
+    skipped: bool = False
+
+
 @dataclass(slots=True)
 class AttemptRecord:
     """One outbound attempt on the wire; becomes a CLIENT span and counts in the attempt metrics."""
@@ -53,6 +64,7 @@ class AttemptRecord:
     breaker_state: str = "closed"
     retry_reason: str = ""
     retry_denied: str = ""
+    shadow: ShadowVerdict | None = None
 
 
 @dataclass(slots=True)

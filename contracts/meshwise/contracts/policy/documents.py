@@ -1,0 +1,85 @@
+"""From a policy to its document: the inverse of ``parsing``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from meshwise.contracts.duration import format_duration
+
+if TYPE_CHECKING:
+    from meshwise.contracts.policy.model import Policy, Retry, Shadow, Timeout
+
+
+def document_of(policy: Policy) -> dict[str, Any]:
+    """Return the document that ``parse_policy`` turns back into an equal policy."""
+    match: dict[str, Any] = {"service": policy.match.service}
+    if policy.match.source is not None:
+        match["source"] = policy.match.source
+    if policy.match.route is not None:
+        match["route"] = policy.match.route
+    if policy.match.methods:
+        match["methods"] = list(policy.match.methods)
+    document: dict[str, Any] = {
+        "name": policy.name,
+        "match": match,
+        "timeout": _timeout(policy.timeout),
+        "retry": _retry(policy.retry),
+        "breaker": {
+            "max_connections": policy.breaker.max_connections,
+            "max_pending": policy.breaker.max_pending,
+            "max_requests": policy.breaker.max_requests,
+        },
+        "outlier": {
+            "consecutive": policy.outlier.consecutive,
+            "eject_base": format_duration(policy.outlier.eject_base),
+            "max_eject_percent": policy.outlier.max_eject_percent,
+        },
+        "balance": {"algorithm": policy.balance.algorithm},
+        "version": policy.version,
+    }
+    if policy.shadow is not None:
+        document["shadow"] = _shadow(policy.shadow)
+    if policy.reason:
+        document["reason"] = policy.reason
+    return document
+
+
+def _timeout(timeout: Timeout) -> dict[str, Any]:
+    seconds = {"request": timeout.request, "connect": timeout.connect, "idle": timeout.idle}
+    if timeout.attempt is not None:
+        seconds["attempt"] = timeout.attempt
+    return {key: format_duration(value) for key, value in seconds.items()}
+
+
+def _retry(retry: Retry) -> dict[str, Any]:
+    on: dict[str, Any] = {
+        "connect": retry.on.connect,
+        "reset": retry.on.reset,
+        "timeout": retry.on.timeout,
+        "codes": list(retry.on.codes),
+    }
+    if retry.on.grpc:
+        on["grpc"] = list(retry.on.grpc)
+    document: dict[str, Any] = {
+        "max": retry.max,
+        "on": on,
+        "backoff": {"base": format_duration(retry.backoff.base), "max": format_duration(retry.backoff.max)},
+        "budget": {
+            "percent": retry.budget.percent,
+            "interval": format_duration(retry.budget.interval),
+            "min_per_second": retry.budget.min_per_second,
+        },
+        "methods": list(retry.methods),
+    }
+    if retry.idempotency_header is not None:
+        document["idempotency_header"] = retry.idempotency_header
+    return document
+
+
+def _shadow(shadow: Shadow) -> dict[str, Any]:
+    document: dict[str, Any] = {"version": shadow.version}
+    if shadow.timeout is not None:
+        document["timeout"] = _timeout(shadow.timeout)
+    if shadow.retry is not None:
+        document["retry"] = _retry(shadow.retry)
+    return document

@@ -1,0 +1,262 @@
+"""From a document to a policy: every field checked, the first mistake named by its path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from meshwise.contracts.duration import format_duration
+from meshwise.contracts.errors import DocumentError
+from meshwise.contracts.policy.model import (
+    ALGORITHMS,
+    ANY,
+    GRPC_STATUSES,
+    IDEMPOTENT_METHODS,
+    MAX_BUDGET_FLOOR,
+    MAX_BUDGET_PERCENT,
+    MAX_EJECT_PERCENT,
+    MAX_RETRIES,
+    MAX_TIMEOUT_S,
+    MIN_TIMEOUT_S,
+    Backoff,
+    Balance,
+    Breaker,
+    Budget,
+    Match,
+    Outlier,
+    Policy,
+    Retry,
+    RetryOn,
+    Shadow,
+    Timeout,
+)
+from meshwise.contracts.reading import Reader, shown
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?", re.ASCII)
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # a header's name: RFC 9110 §5.1
+_METHOD = re.compile(r"[A-Z]{1,20}", re.ASCII)
+_SEGMENT = re.compile(r"\{[A-Za-z0-9_]{1,40}\}|[A-Za-z0-9._~!$&'()+,;=:@%-]{1,200}", re.ASCII)
+
+
+def parse_policy(document: object) -> Policy:
+    """Return the policy that ``document`` describes.
+
+    Raises:
+        DocumentError: the first mistake found, with the path of its field; nothing of the document takes effect.
+    """
+    reader = Reader(document)
+    match = _match(reader.take_section("match"))
+    name = reader.take_text("name", _default_name(match), longest=128)
+    if not _NAME.fullmatch(name):
+        raise DocumentError("name", f"{name!r} must be lower-case letters, digits, '.', '_' or '-'")
+    policy = Policy(
+        name=name,
+        match=match,
+        timeout=_timeout(reader.take_section("timeout")),
+        retry=_retry(reader.take_section("retry")),
+        breaker=_breaker(reader.take_section("breaker")),
+        outlier=_outlier(reader.take_section("outlier")),
+        balance=_balance(reader.take_section("balance")),
+        shadow=_shadow(reader),
+        version=reader.take_count("version", 0, 0, 2**53),
+        reason=reader.take_text("reason", "", longest=2000) if reader.has("reason") else "",
+    )
+    reader.take("evidence")  # kept by control beside the policy; it does not steer a proxy
+    reader.take("reason")
+    reader.finish()
+    _check_fits(policy)
+    if policy.candidate is not None:
+        _check_fits(policy.candidate, "shadow.")
+    return policy
+
+
+def _default_name(match: Match) -> str:
+    return f"{match.source or 'any'}.{'any' if match.service == ANY else match.service}"
+
+
+def _check_fits(policy: Policy, at: str = "") -> None:
+    request, attempt = policy.timeout.request, policy.timeout.attempt
+    if attempt is not None and attempt > request:
+        raise DocumentError(
+            f"{at}timeout.attempt",
+            f"{format_duration(attempt)} is longer than timeout.request {format_duration(request)}; lower it",
+        )
+    if attempt is not None and policy.retry.on.timeout and attempt * (policy.retry.max + 1) > request + 1e-9:
+        raise DocumentError(
+            f"{at}timeout.request",
+            f"{policy.retry.max + 1} attempts of {format_duration(attempt)} do not fit into "
+            f"{format_duration(request)}; raise it, or lower timeout.attempt or retry.max",
+        )
+    if policy.retry.on.timeout and policy.retry.max and attempt is None:
+        raise DocumentError(
+            f"{at}timeout.attempt", "is required when retry.on.timeout is true: no time is left for a retry"
+        )
+    unsafe = [method for method in policy.retry.methods if method not in IDEMPOTENT_METHODS]
+    if unsafe and policy.retry.idempotency_header is None:
+        raise DocumentError(
+            f"{at}retry.methods",
+            f"{unsafe[0]} is not idempotent; remove it, or name the header that carries an idempotency key in "
+            "retry.idempotency_header",
+        )
+
+
+def _match(reader: Reader) -> Match:
+    service = _service(reader, "service", reader.take_text("service"), wildcard=True)
+    source = reader.take_text("source", "") if reader.has("source") else ""
+    reader.take("source")
+    route = reader.take_text("route", "", longest=512) if reader.has("route") else ""
+    reader.take("route")
+    if route:
+        _check_template(reader.at("route"), route)
+    methods = tuple(_text_items(reader, "methods", _METHOD, "a method such as GET"))
+    reader.finish()
+    return Match(
+        service=service,
+        source=_service(reader, "source", source) if source else None,
+        route=route or None,
+        methods=methods,
+    )
+
+
+def _service(reader: Reader, key: str, name: str, *, wildcard: bool = False) -> str:
+    if (wildcard and name == ANY) or _NAME.fullmatch(name):
+        return name
+    raise DocumentError(reader.at(key), f"{name!r} must be lower-case letters, digits, '.', '_' or '-'")
+
+
+def _check_template(path: str, template: str) -> None:
+    if not template.startswith("/"):
+        raise DocumentError(path, f"{template!r} must start with '/'")
+    segments = template[1:].split("/")
+    for position, segment in enumerate(segments):
+        last = position == len(segments) - 1
+        if (last and segment in ("", "*")) or _SEGMENT.fullmatch(segment):
+            continue
+        raise DocumentError(path, f"segment {segment!r} is neither text, nor {{name}}, nor a '*' at the end")
+
+
+def _timeout(reader: Reader) -> Timeout:
+    default = Timeout()
+    seconds = {
+        key: reader.take_seconds(key, getattr(default, key), MIN_TIMEOUT_S, MAX_TIMEOUT_S)
+        for key in ("request", "attempt", "connect", "idle")
+    }
+    reader.finish()
+    return Timeout(**seconds)  # type: ignore[arg-type]  # only ``attempt`` may be None, as its default is
+
+
+def _retry(reader: Reader) -> Retry:
+    default = Retry()
+    methods = tuple(_text_items(reader, "methods", _METHOD, "a method such as GET")) if reader.has("methods") else None
+    reader.take("methods")
+    header = reader.take_text("idempotency_header", "", longest=100) if reader.has("idempotency_header") else ""
+    reader.take("idempotency_header")
+    if header and not _TOKEN.fullmatch(header):
+        raise DocumentError(reader.at("idempotency_header"), f"{shown(header)} is not the name of a header")
+    retry = Retry(
+        max=reader.take_count("max", default.max, 0, MAX_RETRIES),
+        on=_retry_on(reader.take_section("on")),
+        backoff=_backoff(reader.take_section("backoff")),
+        budget=_budget(reader.take_section("budget")),
+        methods=default.methods if methods is None else methods,
+        idempotency_header=header.lower() or None,
+    )
+    reader.finish()
+    return retry
+
+
+def _retry_on(reader: Reader) -> RetryOn:
+    default = RetryOn()
+    codes = []
+    for position, code in enumerate(reader.take_list("codes") or ()):
+        if isinstance(code, bool) or not isinstance(code, int) or not 400 <= code <= 599:
+            raise DocumentError(f"{reader.at('codes')}[{position}]", f"{shown(code)} is not a status of 400 to 599")
+        codes.append(code)
+    statuses = []
+    for position, status in enumerate(reader.take_list("grpc") or ()):
+        if status not in GRPC_STATUSES[1:]:
+            raise DocumentError(
+                f"{reader.at('grpc')}[{position}]", f"{shown(status)} is not a status such as unavailable"
+            )
+        statuses.append(str(status))
+    on = RetryOn(
+        connect=reader.take_flag("connect", default.connect),
+        reset=reader.take_flag("reset", default.reset),
+        timeout=reader.take_flag("timeout", default.timeout),
+        codes=tuple(sorted(set(codes))),
+        grpc=tuple(sorted(set(statuses))),
+    )
+    reader.finish()
+    return on
+
+
+def _backoff(reader: Reader) -> Backoff:
+    default = Backoff()
+    base = reader.take_seconds("base", default.base, 0.0, 60.0)
+    longest = reader.take_seconds("max", default.max, 0.0, 300.0)
+    reader.finish()
+    if base is None or longest is None or base > longest:
+        raise DocumentError(reader.at("base"), "must not exceed retry.backoff.max")
+    return Backoff(base, longest)
+
+
+def _budget(reader: Reader) -> Budget:
+    default = Budget()
+    percent = reader.take_number("percent", default.percent, 0.0, MAX_BUDGET_PERCENT)
+    interval = reader.take_seconds("interval", default.interval, 1.0, 60.0)
+    floor = reader.take_number("min_per_second", default.min_per_second, 0.0, MAX_BUDGET_FLOOR)
+    reader.finish()
+    return Budget(percent, default.interval if interval is None else interval, floor)
+
+
+def _breaker(reader: Reader) -> Breaker:
+    default = Breaker()
+    limits = {
+        key: reader.take_count(key, getattr(default, key), 1, 1_000_000)
+        for key in ("max_connections", "max_pending", "max_requests")
+    }
+    reader.finish()
+    return Breaker(**limits)
+
+
+def _outlier(reader: Reader) -> Outlier:
+    default = Outlier()
+    consecutive = reader.take_count("consecutive", default.consecutive, 1, 1000)
+    eject_base = reader.take_seconds("eject_base", default.eject_base, 0.1, 300.0)
+    percent = reader.take_number("max_eject_percent", default.max_eject_percent, 0.0, MAX_EJECT_PERCENT)
+    reader.finish()
+    return Outlier(consecutive, default.eject_base if eject_base is None else eject_base, percent)
+
+
+def _balance(reader: Reader) -> Balance:
+    name = reader.take_text("algorithm", "least_request")
+    reader.finish()
+    for algorithm in ALGORITHMS:
+        if name == algorithm:
+            return Balance(algorithm)
+    raise DocumentError(reader.at("algorithm"), f"{name!r} is not one of {', '.join(ALGORITHMS)}")
+
+
+def _shadow(document: Reader) -> Shadow | None:
+    if not document.has("shadow"):
+        document.take("shadow")
+        return None
+    reader = document.take_section("shadow")
+    shadow = Shadow(
+        timeout=_timeout(reader.take_section("timeout")) if reader.has("timeout") else None,
+        retry=_retry(reader.take_section("retry")) if reader.has("retry") else None,
+        version=reader.take_count("version", 0, 0, 2**53),
+    )
+    reader.take("timeout")
+    reader.take("retry")
+    reader.finish()
+    if shadow.timeout is None and shadow.retry is None:
+        raise DocumentError(reader.path, "names neither timeout nor retry; give it what is to be tried, or remove it")
+    return shadow
+
+
+def _text_items(reader: Reader, key: str, form: re.Pattern[str], wanted: str) -> Iterable[str]:
+    for position, item in enumerate(reader.take_list(key) or ()):
+        if not isinstance(item, str) or not form.fullmatch(item):
+            raise DocumentError(f"{reader.at(key)}[{position}]", f"{shown(item)} is not {wanted}")
+        yield item
