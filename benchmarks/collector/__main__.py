@@ -1,0 +1,55 @@
+"""Run the benchmark: ``python -m benchmarks.collector [--quick] [--only NAME] --json FILE``."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.collector.measure import Row, Size, acknowledgement, outage, throughput
+from benchmarks.collector.report import figures
+from benchmarks.figures import Unmeasured, document, machine, write
+from benchmarks.proxy.report import summary
+
+MEASUREMENTS: tuple[tuple[str, Callable[[Size], list[Row]]], ...] = (
+    ("throughput", throughput),
+    ("acknowledgement", acknowledgement),
+    ("outage", outage),
+)
+
+
+def main() -> None:
+    """Measure, print the figures and write them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.collector", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="shorter runs: under two minutes")
+    parser.add_argument("--json", type=Path, required=True, help="file for the figures")
+    parser.add_argument("--only", choices=[name for name, _ in MEASUREMENTS], help="one measurement alone")
+    given = parser.parse_args()
+    quick = Size(throughput_s=15, baseline_s=8, steady_s=10, outage_s=10)
+    size = quick if given.quick else Size(throughput_s=60, baseline_s=20, steady_s=30, outage_s=60)
+    rows: list[Row] = []
+    absent: dict[str, str] = {}
+    for name, measure in MEASUREMENTS:
+        if given.only not in (None, name):
+            continue
+        if shutil.which("taskset") is None:
+            absent[name] = "taskset is not installed (Debian: apt-get install util-linux)"
+            continue
+        try:
+            rows += measure(size)
+        except RuntimeError as error:
+            absent[name] = str(error)
+    measured = figures(rows, absent)
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    command = " ".join(["python", "-m", "benchmarks.collector", *sys.argv[1:]])
+    context = {**machine(("chdb", "clickhouse-connect", "protobuf", "uvloop")), "command": command, "absent": absent}
+    write(given.json, document(measured, rows, **context))
+    print(summary(measured))
+    if not all(isinstance(one, Unmeasured) or one.met is not False for one in measured.values()):
+        print("\nAt least one figure falls short of its target.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
