@@ -79,6 +79,7 @@ def figures(trials: Sequence[Trial]) -> dict[str, Figure]:
             float(np.mean(covered)), "share", wilson(sum(covered), len(covered)), 0.90, most=0.99
         ),
         "replay_million_s": speed(),
+        "rehearsal_speedup": rehearsal_speedup(),
     }
 
 
@@ -105,6 +106,14 @@ def speed() -> Figure:
         replay(blocks, policy, n=1_000_000)
         took.append(time.perf_counter() - begun)
     return Ceiling(float(np.median(took)), "s", (min(took), max(took)), 2.0)
+
+
+def rehearsal_speedup() -> Figure:
+    """Return how much faster than the time it simulates a rehearsal runs: the median of five, on one core."""
+    from benchmarks.policy.rehearsals import speedups
+
+    found = speedups(_ROUNDS)
+    return Figure(float(np.median(found)), "times real time", (min(found), max(found)), 20.0)
 
 
 def rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ def audits_for(settings: AnalyticsSettings) -> Audits:
     return Audits(
         detect=lambda world: detect(world, settings.anomaly),
         propose=lambda client, window, world, policies: propose(
-            load_attempts(client, window), world, policies, settings.proposal
+            load_attempts(client, window), world, policies, settings.proposal, settings.rehearsal
         ),
         judge=lambda document, client, now: judge_from_store(document, client, now, settings.rollout),
     )

@@ -4,6 +4,8 @@ mesh = connect()
 mesh.map(seconds=900).figure()
 mesh.map(start=datetime(…, tzinfo=UTC), end=…).to_frame()
 mesh.edges().figure("frontend", "recommendation")
+mesh.replay(policy)             what it would have done to the requests of a window
+mesh.rehearse(policy)           whether the mesh would come back with it when something breaks
 mesh.propose()                  computed now; mesh.proposals() are those on record
 """
 
@@ -20,8 +22,17 @@ from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo.audit import audit
 from meshwise.analytics.sql import load_sql
-from meshwise.analytics.views import AnomalyTable, MapView, ProposalTable, Replayed, ReplayTable, SeriesView, SloTable
-from meshwise.analytics.world import Window, World
+from meshwise.analytics.views import (
+    AnomalyTable,
+    MapView,
+    ProposalTable,
+    RehearsalTable,
+    Replayed,
+    ReplayTable,
+    SeriesView,
+    SloTable,
+)
+from meshwise.analytics.world import EdgeKey, Window, World
 from meshwise.contracts.policy import ANY, Policy, parse_policy
 from meshwise.contracts.rows import ProposalFinding
 from meshwise.store.client import connect as connect_store
@@ -129,6 +140,46 @@ class Mesh:
                 result = replay(attempts, parsed, seed=self._settings.proposal.seed)
                 replayed.append(Replayed(key.source, key.destination, key.route, parsed, result))
         return ReplayTable(replayed)
+
+    def rehearse(
+        self,
+        policy: Mapping[str, Any] | Policy,
+        seconds: float | None = None,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> RehearsalTable:
+        """Return how the mesh of a window would come through a trigger with ``policy``, beside the policy in force.
+
+        Every edge that the policy matches is rehearsed, with whatever calls its caller and is called by its callee.
+
+        Raises:
+            DocumentError: the policy document is wrong.
+            ValueError: calls go round in a circle.
+        """
+        from meshwise.analytics.proposal.candidates import governing
+        from meshwise.analytics.rehearsal.compare import rehearse
+        from meshwise.analytics.rehearsal.learn import learn
+        from meshwise.analytics.replay.attempts import AttemptKey, load_attempts
+
+        parsed = policy if isinstance(policy, Policy) else parse_policy(policy)
+        window = self._window(seconds, start, end)
+        world = load_world(self._client, window, resolution_for(window, datetime.now(UTC)))
+        attempts, in_force, config = load_attempts(self._client, window), self._policies(), self._settings.rehearsal
+
+        def policy_of(edge: EdgeKey) -> Policy:
+            return governing(AttemptKey(edge.source, edge.destination, parsed.match.route or ""), in_force)
+
+        found = []
+        for edge, series in world.edges.items():
+            fits = parsed.match.service in (ANY, edge.destination) and parsed.match.source in (None, edge.source)
+            if not fits or not series.observed.requests.sum():
+                continue
+            learned = learn(world, attempts, edge, policy_of, config)
+            found.append(
+                rehearse(learned.graph, edge, policy_of(edge), parsed, config, assumptions=learned.assumptions)
+            )
+        return RehearsalTable(found)
 
     def _policies(self) -> tuple[Policy, ...]:
         return self._control.policies() if self._control else ()

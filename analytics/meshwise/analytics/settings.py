@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from meshwise.analytics.alerts.signature import decode_secret
 from meshwise.analytics.anomaly.config import AnomalyConfig
 from meshwise.analytics.proposal.config import ProposalConfig
+from meshwise.analytics.rehearsal.config import RehearsalConfig
 from meshwise.analytics.rollout.config import RolloutConfig
 from meshwise.analytics.slo.objectives import ObjectiveDefaults, ObjectiveOverride
 
@@ -115,6 +116,9 @@ class AnalyticsSettings(BaseModel):
     )
     anomaly: AnomalyConfig = Field(default_factory=AnomalyConfig, description="When an edge is anomalous.")
     proposal: ProposalConfig = Field(default_factory=ProposalConfig, description="What a proposal must rest on.")
+    rehearsal: RehearsalConfig = Field(
+        default_factory=RehearsalConfig, description="How a policy is rehearsed before it is proposed."
+    )
     rollout: RolloutConfig = Field(default_factory=RolloutConfig, description="When a canary is good enough.")
     rollout_automatic: bool = Field(
         default=False, description="Submit proposals to control as canary rollouts by itself."

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import pandas as pd
 
 from meshwise.analytics import figures
+from meshwise.analytics.rehearsal.compare import Rehearsal
 from meshwise.analytics.replay.simulate import ReplayResult
 from meshwise.analytics.service_map import ServiceMap
 from meshwise.analytics.world import World
@@ -113,6 +114,35 @@ class ReplayTable(Table[Replayed]):
                 estimate = getattr(one.result, name)
                 row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
             rows.append(row | {"samples": one.result.samples})
+        return pd.DataFrame(rows)
+
+
+class RehearsalTable(Table[Rehearsal]):
+    """A policy, rehearsed beside the policy in force on every edge it matches."""
+
+    title = "edges rehearsed"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per edge, trigger and policy: goodput, time to recovery, the load up to which it recovers."""
+        rows = []
+        for one in self.rows:
+            for under in one.compared:
+                for name, played in (("in force", under.current), ("tried", under.proposed)):
+                    rows.append(
+                        {
+                            "source": one.source,
+                            "destination": one.destination,
+                            "trigger": under.trigger.kind,
+                            "policy": name,
+                            "recovers": played.recovers,
+                            "recovered_s": played.run.recovered_s,
+                            "goodput_before": played.run.before,
+                            "goodput_during": played.run.during,
+                            "goodput_after": played.run.after,
+                            "attempts_per_call": played.run.amplification,
+                            "recovers_up_to_load": played.limit,
+                        }
+                    )
         return pd.DataFrame(rows)
 
 

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from meshwise.analytics.proposal import advice
 from meshwise.analytics.proposal.advice import propose
 from meshwise.analytics.proposal.config import ProposalConfig
+from meshwise.analytics.proposal.trial_run import Rehearsed
 from meshwise.analytics.replay.attempts import Attempts
 from meshwise.analytics.world import Window, World
 from meshwise.contracts.policy import Policy, changed_fields, parse_policy
@@ -20,6 +22,22 @@ CONFIG = ProposalConfig(simulated_requests=2500)
 def advise(attempts: Attempts, in_force: Policy, seconds: float = 120, world: World | None = None) -> ProposalFinding:
     (finding,) = propose(attempts, world or quiet_world(seconds), [in_force], CONFIG)
     return finding
+
+
+def counted_world(seconds: float) -> World:
+    """Return a world in which the recorded edge carries twenty requests a second, a tenth of which time out."""
+    quiet = quiet_world(seconds)
+    row = EdgeBucket(
+        quiet.window.start, "frontend", "recommendation", "", "GET", "client", "", 1, "ok", 180, 180, 0, 0, {-50: 180}
+    )
+    rows = []
+    for bucket in range(quiet.size):
+        at = quiet.window.start + timedelta(seconds=10 * bucket)
+        rows += [
+            replace(row, bucket=at),
+            replace(row, bucket=at, outcome="timeout", requests=20, attempts=20, latency={0: 20}),
+        ]
+    return World.from_buckets(quiet.window, rows)
 
 
 def chosen(finding: ProposalFinding) -> Policy:
@@ -126,6 +144,50 @@ class TestRefusals:
         wrong = replace(policy(), timeout=replace(policy().timeout, request=0.015))
         finding = advise(attempts, wrong, 60)
         assert json.loads(finding.evidence)["reason"] == "model"
+
+
+class TestRehearsal:
+    def test_refused_when_the_mesh_would_not_come_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A proposal that fails its rehearsal is refused with what would happen."""
+        tried: list[Policy] = []
+
+        def gate(*_: object) -> Any:
+            def run(current: Policy, proposed: Policy) -> Rehearsed:
+                tried.append(proposed)
+                return Rehearsed({}, "the mesh would not recover")
+
+            return run
+
+        monkeypatch.setattr(advice, "gate", gate)
+        finding = advise(heavy_tail(120, 20), policy())
+        assert finding.status == "refused"
+        assert json.loads(finding.evidence)["reason"] == "rehearsal"
+        assert "the mesh would not recover" in finding.sentence
+        assert 1 <= len(tried) <= 3
+
+    def test_next_best_that_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """When the best fails its rehearsal, the next that is worth a change and passes is proposed."""
+        best = chosen(advise(heavy_tail(120, 20), policy()))
+
+        def gate(*_: object) -> Any:
+            return lambda _, proposed: Rehearsed({}, "down" if proposed.retry == best.retry else "")
+
+        monkeypatch.setattr(advice, "gate", gate)
+        finding = advise(heavy_tail(120, 20), policy())
+        assert finding.status == "refused" or chosen(finding).retry != best.retry
+
+    def test_evidence_of_a_learned_mesh(self) -> None:
+        """Where the rollups know the edge, a proposal carries its rehearsal under four triggers."""
+        finding = advise(heavy_tail(120, 20), policy(), world=counted_world(120))
+        assert finding.status == "proposed", finding.sentence
+        rehearsal = json.loads(finding.evidence)["rehearsal"]
+        assert len(rehearsal["triggers"]) == 4
+        assert rehearsal["objection"] == ""
+
+    def test_unknown_edge_is_told(self) -> None:
+        """Without rollups there is no rehearsal, and the evidence says so."""
+        evidence = json.loads(advise(heavy_tail(120, 20), policy()).evidence)
+        assert "nothing was measured" in evidence["rehearsal"]["skipped"]
 
 
 class TestGates:

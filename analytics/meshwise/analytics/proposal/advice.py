@@ -7,7 +7,8 @@ The order of questions, each of which ends in a finding with its reason:
    most retries tried. Where nothing else would help, ``refused`` with that reason.
 3. Does the best of the grid gain enough over the policy in force, with an interval that leaves out zero? Else
    ``unchanged``.
-4. Otherwise ``proposed``.
+4. Does the mesh come back after a trigger with it, as it does now? The best that does is ``proposed``; where none of
+   the best few does, ``refused``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from meshwise.analytics.proposal.choice import Trial, gain, ranked, within_limit
 from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.proposal.gates import cause_below, overload, repeatable_share, retries_disappoint
 from meshwise.analytics.proposal.regime import Regime, split
+from meshwise.analytics.proposal.trial_run import Gate, Rehearsed, gate
+from meshwise.analytics.rehearsal.config import RehearsalConfig
 from meshwise.analytics.replay.attempts import AttemptKey, Attempts
 from meshwise.analytics.replay.blocks import arrange
 from meshwise.analytics.replay.simulate import difference, replay, wilson
@@ -33,6 +36,8 @@ from meshwise.contracts.rows import ProposalFinding
 
 _MODEL_ERROR = 0.02
 """Most the replay of the policy in force may miss the observed success by, beyond its interval."""
+_REHEARSED = 3
+"""Policies rehearsed at most before a proposal is refused: the best ones, each against the policy in force."""
 
 
 class _RefusedError(Exception):
@@ -51,15 +56,23 @@ class _Ceiling:
 
 
 def propose(
-    attempts: Attempts, world: World, policies_in_force: Sequence[Policy], config: ProposalConfig
+    attempts: Attempts,
+    world: World,
+    policies_in_force: Sequence[Policy],
+    config: ProposalConfig,
+    rehearsal: RehearsalConfig | None = None,
 ) -> list[ProposalFinding]:
     """Return one finding per route with attempts, in order of source, destination and route.
 
     Deterministic: equal attempts, policies and settings give equal findings, ids included. ``world`` supplies the end
-    of the window and what happens on the edges further down.
+    of the window, what happens on the edges further down, and the graph on which proposals are rehearsed.
     """
+    policies, rehearsal = tuple(policies_in_force), rehearsal or RehearsalConfig()
     routed = ((key, group) for key, group in attempts.groups() if key.source and key.destination)
-    return [_Route(key, group, world, tuple(policies_in_force), config).finding() for key, group in routed]
+    return [
+        _Route(key, group, world, policies, config, rehearse=gate(key, attempts, world, policies, rehearsal)).finding()
+        for key, group in routed
+    ]
 
 
 class _Route:
@@ -70,7 +83,10 @@ class _Route:
         world: World,
         policies: tuple[Policy, ...],
         config: ProposalConfig,
+        *,
+        rehearse: Gate,
     ) -> None:
+        self.rehearse = rehearse
         self.key, self.attempts, self.world, self.policies, self.config = key, attempts, world, policies, config
         self.end = world.window.end.timestamp()
         self.current = governing(key, policies)
@@ -118,11 +134,13 @@ class _Route:
         if not allowed:
             return self._unchanged(current, None, evidence, ceiling)
         allowed = self._safest(allowed, tried)
+        if not gain(allowed[0], current, config).is_worth_it:
+            return self._unchanged(current, allowed[0], evidence, ceiling)
+        allowed, rehearsed = self._rehearsed(allowed, current)
         best, runner_up = allowed[0], allowed[1] if len(allowed) > 1 else None
         change = gain(best, current, config)
-        if not change.is_worth_it:
-            return self._unchanged(current, best, evidence, ceiling)
         evidence["chosen"], evidence["runner_up"] = show.shown(best), show.shown(runner_up)
+        evidence["rehearsal"] = rehearsed.document
         evidence["gain"] = {
             "success": [round(v, 6) for v in (change.success.value, change.success.low, change.success.high)],
             "p99_s": [round(v, 6) for v in (change.p99.value, change.p99.low, change.p99.high)],
@@ -217,6 +235,21 @@ class _Route:
             return allowed
         rescue = difference(bold[0].result, safe[0].result, "success")
         return bold + safe if rescue.value >= self.config.min_success_gain and rescue.low > 0.0 else safe + bold
+
+    def _rehearsed(self, allowed: list[Trial], current: Trial) -> tuple[list[Trial], Rehearsed]:
+        """Return the trials from the best one that passes its rehearsal on, and that rehearsal.
+
+        Refused when none of the first few that are worth a change passes.
+        """
+        objection = ""
+        for position, trial in enumerate(allowed[:_REHEARSED]):
+            if not gain(trial, current, self.config).is_worth_it:
+                break
+            found = self.rehearse(self.current, trial.policy)
+            if not found.objection:
+                return allowed[position:], found
+            objection = objection or f"with {show.limits(trial.policy)}, {found.objection}"
+        raise _RefusedError("rehearsal", objection)
 
     def _sheds(self, current: Trial) -> bool:
         return current.result.attempts_per_request.value > 1.05 and self.current.retry.max > 0

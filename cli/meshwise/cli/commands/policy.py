@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,9 @@ import typer
 import yaml
 
 from meshwise.cli.commands.options import OPERATOR_PANEL, Config, ControlUrl, Json, Reason
+from meshwise.cli.configuration import load_configuration, settings_for
 from meshwise.cli.control_api import JsonApi, open_control, segment
+from meshwise.cli.platform import base_url
 from meshwise.cli.tables import table
 from meshwise.cli.yaml_file import read_yaml
 from meshwise.contracts.errors import ConfigError, DocumentError
@@ -25,6 +28,7 @@ def register(app: typer.Typer) -> None:
     group.command("list", help="The policies in force.")(list_policies)
     group.command("show", help="One policy in full, with its versions.")(show)
     group.command("apply", help="Put the policies of a YAML or JSON file in force everywhere.")(apply)
+    group.command("rehearse", help="Whether the mesh would come back with a policy when something breaks.")(rehearse)
     group.command("undo", help="Go back to the version before.")(undo)
     app.add_typer(group, name="policy", rich_help_panel=OPERATOR_PANEL)
 
@@ -96,6 +100,56 @@ def apply(
             },
         )
         typer.echo(f"{policy.name}: version {answer['policy']['version']} is in force")
+
+
+def rehearse(
+    file: Annotated[Path, typer.Argument(help="The policy to try.", metavar="FILE")],
+    config: Config = None,
+    control_url: ControlUrl = None,
+    seconds: Annotated[int, typer.Option(min=30, metavar="N", help="How far back to learn the mesh from.")] = 900,
+    as_json: Json = False,
+) -> None:
+    """Simulate the mesh of the last minutes under faults, with the policy of a file and with the one in force."""
+    from meshwise.analytics import connect
+    from meshwise.analytics.settings import AnalyticsSettings
+
+    documents = _documents(file)
+    if len(documents) > 1:
+        raise ConfigError(f"{file}: holds {len(documents)} policies; rehearse one at a time")
+    configuration = load_configuration(config, os.environ)
+    url = control_url or base_url(settings_for(configuration, "control"))
+    store = settings_for(configuration, "analytics")
+    assert isinstance(store, AnalyticsSettings)
+    mesh = connect(
+        store.store_url, control_url=url, user=store.store_user, password=store.store_password.get_secret_value()
+    )
+    try:
+        found = mesh.rehearse(documents[0], seconds)
+    except ValueError as error:
+        raise ConfigError(f"{file}: cannot be rehearsed: {error}") from None
+    finally:
+        mesh.close()
+    if as_json:
+        typer.echo(json.dumps([one.to_document() for one in found], indent=2))
+        return
+    if not len(found):
+        raise ConfigError(f"{file}: no edge that the policy matches had traffic in the last {seconds} s")
+    rows = [
+        (
+            f"{one.source} → {one.destination}",
+            under.trigger.kind,
+            name,
+            "never" if played.run.recovered_s is None else f"{played.run.recovered_s:.0f} s",
+            f"{played.run.before:.1%} → {played.run.during:.1%} → {played.run.after:.1%}",
+            f"{'≥ ' if played.at_least else ''}{played.limit:g} ×",
+        )
+        for one in found
+        for under in one.compared
+        for name, played in (("in force", under.current), ("tried", under.proposed))
+    ]
+    typer.echo(table(("EDGE", "TRIGGER", "POLICY", "BACK AFTER", "GOODPUT", "RECOVERS UP TO"), rows))
+    for objection in dict.fromkeys(one.objection for one in found if one.objection):
+        typer.echo(f"\nwould not be proposed: {objection}")
 
 
 def undo(name: Name, config: Config = None, control_url: ControlUrl = None, reason: Reason = "undone by hand") -> None:
