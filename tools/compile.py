@@ -24,7 +24,7 @@ _DATA_PATH: Final = """
     cluster.balancer cluster.breaker cluster.budget cluster.cluster cluster.outlier cluster.retry cluster.shadow
     http1.bodies http1.heads http1.limits http1.readers
     http2.answers http2.codes http2.decoder http2.encoder http2.frames http2.grpc http2.guards http2.heads
-    http2.huffman http2.limits http2.session http2.streams http2.tables
+    http2.huffman http2.limits http2.messages http2.session http2.streams http2.tables
     net.downstream net.http2_downstream net.http2_pool net.http2_upstream net.pool net.timers net.upstream
     telemetry.metrics telemetry.otlp telemetry.recorder telemetry.records telemetry.wire
 """

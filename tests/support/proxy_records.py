@@ -71,6 +71,8 @@ _names = st.sampled_from(["frontend", "catalog", "cart", "übung", "host:8080"])
 _times = st.integers(START_NS, START_NS + 60 * 10**9)
 _methods = st.sampled_from(["GET", "POST", "PUT", "BREW", "get"])
 _outcomes = st.sampled_from(OUTCOMES)
+_protocols = st.sampled_from(["1.1", "2"])
+_grpc_statuses = st.sampled_from(["", "OK", "NOT_FOUND", "UNAVAILABLE"])
 _statuses = st.sampled_from([0, 200, 204, 301, 404, 429, 500, 503])
 
 traces = st.builds(
@@ -117,6 +119,8 @@ attempts = st.builds(
         denied=st.sampled_from(["", "budget"]),
         skipped=st.booleans(),
     ),
+    protocol=_protocols,
+    grpc_status=_grpc_statuses,
 )
 
 requests = st.builds(
@@ -136,4 +140,6 @@ requests = st.builds(
     policy_version=st.integers(0, 2**53),
     client_address=st.sampled_from(["", "10.0.0.9"]),
     trace_id=st.just(b"") | st.binary(min_size=16, max_size=16),
+    protocol=_protocols,
+    grpc_status=_grpc_statuses,
 )

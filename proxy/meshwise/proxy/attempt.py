@@ -27,6 +27,7 @@ class Attempt:
         "endpoint",
         "exchange",
         "failure",
+        "grpc_status",
         "ordinal",
         "outcome",
         "remaining_ms",
@@ -56,6 +57,7 @@ class Attempt:
         self.balance = 0.0
         self.resent = False
         self.status = 0
+        self.grpc_status = ""
         self.outcome = ""
         self.failure: retry.Failure | None = None
         self.answered = 0.0

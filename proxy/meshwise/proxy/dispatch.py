@@ -254,6 +254,8 @@ class OutboundDispatcher(Dispatcher):
                 attempt.retry_reason,
                 attempt.retry_denied,
                 attempt.shadow,
+                exchange.protocol,
+                attempt.grpc_status,
             )
         )
 
@@ -276,6 +278,8 @@ class OutboundDispatcher(Dispatcher):
                 exchange.policy.version,
                 exchange.downstream.peer,
                 exchange.trace.trace_id,
+                exchange.protocol,
+                exchange.grpc_status,
             )
         )
 
@@ -369,6 +373,8 @@ class InboundDispatcher(Dispatcher):
                 0,
                 exchange.downstream.peer,
                 exchange.trace.trace_id,
+                exchange.protocol,
+                exchange.grpc_status,
             )
         )
 

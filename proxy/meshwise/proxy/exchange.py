@@ -73,9 +73,11 @@ class Exchange:
         "dispatcher",
         "downstream",
         "finished",
+        "grpc_status",
         "head",
         "method",
         "policy",
+        "protocol",
         "request_done",
         "request_id",
         "response_started",
@@ -108,6 +110,9 @@ class Exchange:
         self.response_started = False
         self.finished = False
         self.status = 0
+        self.protocol = "1.1"
+        self.grpc_status = ""
+        """Name of the status that the caller of a gRPC call was told."""
         self._base = b""
         self._body: ReplayBuffer | None = None
         """``None`` as long as no body has come, which for most requests is ever."""

@@ -15,12 +15,13 @@ from meshwise.contracts.telemetry import OUTCOME_OK
 from meshwise.proxy.answers import outcome_of
 from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.cluster import retry
-from meshwise.proxy.errors import ProxyError, RequestTimeout
+from meshwise.proxy.errors import BadRequest, ProxyError, RequestTimeout
 from meshwise.proxy.exchange import NOT_REACHED, Exchange
 from meshwise.proxy.http2 import grpc
 from meshwise.proxy.http2.answers import local_answer
 from meshwise.proxy.http2.codes import CANCEL, INTERNAL_ERROR
 from meshwise.proxy.http2.heads import StreamAnswer, StreamHead
+from meshwise.proxy.http2.messages import Messages
 from meshwise.proxy.http2.tables import Field
 from meshwise.proxy.replay import ReplayBuffer
 from meshwise.proxy.trace_context import format_traceparent
@@ -40,17 +41,21 @@ _ERROR: Final = telemetry.HEADER_ERROR.encode()
 class StreamExchange(Exchange):
     """One request and its answer, each a stream."""
 
-    __slots__ = ("_fields", "_held", "reset_code", "stream", "stream_head")
+    __slots__ = ("_fields", "_held", "_messages", "_trailers", "reset_code", "stream", "stream_head")
 
     def __init__(self, dispatcher: Dispatcher, stream: DownstreamStream, head: StreamHead) -> None:
         super().__init__(dispatcher, stream, head)
         self.stream = stream
         self.stream_head = head
+        self.protocol = "2"
         self.reset_code = INTERNAL_ERROR
         """With which the caller's stream is reset when an answer breaks off."""
         self._fields: tuple[Field, ...] = ()
         self._held: StreamAnswer | None = None
         """The head of an answer of which nothing was forwarded yet."""
+        self._messages = Messages() if head.grpc else None
+        self._trailers: tuple[Field, ...] = ()
+        """What ends the request instead of its body's last piece."""
 
     @property
     def pool(self) -> Http2Pool:
@@ -62,6 +67,8 @@ class StreamExchange(Exchange):
     def on_request_body(self, data: bytes) -> None:
         """A piece of the request's body has come, the last one if ``request_done``."""
         self._activity = monotonic()
+        if self._messages is not None and not self._is_framed(self._messages, data):
+            return
         body = self._body
         if body is None:
             body = self._body = ReplayBuffer(self.dispatcher.replay_memory, self.dispatcher.settings.replay_bytes)
@@ -77,9 +84,21 @@ class StreamExchange(Exchange):
     def on_request_end(self) -> None:
         """The request is complete."""
         self.request_done = True
+        if self._messages is not None and not self._is_framed(self._messages, b""):
+            return
         connection = self.attempt.connection if self.attempt is not None else None
         if connection is not None:
-            cast("UpstreamStream", connection).write(b"", end=True)
+            self._end_request(cast("UpstreamStream", connection))
+
+    def on_request_trailers(self, trailers: tuple[Field, ...]) -> None:
+        """The request is complete, and ends with trailers."""
+        self._trailers = trailers
+        self.request_done = True
+        if self._messages is not None and not self._is_framed(self._messages, b""):
+            return
+        connection = self.attempt.connection if self.attempt is not None else None
+        if connection is not None:
+            self._end_request(cast("UpstreamStream", connection))
 
     def on_bad_stream(self, error: ProxyError) -> None:
         """The request's body turned out to be malformed; its stream is being reset."""
@@ -97,15 +116,14 @@ class StreamExchange(Exchange):
         body = self._body.take() if self._body is not None and self._body.size else b""
         # First, because sending may find the endpoint full and hold the caller again.
         self.downstream.release_for_upstream()
+        end = self.request_done and not self._trailers
         connection.begin(
-            self,
-            self._fields,
-            self._attempt_fields(attempt),
-            end=self.request_done and not body,
-            to_head=self.method == "HEAD",
+            self, self._fields, self._attempt_fields(attempt), end=end and not body, to_head=self.method == "HEAD"
         )
         if body:
-            connection.write(body, end=self.request_done)
+            connection.write(body, end=end)
+        if self._trailers:
+            connection.send_trailers(self._trailers)
 
     def on_response_head(self, head: Any) -> None:
         """An interim head, a ``StreamAnswer``: passed on to whoever expects one."""
@@ -189,6 +207,28 @@ class StreamExchange(Exchange):
         """Answer by ourselves, at once: nothing has to be read first."""
         self._reply(error)
 
+    def _is_framed(self, messages: Messages, data: bytes) -> bool:
+        """Follow the messages of a gRPC call; refuse one that nobody could read, and tell whether there was none."""
+        try:
+            messages.feed(data)
+            if self.request_done:
+                messages.end()
+        except BadRequest as error:
+            self._messages = None
+            self._end_attempt(telemetry.OUTCOME_CANCELLED, final=True, close=True)
+            if self.response_started:
+                self._break_off(error)
+            else:
+                self._reply(error, outcome=telemetry.OUTCOME_CANCELLED)
+            return False
+        return True
+
+    def _end_request(self, connection: UpstreamStream) -> None:
+        if self._trailers:
+            connection.send_trailers(self._trailers)
+        else:
+            connection.write(b"", end=True)
+
     def _own_fields(self) -> Iterable[Field]:
         yield (_SOURCE, self.source.encode())
         if self.trace.tracestate:
@@ -210,13 +250,18 @@ class StreamExchange(Exchange):
 
     def _judge_grpc(self, attempt: Attempt, status: int | None, error: bytes, fields: tuple[Field, ...]) -> bool:
         code = grpc.UNKNOWN if status is None else status
+        attempt.grpc_status = grpc.NAMES[code]
         outcome = grpc.outcome_of(code, error, trusted=self.dispatcher.trusts_reasons)
         if code == 0:
-            return self._judge(attempt, retry.Failure(outcome), failed=False, bad=False)
-        failure = retry.Failure(
-            outcome, attempt.status, self._reached(error), grpc.CODES[code], grpc.pushback_s(fields)
-        )
-        return self._judge(attempt, failure, failed=code in grpc.FAILURES, bad=True)
+            failure = retry.Failure(outcome)
+        else:
+            failure = retry.Failure(
+                outcome, attempt.status, self._reached(error), grpc.CODES[code], grpc.pushback_s(fields)
+            )
+        if self._judge(attempt, failure, failed=code in grpc.FAILURES, bad=code != 0):
+            return True
+        self.grpc_status = attempt.grpc_status
+        return False
 
     def _judge(self, attempt: Attempt, failure: retry.Failure, *, failed: bool, bad: bool) -> bool:
         """Count the attempt's result; tell whether it is thrown away for another attempt."""
@@ -244,6 +289,7 @@ class StreamExchange(Exchange):
     def _break_off(self, error: ProxyError) -> None:
         """End an answer in progress: a gRPC call with the status that says why, any other stream with a reset."""
         if self.stream_head.grpc:
+            self.grpc_status = grpc.NAMES[grpc.local_status(error)]
             self.stream.end_with(grpc.local_trailers(error))
         else:
             self.stream.abort(self.reset_code)
@@ -267,6 +313,8 @@ class StreamExchange(Exchange):
             return
         to_grpc = self.stream_head.grpc
         self.status = 200 if to_grpc else error.status
+        if to_grpc:
+            self.grpc_status = grpc.NAMES[grpc.local_status(error)]
         self.dispatcher.count(error.reason)
         fields, body = local_answer(error, to_grpc=to_grpc, to_head=self.method == "HEAD")
         self.stream.send_fields(fields, end=not body)

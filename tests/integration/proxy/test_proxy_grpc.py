@@ -9,9 +9,11 @@ import grpc
 import grpc.aio
 import pytest
 
+from meshwise.proxy.http2 import frames
 from meshwise.proxy.telemetry.records import ShadowVerdict
 from support.data_path import Mesh, inbound, outbound, until
 from support.grpc_calls import Calls, GrpcServer, calls
+from support.http2_peers import POST, raw_client
 
 Code = grpc.StatusCode
 
@@ -321,3 +323,45 @@ async def test_drain_lets_calls_finish() -> None:
             assert await call == b"x"
             await stopping
         assert mesh.outcomes() == ["ok"]
+
+
+async def test_records_say_how_a_call_ended() -> None:
+    """Both sides record the version of HTTP and the status by name: of each attempt, and what the caller was told."""
+    async with GrpcServer(failing(1, Code.UNAVAILABLE)) as app, two_hops(app, GRPC_RETRY) as (client, far, near):
+        await client.get(b"x", metadata=(("idempotency-key", "1"),))
+        await far.quiet()
+        await near.quiet()
+        assert [attempt.grpc_status for attempt in far.recorder.attempts] == ["UNAVAILABLE", "OK"]
+        assert [request.grpc_status for request in far.recorder.requests] == ["OK"]
+        assert [request.grpc_status for request in near.recorder.requests] == ["UNAVAILABLE", "OK"]
+        assert {request.protocol for request in far.recorder.requests + near.recorder.requests} == {"2"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"\0\xff\xff\xff\xffx", b"\7\0\0\0\1x", b"\1\0\0\0\1x", b"\0\0\0\0\5x", b"\0\0"],
+    ids=["length beyond all bounds", "unknown flag", "compressed without a coding", "cut off", "cut off early"],
+)
+async def test_odd_message_is_refused(message: bytes) -> None:
+    """Nothing is kept by the length a message claims; a call whose messages nobody can read fails at once."""
+    head = (*POST[:2], (b":path", b"/shop.Catalog/Get"), POST[3], (b"content-type", b"application/grpc"))
+    async with (
+        GrpcServer() as app,
+        outbound({"catalog": [app.port]}) as mesh,
+        raw_client(mesh.port) as peer,
+    ):
+        await peer.send(
+            peer.head(1, (*head, (b"te", b"trailers")), end=False),
+            frames.frame(frames.DATA, frames.END_STREAM, 1, message),
+        )
+        fields: dict[bytes, bytes] = {}
+        while b"grpc-status" not in fields:
+            frame = await peer.until(lambda frame: frame.kind in (frames.HEADERS, frames.RST_STREAM))
+            assert frame.kind == frames.HEADERS
+            peer.frames.remove(frame)
+            fields = peer.fields(frame)
+        assert fields[b"grpc-status"] != b"0"
+        await mesh.quiet()
+        assert mesh.proxy.stats()["outbound"]["replay_bytes"] == 0
+        [record] = mesh.recorder.requests
+        assert record.grpc_status not in ("", "OK")

@@ -342,3 +342,43 @@ async def test_h2load_finds_no_fault() -> None:
         assert b"2000 succeeded, 0 failed, 0 errored" in output
         await mesh.quiet()
         assert mesh.outcomes() == ["ok"] * 2000
+
+
+async def test_trailers_of_a_request_are_passed_on_and_repeated() -> None:
+    """A request's trailers follow its body, at every attempt, without the fields that have no place there."""
+
+    def refuse(_: RawPeer, stream: int) -> bytes:
+        return frames.rst_stream(stream, codes.REFUSED_STREAM)
+
+    async with behind(answering(refuse, ok)) as (app, _mesh, peer):
+        await peer.send(
+            peer.head(1, POST, end=False),
+            frames.frame(frames.DATA, 0, 1, b"abc"),
+            peer.head(1, ((b"x-checksum", b"7"), (b"authorization", b"evil"), (b"x-meshwise-source", b"evil"))),
+        )
+        await peer.until(lambda frame: frame.kind == frames.DATA)
+        arrived = app.peers[0]
+        heads = [arrived.fields(frame) for frame in arrived.frames if is_head(frame)]
+        assert [head for head in heads if b":path" not in head] == [{b"x-checksum": b"7"}] * 2
+        assert [frame.payload for frame in arrived.frames if frame.kind == frames.DATA] == [b"abc", b"abc"]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_endpoint_that_sends_no_more(begun: bool) -> None:
+    """An endpoint that ends its side of the connection has ended every answer on it, and none looks complete."""
+
+    async def half_close(peer: RawPeer) -> None:
+        frame = await peer.until(ends_request)
+        if begun:
+            await peer.send(peer.head(frame.stream, ((b":status", b"200"),), end=False))
+            await peer.send(frames.frame(frames.DATA, 0, frame.stream, b"part"))
+        peer.writer.write_eof()
+        await asyncio.sleep(3600)
+
+    async with behind(half_close) as (_app, mesh, peer):
+        await peer.send(peer.head(1, POST))
+        frame = await peer.until(is_end)
+        assert frame.kind == frames.RST_STREAM if begun else b"".join(f.payload for f in peer.frames)
+        await mesh.quiet()
+        assert mesh.outcomes() == ["reset"]
+        assert mesh.recorder.requests[0].protocol == "2"

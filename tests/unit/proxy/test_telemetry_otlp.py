@@ -54,6 +54,14 @@ def expected_method(method: str) -> dict[str, str]:
     return {"http.request.method": "_OTHER", "http.request.method_original": method}
 
 
+def expected_rpc(record: AttemptRecord | RequestRecord) -> dict[str, str]:
+    """Return the attributes that a gRPC status brings."""
+    if not record.grpc_status:
+        return {}
+    method = record.path.partition("?")[0][1:]
+    return {names.RPC_SYSTEM: "grpc", names.RPC_METHOD: method, names.RPC_STATUS: record.grpc_status}
+
+
 @given(attempts)
 def test_attempt_span_holds_every_field(record: AttemptRecord) -> None:
     """A CLIENT span carries each field of its attempt under the agreed name, and nothing else."""
@@ -73,7 +81,7 @@ def test_attempt_span_holds_every_field(record: AttemptRecord) -> None:
         names.SERVER_ADDRESS: found[names.SERVER_ADDRESS],
         names.SERVER_PORT: found[names.SERVER_PORT],
         names.SERVICE_PEER_NAME: found[names.SERVER_ADDRESS],
-        names.NETWORK_PROTOCOL_VERSION: "1.1",
+        names.NETWORK_PROTOCOL_VERSION: record.protocol,
         names.SOURCE: record.source,
         names.DESTINATION: record.destination,
         names.ATTEMPT_ORDINAL: record.ordinal,
@@ -88,7 +96,7 @@ def test_attempt_span_holds_every_field(record: AttemptRecord) -> None:
         names.BUDGET_BALANCE: record.budget_balance,
     }
     optional: dict[str, Any] = {
-        names.ERROR_TYPE: error_type(record.status, record.outcome, 400),
+        names.ERROR_TYPE: error_type(record.status, record.outcome, 400, record.grpc_status),
         names.HTTP_RESPONSE_STATUS_CODE: record.status,
         names.HTTP_ROUTE: record.route,
         names.HTTP_REQUEST_RESEND_COUNT: record.ordinal - 1,
@@ -109,6 +117,7 @@ def test_attempt_span_holds_every_field(record: AttemptRecord) -> None:
         expected[names.SHADOW_VERSION] = record.shadow.version
     if record.peer_host:
         expected[names.NETWORK_PEER_PORT] = record.peer_port
+    expected.update(expected_rpc(record))
     assert found == expected
 
 
@@ -119,13 +128,13 @@ def test_server_span_holds_every_field(record: RequestRecord) -> None:
     check_identity(span, record)
     assert span.kind == Span.SPAN_KIND_SERVER
     path, _, query = redact_query(record.path).partition("?")
-    error = error_type(record.status, record.outcome, 500)
+    error = error_type(record.status, record.outcome, 500, record.grpc_status)
     assert span.status.code == (Status.STATUS_CODE_ERROR if error else Status.STATUS_CODE_UNSET)
     expected: dict[str, Any] = {
         **expected_method(record.method),
         names.URL_SCHEME: "http",
         names.URL_PATH: path,
-        names.NETWORK_PROTOCOL_VERSION: "1.1",
+        names.NETWORK_PROTOCOL_VERSION: record.protocol,
         names.SIDE: record.side,
         names.DESTINATION: record.destination,
         names.OUTCOME: record.outcome,
@@ -141,6 +150,7 @@ def test_server_span_holds_every_field(record: RequestRecord) -> None:
         names.CLIENT_ADDRESS: record.client_address,
     }
     expected.update({key: value for key, value in optional.items() if value})
+    expected.update(expected_rpc(record))
     assert attributes(span.attributes) == expected
 
 
@@ -161,6 +171,8 @@ def test_log_record_holds_every_field(record: RequestRecord) -> None:
     assert found[names.SOURCE] == record.source
     assert found[names.DESTINATION] == record.destination
     assert found.get(names.HTTP_RESPONSE_STATUS_CODE, 0) == record.status
+    assert found.get(names.RPC_STATUS, "") == record.grpc_status
+    assert found[names.NETWORK_PROTOCOL_VERSION] == record.protocol
     assert "secret" not in entry.body.string_value
 
 
@@ -173,6 +185,15 @@ def test_status_follows_the_conventions() -> None:
     assert error_type(503, "rejected", 500) == "rejected"
     assert error_type(200, "cancelled", 400) == ""
     assert error_type(0, "cancelled", 400) == ""
+
+
+def test_grpc_status_follows_the_conventions() -> None:
+    """Any status but OK is an error for the caller, for the server only one it is to blame for."""
+    assert error_type(200, "ok", 400, "OK") == error_type(200, "ok", 500, "OK") == ""
+    assert error_type(200, "ok", 400, "NOT_FOUND") == "NOT_FOUND"
+    assert error_type(200, "ok", 500, "NOT_FOUND") == ""
+    assert error_type(200, "error", 400, "UNAVAILABLE") == error_type(200, "error", 500, "UNAVAILABLE") == "UNAVAILABLE"
+    assert error_type(200, "timeout", 500, "DEADLINE_EXCEEDED") == "timeout"
 
 
 def test_resend_count_begins_with_the_second_attempt() -> None:

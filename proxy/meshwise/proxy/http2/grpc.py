@@ -17,6 +17,8 @@ from meshwise.proxy.http2.tables import Field
 CONTENT_TYPE: Final = b"application/grpc"
 
 CODES: Final = GRPC_STATUSES
+NAMES: Final = tuple(code.upper().replace("-", "_") for code in CODES)
+"""The same as gRPC and telemetry write them."""
 UNKNOWN: Final = CODES.index("unknown")
 DEADLINE_EXCEEDED: Final = CODES.index("deadline-exceeded")
 UNIMPLEMENTED: Final = CODES.index("unimplemented")

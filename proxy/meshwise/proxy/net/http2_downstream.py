@@ -197,11 +197,11 @@ class DownstreamStream:
     # --- inside ---
 
     def _on_trailers(self, fields: Sequence[Field], *, too_large: bool, end: bool) -> None:
-        """They end the request; gRPC's callers send none, and none are passed on."""
+        """They end the request."""
         head = self._head
         assert head is not None
         try:
-            read_trailers(fields)
+            trailers = read_trailers(fields)
         except StreamFault:
             self._spoil(BadRequest("the request's trailers are malformed"))
             raise
@@ -211,7 +211,7 @@ class DownstreamStream:
         if head.declared is not None:
             self._check_length(head.declared, end=True)
         if self._exchange is not None:
-            self._exchange.on_request_end()
+            self._exchange.on_request_trailers(trailers)
 
     def _check_length(self, declared: int, *, end: bool) -> None:
         if self._received > declared or (end and self._received < declared):

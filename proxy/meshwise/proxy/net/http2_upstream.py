@@ -61,6 +61,12 @@ class UpstreamStream:
             self._connection.session.send_data(self._stream, data, end=end)
             self._connection.send_soon()
 
+    def send_trailers(self, fields: tuple[Field, ...]) -> None:
+        """End the request's body with trailers."""
+        if not self._stream.local_done:
+            self._connection.session.send_trailers(self._stream, fields)
+            self._connection.send_soon()
+
     def pause_reading(self) -> None:
         """Stop the answer for a while: the caller reads too slowly."""
         self._connection.session.hold(self._stream)

@@ -65,6 +65,9 @@ _CLIENT_ADDRESS: Final = _span_key(names.CLIENT_ADDRESS)
 _PEER_ADDRESS: Final = _span_key(names.NETWORK_PEER_ADDRESS)
 _PEER_PORT: Final = _span_key(names.NETWORK_PEER_PORT)
 _PROTOCOL: Final = _span_key(names.NETWORK_PROTOCOL_VERSION)
+_RPC_SYSTEM: Final = _span_key(names.RPC_SYSTEM)
+_RPC_METHOD: Final = _span_key(names.RPC_METHOD)
+_RPC_STATUS: Final = _span_key(names.RPC_STATUS)
 _ERROR_TYPE: Final = _span_key(names.ERROR_TYPE)
 _PEER_SERVICE: Final = _span_key(names.SERVICE_PEER_NAME)
 _REQUEST_ID: Final = _span_key(names.REQUEST_ID)
@@ -121,6 +124,8 @@ class RecordEncoder:
                 record.retry_reason,
                 record.retry_denied,
                 record.shadow,
+                record.protocol,
+                record.grpc_status,
             ),
             _attempt_template,
             record,
@@ -131,6 +136,8 @@ class RecordEncoder:
             + _DEADLINE.pair(record.deadline_remaining_ms)
             + _BALANCE.pair(float(record.budget_balance))
         )
+        if record.grpc_status:
+            own += _rpc_method(record.path)
         return nested(b"\x12", _identity(record.trace) + head + _times(record) + own + tail)
 
     def server_span(self, record: RequestRecord) -> bytes:
@@ -148,6 +155,8 @@ class RecordEncoder:
                 record.outcome,
                 record.policy_version,
                 record.side,
+                record.protocol,
+                record.grpc_status,
             ),
             _server_template,
             record,
@@ -158,18 +167,21 @@ class RecordEncoder:
             own += _URL_QUERY.text(query)
         if record.client_address:
             own += _CLIENT_ADDRESS.text(record.client_address)
+        if record.grpc_status:
+            own += _rpc_method(record.path)
         return nested(b"\x12", _identity(trace) + head + _times(record) + own + tail)
 
     def log_record(self, record: RequestRecord, observed_ns: int) -> bytes:
         """Return one access-log record as a field of ``ScopeLogs``; ``observed_ns`` is Unix nanoseconds."""
         trace_id = record.trace.trace_id if record.trace else record.trace_id
-        severity = (
-            "INFO" if record.outcome in _QUIET else "ERROR" if record.status >= 500 or not record.status else "WARN"
-        )
+        if record.outcome in _QUIET:
+            severity = "INFO"
+        else:
+            severity = "ERROR" if record.status >= 500 or not record.status or record.grpc_status else "WARN"
         path = redact_query(record.path)
         took_ms = (record.end_ns - record.start_ns) / 1e6
         edge = f"{record.source}->{record.destination}"
-        body = f"{record.method} {path} {record.status or record.outcome} {took_ms:.1f}ms {edge}"
+        body = f"{record.method} {path} {record.grpc_status or record.status or record.outcome} {took_ms:.1f}ms {edge}"
         attributes: dict[str, AttributeValue] = {
             names.SIDE: record.side,
             names.SOURCE: record.source,
@@ -179,11 +191,14 @@ class RecordEncoder:
             names.URL_PATH: path.partition("?")[0],
             names.OUTCOME: record.outcome,
             names.POLICY_VERSION: record.policy_version,
+            names.NETWORK_PROTOCOL_VERSION: record.protocol,
             "meshwise.attempts": record.attempts,
             "meshwise.duration_ms": took_ms,
         }
         if record.status:
             attributes[names.HTTP_RESPONSE_STATUS_CODE] = record.status
+        if record.grpc_status:
+            attributes[names.RPC_STATUS] = record.grpc_status
         if record.client_address:
             attributes[names.CLIENT_ADDRESS] = record.client_address
         parts = [
@@ -243,12 +258,18 @@ def method_name(method: str) -> str:
     return method if method in METHODS else OTHER_METHOD
 
 
-def error_type(status: int, outcome: str, worst: int) -> str:
-    """Return ``error.type``: empty when nothing went wrong, the status text from ``worst`` on, else the outcome."""
+def error_type(status: int, outcome: str, worst: int, grpc_status: str = "") -> str:
+    """Return ``error.type``: empty when nothing went wrong, the status text from ``worst`` on, else the outcome.
+
+    ``worst`` is 400 for the caller's side and 500 for the server's. Of a gRPC call the caller takes any status but OK
+    for an error, the server those it is to blame for. Source: OpenTelemetry's conventions for HTTP and RPC.
+    """
     if outcome == names.OUTCOME_CANCELLED:
         return ""
     if outcome not in _ANSWERED:
         return outcome
+    if grpc_status:
+        return "" if grpc_status == "OK" or (outcome == names.OUTCOME_OK and worst >= 500) else grpc_status
     if status >= worst:
         return str(status)
     return outcome if outcome == names.OUTCOME_ERROR else ""
@@ -292,18 +313,22 @@ def _method_pairs(method: str) -> bytes:
     return _METHOD.pair(OTHER_METHOD) + _METHOD_ORIGINAL.pair(method)
 
 
+def _rpc_method(path: str) -> bytes:
+    return _RPC_METHOD.text(path.partition("?")[0][1:])
+
+
 def _error_parts(kind: str) -> tuple[bytes, bytes]:
     return (_ERROR_TYPE.pair(kind), _STATUS_ERROR) if kind else (b"", b"")
 
 
 def _attempt_template(record: AttemptRecord) -> tuple[bytes, bytes]:
     host, port = _authority(record.destination)
-    error, status = _error_parts(error_type(record.status, record.outcome, 400))
+    error, status = _error_parts(error_type(record.status, record.outcome, 400, record.grpc_status))
     parts = [
         _method_pairs(record.method),
         _SERVER_ADDRESS.pair(host),
         _SERVER_PORT.pair(port),
-        _PROTOCOL.pair("1.1"),
+        _PROTOCOL.pair(record.protocol),
         _PEER_SERVICE.pair(host),
         _SOURCE.pair(record.source),
         _DESTINATION.pair(record.destination),
@@ -317,6 +342,8 @@ def _attempt_template(record: AttemptRecord) -> tuple[bytes, bytes]:
     ]
     if record.status:
         parts.append(_STATUS_CODE.pair(record.status))
+    if record.grpc_status:
+        parts.append(_RPC_SYSTEM.pair("grpc") + _RPC_STATUS.pair(record.grpc_status))
     if record.route:
         parts.append(_ROUTE.pair(record.route))
     if record.ordinal > 1:
@@ -351,11 +378,11 @@ def _shadow_pairs(verdict: ShadowVerdict) -> list[bytes]:
 
 
 def _server_template(record: RequestRecord) -> tuple[bytes, bytes]:
-    error, status = _error_parts(error_type(record.status, record.outcome, 500))
+    error, status = _error_parts(error_type(record.status, record.outcome, 500, record.grpc_status))
     parts = [
         _method_pairs(record.method),
         _URL_SCHEME.pair("http"),
-        _PROTOCOL.pair("1.1"),
+        _PROTOCOL.pair(record.protocol),
         _SIDE.pair(record.side),
         _DESTINATION.pair(record.destination),
         _OUTCOME.pair(record.outcome),
@@ -367,6 +394,8 @@ def _server_template(record: RequestRecord) -> tuple[bytes, bytes]:
         parts.append(_PEER_SERVICE.pair(record.source))
     if record.status:
         parts.append(_STATUS_CODE.pair(record.status))
+    if record.grpc_status:
+        parts.append(_RPC_SYSTEM.pair("grpc") + _RPC_STATUS.pair(record.grpc_status))
     if record.route:
         parts.append(_ROUTE.pair(record.route))
     return _name(record.method, record.route) + _KIND_SERVER, b"".join(parts) + status

@@ -65,6 +65,10 @@ class AttemptRecord:
     retry_reason: str = ""
     retry_denied: str = ""
     shadow: ShadowVerdict | None = None
+    protocol: str = "1.1"
+    """Version of HTTP, as ``network.protocol.version`` has it."""
+    grpc_status: str = ""
+    """Name of the status that came, as ``UNAVAILABLE``; empty without one, or when this is no gRPC call."""
 
 
 @dataclass(slots=True)
@@ -89,6 +93,9 @@ class RequestRecord:
     policy_version: int
     client_address: str = ""
     trace_id: bytes = b""
+    protocol: str = "1.1"
+    grpc_status: str = ""
+    """As above, but what the caller was told."""
 
 
 class Recorder(Protocol):
