@@ -105,6 +105,25 @@ async def test_everything_recorded_arrives_without_a_stop() -> None:
         await exporter.stop(2.0)
 
 
+async def test_the_collectors_token_goes_with_every_export() -> None:
+    """A proxy that was given the token sends it as a bearer token; without one there is no such header."""
+    found: set[str | None] = set()
+    collector, recorder = Collector(), RingRecorder("frontend")
+
+    def note(call: Call) -> Reply:
+        found.add(call.headers.get("authorization"))
+        return Reply()
+
+    collector.answer = note
+    async with HttpStub(collector) as stub:
+        for changes in ({"token": "a-token"}, {}):
+            exporter = exporter_to(stub, recorder, **changes)
+            recorder.request(now_record())
+            await exporter.start()
+            await exporter.stop(2.0)
+    assert found == {"Bearer a-token", None}
+
+
 async def test_metric_intervals_are_wall_clock_multiples() -> None:
     """Every point starts at a multiple of the interval and ends with it, unless the proxy stopped inside."""
     collector, recorder = Collector(), RingRecorder("frontend")

@@ -89,10 +89,13 @@ def collector_command(store_url: str, data_dir: Path, **settings: Any) -> list[s
 
 
 @contextlib.contextmanager
-def running_collector(store_url: str, data_dir: Path | None = None, **settings: Any) -> Iterator[Collector]:
+def running_collector(
+    store_url: str, data_dir: Path | None = None, *, scheme: str = "http", **settings: Any
+) -> Iterator[Collector]:
     """Run a collector for the length of a ``with`` block, over a fresh directory unless one is given.
 
-    The store need not be there: what is sent is spooled until it is.
+    The store need not be there: what is sent is spooled until it is. With ``scheme`` https nobody asks here whether
+    the collector is ready; it listens.
     """
     with tempfile.TemporaryDirectory(prefix="meshwise-collector-") as scratch:
         directory = data_dir if data_dir is not None else Path(scratch) / "data"
@@ -102,6 +105,7 @@ def running_collector(store_url: str, data_dir: Path | None = None, **settings: 
             while len(ports) < 2:
                 ports = {event["transport"]: event["port"] for event in process.events("listening")}
                 time.sleep(0.01)
-            url = f"http://127.0.0.1:{ports['http']}"
-            process.wait_ready(f"{url}/livez")
+            url = f"{scheme}://127.0.0.1:{ports['http']}"
+            if scheme == "http":
+                process.wait_ready(f"{url}/livez")
             yield Collector(url, f"127.0.0.1:{ports['grpc']}", ports["http"], ports["grpc"], directory, process)

@@ -8,9 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-import grpc
 import grpc.aio
 import structlog
 import uvicorn
@@ -25,6 +23,7 @@ from meshwise.collector.pipeline import Lane, Pipeline
 from meshwise.collector.quarantine import Entry
 from meshwise.collector.receivers.grpc import GrpcReceiver, build_server
 from meshwise.collector.receivers.http import HttpReceiver
+from meshwise.collector.receivers.tls import CertificateProtocol, check_authority, grpc_credentials, http_options
 from meshwise.collector.reporter import Reporter, StatsTable
 from meshwise.collector.settings import CollectorSettings
 from meshwise.collector.signals import Signal
@@ -32,6 +31,7 @@ from meshwise.collector.spool.backlog import Backlog
 from meshwise.collector.spool.directory import SpoolDirectory, SpoolSpace
 from meshwise.collector.spool.recovery import recover
 from meshwise.collector.spool.writer import SealRule, SpoolWriter
+from meshwise.collector.tenancy import Senders
 from meshwise.contracts.errors import ConfigError
 from meshwise.store import serving
 
@@ -57,8 +57,10 @@ def run(settings: CollectorSettings) -> None:
         tls_cert=settings.tls_cert,
         tls_key=settings.tls_key,
         port_setting="http_port",
+        secured=bool(settings.tenants or settings.tls_client_ca),
     )
     door.check()
+    check_authority(settings)
     directory = SpoolDirectory(settings.data_dir)
     try:
         with door.listen() as listener:
@@ -98,6 +100,7 @@ class _Collector:
         self._directory = directory
         self._lifecycle = Lifecycle()
         self._metrics = CollectorMetrics()
+        self._senders = Senders(settings)
 
     async def serve(self, listener: socket.socket) -> None:
         settings, metrics = self._settings, self._metrics
@@ -142,7 +145,7 @@ class _Collector:
         )
         await reporter.look()
         http = self._http_server(pipeline, store, instance)
-        grpc_server = build_server(GrpcReceiver(pipeline, token=settings.token), settings.max_body_bytes)
+        grpc_server = build_server(GrpcReceiver(pipeline, self._senders), settings.max_body_bytes)
         grpc_port = self._bind_grpc(grpc_server)
 
         stop = asyncio.Event()
@@ -215,12 +218,12 @@ class _Collector:
             ),
             max_body_bytes=settings.max_body_bytes,
             body_timeout_s=settings.body_timeout_s,
-            token=settings.token,
+            senders=self._senders,
             hosts=hosts,
         )
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=CertificateProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -229,8 +232,7 @@ class _Collector:
             limit_concurrency=settings.max_connections,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=max(1, round(settings.drain_s)),
-            ssl_certfile=settings.tls_cert,
-            ssl_keyfile=settings.tls_key,
+            **http_options(settings),
         )
         return _HttpServer(config)
 
@@ -239,9 +241,9 @@ class _Collector:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"{host}:{settings.grpc_port}"
         try:
-            if settings.tls_cert is not None and settings.tls_key is not None:
-                pair = (_pem(settings.tls_key), _pem(settings.tls_cert))
-                return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+            credentials = grpc_credentials(settings)
+            if credentials is not None:
+                return server.add_secure_port(address, credentials)
             return server.add_insecure_port(address)
         except RuntimeError:
             raise ConfigError(
@@ -258,13 +260,6 @@ class _Collector:
         for outcome in await asyncio.gather(*inserting, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
-
-
-def _pem(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror})") from None
 
 
 __all__ = ["run"]

@@ -29,6 +29,8 @@ class CollectorMetrics:
         self.refused = counter("refused_requests", "Requests refused, by reason.", "signal", "reason")
         self.accepted = counter("accepted_items", "Items acknowledged: they are on disk.", "signal")
         self.rejected = counter("rejected_items", "Items reported back in partial_success.", "signal")
+        self.tenant_accepted = counter("tenant_accepted_items", "Accepted items by tenant.", "signal", "tenant")
+        self.tenant_rejected = counter("tenant_rejected_items", "Rejected items by tenant.", "signal", "tenant")
         self.recovered = counter("recovered_items", "Items found in the spool at start.", "signal")
         self.inserted = counter("inserted_items", "Items the store has taken.", "signal")
         self.segments = counter("inserted_segments", "Segments the store has taken.", "signal")

@@ -1,7 +1,7 @@
 """What happens to a request between a receiver and its answer: unpack, convert, validate, spool.
 
 The steps in order: charge memory → undo the content encoding → JSON to protobuf → validate and cut out bad items →
-append to the spool → answer. Receivers know transports, this knows none.
+stamp what the sender may not say itself → append to the spool → answer. Receivers know transports, this knows none.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from meshwise.collector.signals import DOORS, Signal
 from meshwise.collector.spool.backlog import Backlog
 from meshwise.collector.spool.directory import SpoolSpace
 from meshwise.collector.spool.writer import SpoolWriter
+from meshwise.collector.stamp import stamp
+from meshwise.collector.tenancy import MESH, Sender
 from meshwise.collector.validate import Limits, Verdict, validate
 
 Result = TypeVar("Result")
@@ -90,9 +92,19 @@ class Pipeline:
         return self._memory.lease()
 
     async def accept(
-        self, signal: Signal, body: bytes, lease: Lease, *, transport: str, coding: str = "", json: bool = False
+        self,
+        signal: Signal,
+        body: bytes,
+        lease: Lease,
+        *,
+        transport: str,
+        coding: str = "",
+        json: bool = False,
+        sender: Sender = MESH,
     ) -> Verdict:
-        """Check ``body`` and put it on disk; what the verdict calls accepted is safe when this returns.
+        """Check ``body``, hold it to what ``sender`` may say, and put it on disk.
+
+        What the verdict calls accepted is safe when this returns.
 
         Raises RefusedError when nothing of it was taken.
         """
@@ -106,13 +118,20 @@ class Pipeline:
             document = body
             body = await self._offload(len(document) * 8, lambda: to_protobuf(document, DOORS[signal].request))
         request = body
-        verdict = await self._offload(len(request), lambda: validate(signal, request, self._limits))
+        verdict = await self._offload(len(request), lambda: self._judge(signal, request, sender))
         if verdict.accepted:
             await self._lanes[signal].writer.append(verdict.body, verdict.accepted)
         self._metrics.requests.labels(signal.value, transport).inc()
         self._metrics.accepted.labels(signal.value).inc(verdict.accepted)
         self._metrics.rejected.labels(signal.value).inc(verdict.rejected)
+        if sender is not MESH:
+            self._metrics.tenant_accepted.labels(signal.value, sender.name).inc(verdict.accepted)
+            self._metrics.tenant_rejected.labels(signal.value, sender.name).inc(verdict.rejected)
         return verdict
+
+    def _judge(self, signal: Signal, request: bytes, sender: Sender) -> Verdict:
+        verdict = validate(signal, request, self._limits)
+        return stamp(signal, verdict, sender, self._limits) if sender.is_bound else verdict
 
     def refused(self, signal: Signal | None, refusal: RefusedError) -> None:
         """Count a refusal."""

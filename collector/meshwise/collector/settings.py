@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
+
+from meshwise.contracts.identity import is_trust_domain
 
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * MIB
+
+
+class TenantSettings(BaseModel, frozen=True, extra="forbid"):
+    """One token, and what its bearer may say."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$",
+        description="stamped on everything as the resource attribute meshwise.tenant",
+    )
+    token: str = Field(min_length=16, max_length=4096, repr=False, description="bearer token of this tenant")
+    attributes: Mapping[str, str] = Field(
+        default_factory=dict, description="resource attributes that replace what the sender says"
+    )
+    services: tuple[str, ...] = Field(
+        default=(), description="the only values of service.name it may send; empty for any"
+    )
+    proxies: bool = Field(default=False, description="whether it may report as a proxy, whose counts move policies")
 
 
 class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
@@ -22,9 +42,23 @@ class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
         le=65535,
         description="TCP port of OTLP/HTTP, /livez, /readyz and /metrics; 0 picks a free one",
     )
-    token: str = Field(default="", description="bearer token every sender must present; empty lets everyone send")
+    token: str = Field(
+        default="", repr=False, description="bearer token of the mesh itself; empty and no tenants lets everyone send"
+    )
+    tenants: tuple[TenantSettings, ...] = Field(
+        default=(),
+        description="further tokens and what their bearers may say: a list of name, token, attributes, services, "
+        "proxies",
+    )
     tls_cert: Path | None = Field(default=None, description="PEM file with the server certificate chain")
     tls_key: Path | None = Field(default=None, description="PEM file with the private key of tls_cert")
+
+    tls_client_ca: Path | None = Field(
+        default=None, description="PEM file of the authorities whose client certificates senders must show"
+    )
+    trust_domain: str = Field(
+        default="mesh.local", description="name of the mesh in client certificates: spiffe://<trust domain>/<service>"
+    )
 
     allowed_hosts: tuple[str, ...] = Field(
         default=(), description="further names in the Host header that mean this server, while it listens on loopback"
@@ -102,3 +136,18 @@ class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
         description="time between two rows of mesh_collector_stats per signal, in seconds",
     )
     drain_s: float = Field(default=5.0, ge=0, description="time to insert what is left when asked to stop, in seconds")
+
+    @field_validator("tenants")
+    @classmethod
+    def _tenants_differ(cls, tenants: tuple[TenantSettings, ...]) -> tuple[TenantSettings, ...]:
+        for what in ("name", "token"):
+            if len({getattr(tenant, what) for tenant in tenants}) < len(tenants):
+                raise ValueError(f"two tenants have the same {what}")
+        return tenants
+
+    @field_validator("trust_domain")
+    @classmethod
+    def _trust_domain_is_one(cls, value: str) -> str:
+        if not is_trust_domain(value):
+            raise ValueError(f"{value!r} is no trust domain: write it like mesh.local")
+        return value

@@ -89,6 +89,11 @@ def write_varint(value: int) -> bytes:
     return bytes(out)
 
 
+def length_field(number: int, value: bytes) -> bytes:
+    """Encode one field that holds bytes, text or a message."""
+    return write_varint(number << 3 | LENGTH) + write_varint(len(value)) + value
+
+
 def cut(data: bytes, path: Sequence[Collection[int]], bad: Collection[int], allowance: Allowance) -> tuple[bytes, int]:
     """Return ``data`` without the items whose ordinals are in ``bad``, and how many items there were.
 

@@ -15,6 +15,8 @@ SCOPE: Final = "meshwise.proxy"
 SERVICE_NAME: Final = "service.name"
 SERVICE_INSTANCE_ID: Final = "service.instance.id"
 SERVICE_VERSION: Final = "service.version"
+TENANT: Final = "meshwise.tenant"
+"""Whose token a resource came with; stamped by the collector, whatever the sender wrote."""
 
 # --- span attributes from the conventions -------------------------------------------------------------------------
 HTTP_REQUEST_METHOD: Final = "http.request.method"

@@ -98,7 +98,9 @@ def _exporter(settings: ProxySettings, recorder: RingRecorder, instance_id: str)
     from meshwise.proxy.telemetry.exporter import Exporter
 
     resource = resource_of(settings, instance_id)
-    return Exporter(recorder, resource, settings.collector_url, settings.export_interval_s)
+    return Exporter(
+        recorder, resource, settings.collector_url, settings.export_interval_s, token=settings.collector_token
+    )
 
 
 def _identity(settings: ProxySettings, proxy: Proxy) -> Any:

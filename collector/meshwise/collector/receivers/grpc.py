@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
 import grpc
@@ -11,9 +10,11 @@ import grpc.aio
 import structlog
 
 from meshwise.collector.answers import CODES, status_of
-from meshwise.collector.errors import Reason, RefusedError
+from meshwise.collector.errors import RefusedError
 from meshwise.collector.pipeline import Pipeline
+from meshwise.collector.receivers.tls import grpc_certificate
 from meshwise.collector.signals import DOORS, Signal, success
+from meshwise.collector.tenancy import Sender, Senders
 
 log = structlog.get_logger(__name__)
 
@@ -31,9 +32,9 @@ Export = Callable[[bytes, Context], Awaitable[bytes]]
 class GrpcReceiver:
     """The three Export methods."""
 
-    def __init__(self, pipeline: Pipeline, *, token: str = "") -> None:
+    def __init__(self, pipeline: Pipeline, senders: Senders) -> None:
         self._pipeline = pipeline
-        self._credentials = f"Bearer {token}" if token else None
+        self._senders = senders
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler[bytes, bytes], ...]:
         """Handlers for a server; other methods of these services answer UNIMPLEMENTED."""
@@ -47,10 +48,12 @@ class GrpcReceiver:
     def _export_of(self, signal: Signal) -> Export:
         async def export(body: bytes, context: Context) -> bytes:
             try:
-                self._authorize(context.invocation_metadata() or ())
+                sender = self._authorize(context)
                 with self._pipeline.admit() as lease:
                     coding = "gzip" if body.startswith(GZIP_MARK) else ""
-                    verdict = await self._pipeline.accept(signal, body, lease, transport="grpc", coding=coding)
+                    verdict = await self._pipeline.accept(
+                        signal, body, lease, transport="grpc", coding=coding, sender=sender
+                    )
                 return success(signal, verdict.rejected, verdict.message).SerializeToString()
             except RefusedError as refusal:
                 self._pipeline.refused(signal, refusal)
@@ -58,12 +61,9 @@ class GrpcReceiver:
 
         return export
 
-    def _authorize(self, metadata: Iterable[tuple[str, str | bytes]]) -> None:
-        if self._credentials is None:
-            return
-        given = next((value for key, value in metadata if key == "authorization"), "")
-        if not isinstance(given, str) or not hmac.compare_digest(given.encode(), self._credentials.encode()):
-            raise RefusedError(Reason.UNAUTHENTICATED, "a valid bearer token is required")
+    def _authorize(self, context: Context) -> Sender:
+        given = next((value for key, value in context.invocation_metadata() or () if key == "authorization"), "")
+        return self._senders.identify(given, grpc_certificate(context.auth_context()))
 
 
 async def _abort(context: Context, refusal: RefusedError) -> NoReturn:

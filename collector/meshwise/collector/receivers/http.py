@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,7 +15,9 @@ from meshwise.collector.answers import CODES, INTERNAL, JSON, PROTOBUF, encode, 
 from meshwise.collector.errors import Reason, RefusedError
 from meshwise.collector.inflate import too_large
 from meshwise.collector.pipeline import Pipeline
+from meshwise.collector.receivers.tls import CERTIFICATE
 from meshwise.collector.signals import DOORS, Signal, success
+from meshwise.collector.tenancy import Sender, Senders
 from meshwise.store.serving import PROBES, Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
@@ -68,14 +69,14 @@ class HttpReceiver:
         *,
         max_body_bytes: int,
         body_timeout_s: float,
-        token: str = "",
+        senders: Senders,
         hosts: frozenset[str] | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._pages = pages
         self._max_bytes = max_body_bytes
         self._timeout_s = body_timeout_s
-        self._credentials = f"Bearer {token}".encode() if token else None
+        self._senders = senders
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,7 +108,7 @@ class HttpReceiver:
     ) -> bytes:
         if scope["method"] != "POST":
             raise RefusedError(Reason.METHOD, "telemetry is sent with POST")
-        self._authorize(headers)
+        sender = self._authorize(scope, headers)
         if content_type not in (PROTOBUF, JSON):
             raise RefusedError(Reason.UNSUPPORTED_TYPE, f"content type must be {PROTOBUF} or {JSON}")
         with self._pipeline.admit() as lease:
@@ -119,6 +120,7 @@ class HttpReceiver:
                 transport="http",
                 coding=headers.get(b"content-encoding", b"").decode("latin-1"),
                 json=content_type == JSON,
+                sender=sender,
             )
         answer = success(signal, verdict.rejected, verdict.message)
         return encode(answer, content_type)
@@ -149,22 +151,21 @@ class HttpReceiver:
         if scope["method"] not in ("GET", "HEAD"):
             raise RefusedError(Reason.METHOD, "this page is read with GET")
         if scope["path"] not in PROBES:
-            self._authorize(headers)
+            sender = self._authorize(scope, headers)
+            if sender.is_bound:
+                raise RefusedError(Reason.UNAUTHENTICATED, "this page is for the mesh's own token")
         status, kind, body = page()
         await _answer(send, status, kind.decode("latin-1"), body)
 
-    def _authorize(self, headers: Mapping[bytes, bytes]) -> None:
-        """Check token, Host and Origin: a page in a browser must not write telemetry, by DNS rebinding neither."""
+    def _authorize(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Sender:
+        """Check credentials, Host, Origin: a page in a browser must not write telemetry, by DNS rebinding neither."""
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if self._hosts is not None and host and urlsplit(f"//{host}").hostname not in self._hosts:
             raise RefusedError(Reason.UNAUTHENTICATED, "the Host header does not name this collector")
         origin = headers.get(b"origin")
         if origin is not None and urlsplit(origin.decode("latin-1")).netloc.lower() != host:
             raise RefusedError(Reason.UNAUTHENTICATED, "requests of other sites are refused")
-        if self._credentials is None:
-            return
-        if not hmac.compare_digest(headers.get(b"authorization", b""), self._credentials):
-            raise RefusedError(Reason.UNAUTHENTICATED, "a valid bearer token is required")
+        return self._senders.identify(headers.get(b"authorization", b""), scope.get(CERTIFICATE))
 
 
 def media_type(header: bytes) -> str:

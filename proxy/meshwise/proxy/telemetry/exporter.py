@@ -66,11 +66,15 @@ class Exporter:
         longest_wait_s: float = LONGEST_WAIT_S,
         metrics_backlog_bytes: int = METRICS_BACKLOG_BYTES,
         spans_backlog_bytes: int = SPANS_BACKLOG_BYTES,
+        token: str = "",
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._recorder = recorder
         self._resource = dict(resource)
         self._client = HttpClient(collector_url)
+        self._headers = {"content-type": "application/x-protobuf", "user-agent": "meshwise-proxy"}
+        if token:
+            self._headers["authorization"] = f"Bearer {token}"
         self._interval_ns = round(interval_s * 1e9)
         self._span_interval_s = span_interval_s
         self._timeout_s = timeout_s
@@ -239,7 +243,7 @@ class Exporter:
                 "POST",
                 f"/v1/{payload.signal}",
                 payload.body,
-                {"content-type": "application/x-protobuf", "user-agent": "meshwise-proxy"},
+                self._headers,
                 timeout_s=self._timeout_s,
             )
             verdict = judge(answer, payload.items, time.time())

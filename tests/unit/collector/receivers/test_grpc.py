@@ -16,6 +16,7 @@ from meshwise.collector.settings import CollectorSettings
 from meshwise.collector.signals import DOORS, Signal
 from meshwise.collector.spool.backlog import Backlog
 from meshwise.collector.spool.directory import SpoolSpace
+from meshwise.collector.tenancy import Senders
 from support.otlp import traces
 
 LIMIT = 100_000
@@ -37,12 +38,12 @@ class Bench:
     """A gRPC server on a free port over a recording spool."""
 
     def __init__(self, token: str = "") -> None:
-        settings = CollectorSettings(data_dir=Path("unused"), max_body_bytes=LIMIT)
+        settings = CollectorSettings(data_dir=Path("unused"), max_body_bytes=LIMIT, token=token)
         self.writer = KeepingWriter()
         self.space = SpoolSpace(1000, 0, 3.0)
         lanes = {signal: Lane(self.writer, Backlog()) for signal in Signal}  # type: ignore[arg-type]
         pipeline = Pipeline(settings, lanes, self.space, CollectorMetrics())
-        self.server = build_server(GrpcReceiver(pipeline, token=token), LIMIT)
+        self.server = build_server(GrpcReceiver(pipeline, Senders(settings)), LIMIT)
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}")
 
     async def export(

@@ -18,6 +18,7 @@ from meshwise.collector.settings import CollectorSettings
 from meshwise.collector.signals import Signal
 from meshwise.collector.spool.backlog import Backlog
 from meshwise.collector.spool.directory import SpoolSpace
+from meshwise.collector.tenancy import Senders
 from support.otlp import logs, sums, traces
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -52,7 +53,7 @@ class Bench:
             {"/livez": lambda: (200, b"application/json", b"{}"), "/metrics": lambda: (200, b"text/plain", b"x 1\n")},
             max_body_bytes=self.settings.max_body_bytes,
             body_timeout_s=0.05,
-            token=self.settings.token,
+            senders=Senders(self.settings),
             hosts=frozenset({"127.0.0.1"}),
         )
         transport = httpx.ASGITransport(app=self.app)
