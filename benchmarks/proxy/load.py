@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def saturate(
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-H", f"Host: {host}"]
     command += ["-H", "Connection: close"] if close else []
     command.append(f"http://127.0.0.1:{port}/")
-    return read_wrk(_run(command, core, seconds + 15.0))
+    return read_wrk(run(command, core, seconds + 15.0))
 
 
 def steady(port: int, core: int, directory: Path, *, host: str = "catalog", rate: int, seconds: int = 5) -> Steady:
@@ -63,7 +64,7 @@ def steady(port: int, core: int, directory: Path, *, host: str = "catalog", rate
     log.unlink(missing_ok=True)
     command = ["h2load", "--h1", "-c1", "-t1", f"--rps={rate}", f"-D{seconds}", "--warm-up-time=1"]
     command += [f"--log-file={log}", f"--connect-to=127.0.0.1:{port}", f"http://{host}/"]
-    _run(command, core, seconds + 20.0)
+    run(command, core, seconds + 20.0)
     return read_log(log.read_text(encoding="ascii"))
 
 
@@ -101,8 +102,16 @@ def quantile(ordered: Sequence[float], q: float) -> float:
     return float(ordered[min(len(ordered) - 1, int(q * len(ordered)))])
 
 
-def _run(command: Sequence[str], core: int, timeout_s: float) -> str:
-    done = subprocess.run(pinned(command, core), capture_output=True, text=True, check=False, timeout=timeout_s)
+def run(command: Sequence[str], core: int, timeout_s: float, environment: Mapping[str, str] | None = None) -> str:
+    """Run a command to its end on ``core``; return what it printed.
+
+    Raises:
+        LoadError: it failed.
+    """
+    environment = {**os.environ, **(environment or {})}
+    done = subprocess.run(
+        pinned(command, core), capture_output=True, text=True, check=False, timeout=timeout_s, env=environment
+    )
     if done.returncode:
         raise LoadError(f"{command[0]} ended with status {done.returncode}: {done.stderr.strip()[-300:]}")
     return done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from benchmarks.figures import Unmeasured
 from benchmarks.proxy import mutual, peers
-from benchmarks.proxy.load import LoadError, saturate, steady
+from benchmarks.proxy.load import LoadError, run, saturate, steady
 from benchmarks.proxy.peers import Backing, Launch, Peer
 from benchmarks.proxy.servers import Server, cores, free_port
 
@@ -153,6 +154,21 @@ def mutual_tls(here: Bench, size: Size) -> list[Row]:
             row["spans"] = spans_counted(here.backing.sink_port) - counted
             if turn >= 0:
                 rows.append(row)
+    return rows
+
+
+def in_process(here: Bench, size: Size) -> list[Row]:
+    """Call the endpoint from one client, call after call: bare, in process, and through the proxy beside it."""
+    sidecar = here.start("meshwise", peers.meshwise)
+    if sidecar is None:
+        here.absent["in-process"] = here.absent["meshwise"]
+        return []
+    ports = (here.backing.endpoint_port, here.backing.sink_port, sidecar[1].port)
+    command = [str(peers.PEERS / "python"), "-m", "benchmarks.proxy.inprocess_caller", *map(str, ports)]
+    rows: list[Row] = []
+    for turn in range(size.rounds):
+        found = json.loads(run([*command, str(size.seconds / 2)], here.core, 60.0, {"PYTHONPATH": str(peers.ROOT)}))
+        rows += [{"measurement": "in-process", "proxy": name, "round": turn, "us": found[name]} for name in found]
     return rows
 
 

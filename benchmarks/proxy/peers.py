@@ -18,7 +18,7 @@ from benchmarks.proxy.servers import free_port
 ROOT: Final = Path(__file__).resolve().parents[2]
 PEERS: Final = ROOT / ".venv/peers/bin"
 _INSTALL: Final = (
-    "python -m venv .venv/peers && .venv/peers/bin/pip install -r benchmarks/proxy/requirements.txt '.[identity]'"
+    "python -m venv .venv/peers && .venv/peers/bin/pip install -r benchmarks/proxy/requirements.txt '.[identity,httpx]'"
 )
 POLICY: Final[dict[str, Any]] = {
     "name": "bench",

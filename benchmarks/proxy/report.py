@@ -34,6 +34,7 @@ def figures(rows: Sequence[Row], absent: Mapping[str, str]) -> Figures:
     speed, secure = ([row for row in some if _traced(row)] for some in (speed, secure))
     pythons = [name for name in ("aiohttp", "proxy.py") if _values(speed, name, "rps")]
     best = max(pythons, key=lambda name: median(_values(speed, name, "rps")), default="aiohttp")
+    inside = [row for row in rows if row["measurement"] == "in-process"]
     slow = [row for row in rows if row["measurement"] == "latency"]
     size = [row for row in rows if row["measurement"] == "footprint"]
     return {
@@ -42,12 +43,12 @@ def figures(rows: Sequence[Row], absent: Mapping[str, str]) -> Figures:
         "rps_vs_best_python_peer": _ratio(speed, "rps", best, absent, target=2.0),
         "rps_mtls_vs_envoy_mtls": _ratio(secure, "rps", "envoy", {"envoy": absent.get("mutual TLS", "")}, target=0.8),
         "grpc_rps_vs_envoy": Unmeasured("not part of this benchmark yet"),
-        "added_p50_us": _added(slow, "p50_us", absent),
-        "added_p99_us": _added(slow, "p99_us", absent),
+        "added_p50_us": _difference(slow, "p50_us", "meshwise", "direct", absent.get("latency")),
+        "added_p99_us": _difference(slow, "p99_us", "meshwise", "direct", absent.get("latency")),
         "idle_rss_mb": _plain(size, "idle_rss_mb", "MB", 60.0, absent),
         "rss_1000_conns_mb": _plain(size, "rss_1000_conns_mb", "MB", 90.0, absent),
         "start_s": _plain(size, "start_s", "s", 1.0, absent),
-        "inprocess_overhead_us": Unmeasured("not part of this benchmark yet"),
+        "inprocess_overhead_us": _difference(inside, "us", "httpx, in process", "bare httpx", absent.get("in-process")),
     }
 
 
@@ -119,11 +120,11 @@ def _ratio(
     return kind(median(ratios), "ratio", (min(ratios), max(ratios)), target)
 
 
-def _added(rows: Sequence[Row], key: str, absent: Mapping[str, str]) -> Figure | Unmeasured:
-    """Subtract the direct call from the one through us, round by round."""
-    ours, direct = _values(rows, "meshwise", key), _values(rows, "direct", key)
+def _difference(rows: Sequence[Row], key: str, name: str, other: str, why: str | None) -> Figure | Unmeasured:
+    """Subtract the other's µs from ours, round by round; ``why`` is the reason when either was not measured."""
+    ours, direct = _values(rows, name, key), _values(rows, other, key)
     if not ours or len(ours) != len(direct):
-        return Unmeasured(absent.get("latency", "latency was not measured"))
+        return Unmeasured(why or f"{name} was not measured")
     added = [mine - its for mine, its in zip(ours, direct, strict=True)]
     return Ceiling(median(added), "µs", (min(added), max(added)))
 

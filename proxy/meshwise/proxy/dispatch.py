@@ -31,6 +31,7 @@ from typing import Final
 from meshwise.contracts import telemetry
 from meshwise.contracts.policy import Breaker, Match, Policy, Retry, Timeout
 from meshwise.contracts.snapshot import Endpoint
+from meshwise.proxy.arrivals import parent_of, seconds_left, source_of
 from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.channels import Drainable, Pool
 from meshwise.proxy.cluster.cluster import Cluster
@@ -46,12 +47,8 @@ from meshwise.proxy.replay import ReplayMemory
 from meshwise.proxy.routing import RouteTable, Rule, service_name
 from meshwise.proxy.settings import ProxySettings
 from meshwise.proxy.telemetry.records import AttemptRecord, Recorder, RequestRecord, TraceContext
-from meshwise.proxy.trace_context import TraceSource, bounded_tracestate, format_traceparent, parse_traceparent
+from meshwise.proxy.trace_context import TraceSource, format_traceparent
 
-UNKNOWN_SOURCE: Final = "unknown"
-
-_SOURCE = re.compile(rb"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?")
-_MILLISECONDS = re.compile(rb"[0-9]{1,8}")
 _ORDINAL = re.compile(rb"[1-9][0-9]?")
 
 
@@ -115,9 +112,7 @@ class Dispatcher(ABC):
 
     def asked_s(self, head: RequestHead) -> float | None:
         """Return how many seconds the caller waits at most, when it says so."""
-        if head.deadline and _MILLISECONDS.fullmatch(head.deadline):
-            return int(head.deadline) / 1000.0
-        return None
+        return seconds_left(head.deadline)
 
     @abstractmethod
     def open(self, exchange: Exchange) -> None:
@@ -204,11 +199,7 @@ class OutboundDispatcher(Dispatcher):
             return
         rule = route.rule_for(exchange.method, exchange.target)
         exchange.source = self.settings.service
-        trace = parse_traceparent(head.traceparent)
-        if trace is None:
-            trace = self.traces.root()
-        elif head.tracestate is not None:
-            trace.tracestate = bounded_tracestate(head.tracestate)
+        trace = parent_of(head.traceparent, head.tracestate, self.traces)
         limit = rule.policy.timeout.request
         asked = self.asked_s(head)
         if asked is not None and asked < limit:
@@ -310,22 +301,13 @@ class InboundDispatcher(Dispatcher):
     def open(self, exchange: Exchange) -> None:
         """Steps 1 to 3; the rest is the exchange's."""
         head = exchange.head
-        source = head.source
         identity = exchange.downstream.identity
-        if identity:
-            if source != identity.encode():
-                self.count("source_mismatch")
-            exchange.source = identity
-        else:
-            exchange.source = source.decode() if source and _SOURCE.fullmatch(source) else UNKNOWN_SOURCE
-        parent = parse_traceparent(head.traceparent)
-        if parent is None:
-            parent = self.traces.root()
-        elif head.tracestate is not None:
-            parent.tracestate = bounded_tracestate(head.tracestate)
-        limit = self.settings.inbound_timeout_s
-        if head.deadline and _MILLISECONDS.fullmatch(head.deadline):
-            limit = max(1, int(head.deadline)) / 1000.0
+        if identity and head.source != identity.encode():
+            self.count("source_mismatch")
+        exchange.source = identity or source_of(head.source)
+        parent = parent_of(head.traceparent, head.tracestate, self.traces)
+        left = seconds_left(head.deadline)
+        limit = self.settings.inbound_timeout_s if left is None else max(0.001, left)
         exchange.admit(self.cluster, self._rule, self.traces.child(parent), exchange.started + limit)
 
     def attempt_trace(self, exchange: Exchange) -> TraceContext:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from typing import Any, Final
+from typing import Final
 
 import structlog
 import uvloop
 
 from meshwise.contracts.errors import ConfigError, DocumentError
 from meshwise.proxy.admin import AdminServer
-from meshwise.proxy.proxy import FLUSH_S, Proxy, load_snapshot_file, proxy_version, resource_of
+from meshwise.proxy.companions import control_of, exporter_of, identity_of
+from meshwise.proxy.proxy import FLUSH_S, Proxy, load_snapshot_file
 from meshwise.proxy.settings import ProxySettings
 from meshwise.proxy.telemetry.recorder import RingRecorder
 
@@ -62,9 +63,9 @@ async def serve(settings: ProxySettings, stop: asyncio.Event | None = None) -> N
     try:
         await proxy.start()
         instance_id = settings.instance_id or f"{settings.service}-{proxy.inbound_port or proxy.outbound_port}"
-        exporter = _exporter(settings, recorder, instance_id)
-        identity = _identity(settings, proxy)
-        control = _control(settings, proxy, instance_id, admin_port)
+        exporter = exporter_of(settings, recorder, instance_id)
+        identity = identity_of(settings, proxy)
+        control = control_of(settings, proxy, instance_id, port=proxy.inbound_port, admin_port=admin_port)
         if exporter is not None:
             await exporter.start()
         if identity is not None:
@@ -92,37 +93,6 @@ async def serve(settings: ProxySettings, stop: asyncio.Event | None = None) -> N
         await admin.stop()
 
 
-def _exporter(settings: ProxySettings, recorder: RingRecorder, instance_id: str) -> Any:
-    if settings.collector_url is None:
-        return None
-    from meshwise.proxy.telemetry.exporter import Exporter
-
-    resource = resource_of(settings, instance_id)
-    return Exporter(
-        recorder, resource, settings.collector_url, settings.export_interval_s, token=settings.collector_token
-    )
-
-
-def _identity(settings: ProxySettings, proxy: Proxy) -> Any:
-    if proxy.tls is None or settings.control_url is None or settings.identity_dir is None:
-        return None
-    try:
-        from meshwise.proxy.identity.agent import IdentityAgent, token_of
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"proxy.identity needs {error.name}, which is not installed; pip install 'meshwise[identity]'"
-        ) from None
-    agent = IdentityAgent(
-        settings.control_url,
-        settings.service,
-        settings.identity_dir / f"{settings.instance_id or settings.service}.pem",
-        proxy.tls,
-        token_of(settings.join_token, settings.join_token_file),
-    )
-    proxy.identity_stats = agent.stats
-    return agent
-
-
 async def _first(*events: asyncio.Event) -> None:
     """Wait for the first of the events."""
     waits = [asyncio.ensure_future(event.wait()) for event in events]
@@ -131,25 +101,3 @@ async def _first(*events: asyncio.Event) -> None:
     finally:
         for wait in waits:
             wait.cancel()
-
-
-def _control(settings: ProxySettings, proxy: Proxy, instance_id: str, admin_port: int) -> Any:
-    if settings.control_url is None:
-        return None
-    from meshwise.proxy.control_client import ControlClient
-    from meshwise.proxy.snapshot_cache import SnapshotCache
-
-    registration = {
-        "id": instance_id,
-        "service": settings.service,
-        "host": settings.advertise_host,
-        "port": proxy.inbound_port,
-        "admin_port": admin_port,
-        "version": proxy_version(),
-    }
-    if settings.identity != "off":
-        registration["tls"] = settings.identity
-    if settings.zone:
-        registration["zone"] = settings.zone
-    cache = SnapshotCache(settings.snapshot_cache_dir, instance_id) if settings.snapshot_cache_dir else None
-    return ControlClient(settings.control_url, registration, proxy.apply, proxy.policies_in_force, cache)

@@ -67,6 +67,10 @@ class Proxy:
         """Requests admitted and not finished, both sides."""
         return sum(side.in_flight for side in self.sides)
 
+    def start_calling(self) -> None:
+        """Take calls from within this process alone: no listener is opened."""
+        self._sweep()
+
     async def start(self) -> None:
         """Listen.
 

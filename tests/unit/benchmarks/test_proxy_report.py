@@ -78,6 +78,17 @@ def test_added_latency() -> None:
     assert measured("added_p99_us", found=found).value == 400.0
 
 
+def test_in_process_overhead() -> None:
+    """What the in-process mode adds is its call less that of bare httpx, round by round; less than nothing too."""
+    found = [
+        {"measurement": "in-process", "proxy": name, "us": us}
+        for name, us in (("bare httpx", 300.0), ("httpx, in process", 250.0), ("bare httpx", 310.0))
+    ] + [{"measurement": "in-process", "proxy": "httpx, in process", "us": 320.0}]
+    one = measured("inprocess_overhead_us", found=found)
+    assert (one.value, one.spread) == (-20.0, (-50.0, 10.0))
+    assert measured("inprocess_overhead_us", {"in-process": "no httpx"}) == Unmeasured("no httpx")
+
+
 @pytest.mark.parametrize(("key", "value", "met"), [("idle_rss_mb", 61.0, False), ("start_s", 0.9, True)])
 def test_footprint(key: str, value: float, met: bool) -> None:
     """Memory and start are met when they are not above their target."""

@@ -1,0 +1,77 @@
+"""What runs beside the data path and is optional: the exporter, the identity agent, the control client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshwise.contracts.errors import ConfigError
+from meshwise.proxy.proxy import Proxy, proxy_version, resource_of
+from meshwise.proxy.settings import ProxySettings
+from meshwise.proxy.telemetry.recorder import RingRecorder
+
+if TYPE_CHECKING:
+    from meshwise.proxy.control_client import ControlClient
+    from meshwise.proxy.identity.agent import IdentityAgent
+    from meshwise.proxy.telemetry.exporter import Exporter
+
+
+def exporter_of(settings: ProxySettings, recorder: RingRecorder, instance_id: str) -> Exporter | None:
+    """Return what sends ``recorder``'s telemetry, or ``None`` without a collector."""
+    if settings.collector_url is None:
+        return None
+    from meshwise.proxy.telemetry.exporter import Exporter
+
+    resource = resource_of(settings, instance_id)
+    return Exporter(
+        recorder, resource, settings.collector_url, settings.export_interval_s, token=settings.collector_token
+    )
+
+
+def identity_of(settings: ProxySettings, proxy: Proxy) -> IdentityAgent | None:
+    """Return what gets and renews the proxy's certificate, or ``None`` without mutual TLS.
+
+    Raises:
+        ConfigError: the library it needs is not installed.
+    """
+    if proxy.tls is None or settings.control_url is None or settings.identity_dir is None:
+        return None
+    try:
+        from meshwise.proxy.identity.agent import IdentityAgent, token_of
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"proxy.identity needs {error.name}, which is not installed; pip install 'meshwise[identity]'"
+        ) from None
+    agent = IdentityAgent(
+        settings.control_url,
+        settings.service,
+        settings.identity_dir / f"{settings.instance_id or settings.service}.pem",
+        proxy.tls,
+        token_of(settings.join_token, settings.join_token_file),
+    )
+    proxy.identity_stats = agent.stats
+    return agent
+
+
+def control_of(
+    settings: ProxySettings, proxy: Proxy, instance_id: str, *, port: int, admin_port: int = 0, inbound_tls: bool = True
+) -> ControlClient | None:
+    """Return what follows control, or ``None`` without one. Callers reach the service on ``port``, 0 for not at all."""
+    if settings.control_url is None:
+        return None
+    from meshwise.proxy.control_client import ControlClient
+    from meshwise.proxy.snapshot_cache import SnapshotCache
+
+    registration = {
+        "id": instance_id,
+        "service": settings.service,
+        "host": settings.advertise_host,
+        "port": port,
+        "admin_port": admin_port,
+        "version": proxy_version(),
+    }
+    if settings.identity != "off" and inbound_tls:
+        registration["tls"] = settings.identity
+    if settings.zone:
+        registration["zone"] = settings.zone
+    cache = SnapshotCache(settings.snapshot_cache_dir, instance_id) if settings.snapshot_cache_dir else None
+    return ControlClient(settings.control_url, registration, proxy.apply, proxy.policies_in_force, cache)

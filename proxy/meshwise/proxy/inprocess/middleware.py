@@ -1,0 +1,236 @@
+"""The inbound side as an ASGI middleware: what an inbound proxy does for an application, inside its server.
+
+The stack, as in ``dispatch``: source, trace, deadline, breaker. Then the application is called, not connected to.
+WebSockets pass by unrecorded, as proxies do not take them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from meshwise.contracts import telemetry
+from meshwise.contracts.policy import Breaker
+from meshwise.proxy.arrivals import parent_of, seconds_left, source_of
+from meshwise.proxy.cluster.breaker import Load
+from meshwise.proxy.errors import Overflow, ProxyError, RequestTimeout
+from meshwise.proxy.inprocess.current import SERVING, Serving
+from meshwise.proxy.telemetry.records import RequestRecord
+from meshwise.proxy.trace_context import TraceSource, format_traceparent
+
+if TYPE_CHECKING:
+    from meshwise.proxy.inprocess.mesh import Mesh
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_DEADLINE: Final = telemetry.HEADER_DEADLINE.encode()
+_SOURCE: Final = telemetry.HEADER_SOURCE.encode()
+_ERROR: Final = telemetry.HEADER_ERROR.encode()
+_OURS: Final = b"x-meshwise-"
+
+
+class MeshMiddleware:
+    """``application`` behind the inbound side of ``mesh``, which starts and stops with the server."""
+
+    def __init__(self, application: AsgiApplication, mesh: Mesh) -> None:
+        self._application = application
+        self._mesh = mesh
+        settings = mesh.settings
+        self._service = settings.service
+        self._timeout_s = settings.inbound_timeout_s
+        self._traces = TraceSource(settings.trace_ratio)
+        self._load = Load()
+        self._limits = Breaker(max_requests=settings.max_connections)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection scope."""
+        kind = scope["type"]
+        if kind == "http":
+            await self._serve(scope, receive, send)
+        elif kind == "lifespan":
+            await self._live(scope, receive, send)
+        else:
+            await self._application(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        arrival = _Arrival(scope, self._traces, self._timeout_s)
+        recorder = self._mesh.recorder
+        recorder.active(telemetry.SIDE_SERVER, self._service, 1)
+        answer = _Answer(receive, send)
+        admitted = self._load.admit_request(self._limits) is None
+        token = SERVING.set(Serving(arrival.trace, arrival.deadline))
+        try:
+            if not admitted:
+                await answer.refuse(Overflow(f"too many requests to {self._service} are under way"))
+            else:
+                async with asyncio.timeout(arrival.deadline - monotonic()) as limit:
+                    await self._application(arrival.scope(), answer.receive, answer.send)
+        except asyncio.CancelledError:
+            answer.outcome = telemetry.OUTCOME_CANCELLED
+            raise
+        except TimeoutError as error:
+            if not admitted or not limit.expired():
+                answer.fail()
+                raise
+            late = RequestTimeout(f"no answer within {1000 * (arrival.deadline - arrival.started):.0f} ms")
+            answer.outcome = late.outcome
+            if answer.status:
+                raise late from error  # the server cuts the connection: what was sent must not look complete
+            await answer.refuse(late)
+        except Exception:
+            answer.fail()
+            raise
+        finally:
+            SERVING.reset(token)
+            if admitted:
+                self._load.requests -= 1
+            recorder.active(telemetry.SIDE_SERVER, self._service, -1)
+            recorder.request(arrival.record(self._service, answer.status, answer.outcome))
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start the mesh before the application, stop it after; stand in for an application without a lifespan."""
+        first: list[Message] = [await receive()]
+        said = False
+
+        async def receive_again() -> Message:
+            return first.pop() if first else await receive()
+
+        async def send_after(message: Message) -> None:
+            nonlocal said
+            said = True
+            if message["type"] != "lifespan.startup.complete":
+                await self._mesh.stop()
+            await send(message)
+
+        await self._mesh.start()
+        try:
+            await self._application(scope, receive_again, send_after)
+        except Exception:
+            if said:
+                await self._mesh.stop()
+                raise
+        if not said:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await self._mesh.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+
+
+class _Arrival:
+    """One request as it arrived."""
+
+    __slots__ = ("_scope", "deadline", "source", "start_ns", "started", "trace")
+
+    def __init__(self, scope: Scope, traces: TraceSource, timeout_s: float) -> None:
+        self._scope = scope
+        self.start_ns = time.time_ns()
+        self.started = monotonic()
+        said: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            if name in _READ:
+                said[name] = b"" if name in said and name == b"traceparent" else value
+        self.source = source_of(said.get(_SOURCE, b"").lower())
+        self.trace = traces.child(parent_of(said.get(b"traceparent"), said.get(b"tracestate"), traces))
+        left = seconds_left(said.get(_DEADLINE, b""))
+        self.deadline = self.started + (timeout_s if left is None else max(0.001, left))
+
+    def scope(self) -> Scope:
+        """Return the scope for the application: its parent is the SERVER span, its deadline what is left."""
+        fields = [field for field in self._scope["headers"] if field[0] not in _SET]
+        fields.append((b"traceparent", format_traceparent(self.trace)))
+        if self.trace.tracestate:
+            fields.append((b"tracestate", self.trace.tracestate.encode()))
+        fields.append((_DEADLINE, b"%d" % max(1, int((self.deadline - monotonic()) * 1000 + 0.999))))
+        return {**self._scope, "headers": fields}
+
+    def record(self, service: str, status: int, outcome: str) -> RequestRecord:
+        """Return the record of the finished request: one SERVER span."""
+        scope = self._scope
+        query = scope.get("query_string") or b""
+        path: str = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+        client = scope.get("client")
+        return RequestRecord(
+            telemetry.SIDE_SERVER,
+            self.trace,
+            self.start_ns,
+            self.start_ns + int((monotonic() - self.started) * 1e9),
+            self.source,
+            service,
+            "",
+            scope["method"],
+            f"{path}?{query.decode('latin-1')}" if query else path,
+            status,
+            outcome,
+            1 if outcome != telemetry.OUTCOME_REJECTED else 0,
+            0,
+            str(client[0]) if client else "",
+            self.trace.trace_id,
+        )
+
+
+class _Answer:
+    """What the application says and hears, watched."""
+
+    __slots__ = ("_receive", "_send", "done", "outcome", "status")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.status = 0
+        self.done = False
+        self.outcome = telemetry.OUTCOME_RESET
+
+    async def receive(self) -> Message:
+        """Hear from the server; a caller that leaves before the answer is complete has cancelled it."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect" and not self.done:
+            self.outcome = telemetry.OUTCOME_CANCELLED
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass an answer on, without reasons that only a proxy may give."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            self.status = message["status"]
+            fields = message.get("headers", ())
+            if any(field[0].lower().startswith(_OURS) for field in fields):
+                message = {**message, "headers": [f for f in fields if not f[0].lower().startswith(_OURS)]}
+        elif kind == "http.response.body" and not message.get("more_body", False):
+            self.done = True
+            if self.outcome != telemetry.OUTCOME_CANCELLED:
+                self.outcome = telemetry.OUTCOME_ERROR if self.status >= 500 else telemetry.OUTCOME_OK
+        await self._send(message)
+
+    async def refuse(self, error: ProxyError) -> None:
+        """Answer in the application's place."""
+        self.status = error.status
+        self.outcome = error.outcome
+        self.done = True
+        body = f"{error}\n".encode("utf-8", "replace")
+        fields = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(body)),
+            (_ERROR, error.reason.encode()),
+        ]
+        await self._send({"type": "http.response.start", "status": error.status, "headers": fields})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def fail(self) -> None:
+        """The application raised: the server answers 500, or cuts off what was begun."""
+        if self.done:
+            return
+        if self.status:
+            self.outcome = telemetry.OUTCOME_RESET
+        else:
+            self.status, self.outcome = 500, telemetry.OUTCOME_ERROR
+
+
+_READ: Final = frozenset((_SOURCE, _DEADLINE, b"traceparent", b"tracestate"))
+_SET: Final = frozenset((_DEADLINE, b"traceparent", b"tracestate"))
