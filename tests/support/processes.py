@@ -146,10 +146,15 @@ def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, timeout
 
 
 def fetch(
-    url: str, *, method: str = "GET", document: object = None, headers: Mapping[str, str] | None = None
+    url: str,
+    *,
+    method: str = "GET",
+    document: object = None,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> tuple[int, Any]:
-    """Send one request and return its status and its body, parsed when it is JSON; errors are answers too."""
-    body = None if document is None else json.dumps(document).encode()
+    """Send ``document`` as JSON, or ``body`` as it is, and return status and body; errors are answers too."""
+    body = body if document is None else json.dumps(document).encode()
     request = urllib.request.Request(url, body, {"content-type": "application/json", **(headers or {})}, method=method)
     try:
         with urllib.request.urlopen(request, timeout=10.0) as answer:

@@ -1,8 +1,9 @@
 """The HTTP interface: what the last cycle found, a map of any past window, and a way to run a cycle now.
 
 GET  /v1/map?seconds=900 | ?start=…&end=…   computed for the asking, from the rollups
-GET  /v1/slos /v1/alerts /v1/anomalies /v1/proposals /v1/rollouts   as of the last cycle
+GET  /v1/alerts /v1/anomalies /v1/proposals /v1/rollouts   as of the last cycle
 POST /v1/cycle                              runs one cycle; only from this machine, or with the token
+     /v1/slos /v1/slo/…                     see slo_api
 GET  /livez /readyz /metrics
 """
 
@@ -10,12 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import orjson
 import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from fastapi import FastAPI, Query, Request, Response
@@ -24,10 +23,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.exceptions import HTTPException
 
 from meshwise.analytics.alerts.courier import Courier
+from meshwise.analytics.answers import as_json, refusal
+from meshwise.analytics.bodies import is_local
 from meshwise.analytics.jobs import Cycle
 from meshwise.analytics.load import Client, load_world, resolution_for, settled
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
+from meshwise.analytics.slo_api import add_slo_routes
 from meshwise.analytics.world import Window
 
 log = structlog.get_logger(__name__)
@@ -68,14 +70,15 @@ def create_app(
     _refuse_politely(app)
     _add_probes(app, settings, cycle, registry)
     _add_findings(app, settings, cycle, reader)
+    add_slo_routes(app, settings, cycle)
 
     @app.post("/v1/cycle")
     async def run_cycle(request: Request) -> Response:
-        if settings.token is None and not _is_local(request):
-            return _error(403, "", "only this machine may start a cycle")
+        if settings.token is None and not is_local(request):
+            return refusal(403, "", "only this machine may start a cycle")
         await pulse.beat()
         board = cycle.board
-        return _json({"finished_at": board.finished_at, "stages_s": board.stages_s, "failed": board.failed})
+        return as_json({"finished_at": board.finished_at, "stages_s": board.stages_s, "failed": board.failed})
 
     return app
 
@@ -133,28 +136,24 @@ def _add_findings(app: FastAPI, settings: AnalyticsSettings, cycle: Cycle, reade
                 lambda: service_map(load_world(reader, window, resolution_for(window, now)), now)
             )
         except (ValueError, OverflowError) as error:
-            return _error(400, "window", str(error))
-        return _json(found)
-
-    @app.get("/v1/slos")
-    async def read_slos() -> Response:
-        return _json({"computed_at": cycle.board.finished_at, "slos": cycle.board.slos})
+            return refusal(400, "window", str(error))
+        return as_json(found)
 
     @app.get("/v1/alerts")
     async def read_alerts() -> Response:
-        return _json({"computed_at": cycle.board.finished_at, "alerts": list(cycle.board.alerts.values())})
+        return as_json({"computed_at": cycle.board.finished_at, "alerts": list(cycle.board.alerts.values())})
 
     @app.get("/v1/anomalies")
     async def read_anomalies() -> Response:
-        return _json({"computed_at": cycle.board.finished_at, "anomalies": cycle.board.anomalies})
+        return as_json({"computed_at": cycle.board.finished_at, "anomalies": cycle.board.anomalies})
 
     @app.get("/v1/proposals")
     async def read_proposals() -> Response:
-        return _json({"computed_at": cycle.board.finished_at, "proposals": cycle.board.proposals})
+        return as_json({"computed_at": cycle.board.finished_at, "proposals": cycle.board.proposals})
 
     @app.get("/v1/rollouts")
     async def read_rollouts() -> Response:
-        return _json({"computed_at": cycle.board.finished_at, "verdicts": list(cycle.board.verdicts.values())})
+        return as_json({"computed_at": cycle.board.finished_at, "verdicts": list(cycle.board.verdicts.values())})
 
 
 def _window(
@@ -174,29 +173,13 @@ def _refuse_politely(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def wrong_request(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        return _error(400, str(first["loc"][-1]), str(first["msg"]))
+        return refusal(400, str(first["loc"][-1]), str(first["msg"]))
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> Response:
-        return _error(error.status_code, "", str(error.detail))
+        return refusal(error.status_code, "", str(error.detail))
 
     @app.exception_handler(ClickHouseError)
     async def unanswered(_: Request, error: ClickHouseError) -> Response:
         log.warning("store did not answer a request", problem=str(error)[:500])
-        return _error(503, "", "the store could not answer; see the log")
-
-
-def _is_local(request: Request) -> bool:
-    try:
-        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False
-
-
-def _error(status: int, path: str, problem: str) -> Response:
-    return _json({"error": {"path": path, "problem": problem}}, status)
-
-
-def _json(document: object, status: int = 200) -> Response:
-    body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
-    return Response(body, status, media_type="application/json")
+        return refusal(503, "", "the store could not answer; see the log")

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -27,14 +27,16 @@ from meshwise.analytics.control_api import ControlApi, RefusedError
 from meshwise.analytics.load import Client, load_world, settled
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
-from meshwise.analytics.slo.audit import audit
+from meshwise.analytics.slo.audit import SloAudit
 from meshwise.analytics.slo.evaluate import ObjectiveState
+from meshwise.analytics.slo.promises import Promises
 from meshwise.analytics.sql import load_sql
 from meshwise.analytics.steering import moment, submittable
 from meshwise.analytics.world import World
 from meshwise.contracts.errors import MeshwiseError
 from meshwise.contracts.policy import Policy
-from meshwise.contracts.rows import AnomalyFinding, ProposalFinding, RolloutFinding
+from meshwise.contracts.rows import AlertFinding, AnomalyFinding, ProposalFinding, RolloutFinding
+from meshwise.store.findings import rows_from
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +65,7 @@ class Cycle:
         audits: Audits,
         persist: Persist,
         derive: Callable[[datetime], object],
+        promises: Promises,
     ) -> None:
         self._settings = settings
         self._client = client
@@ -71,6 +74,14 @@ class Cycle:
         self._audits = audits
         self._persist = persist
         self._derive = derive
+        self.promises = promises
+        self._slos = SloAudit(
+            client,
+            settings.default_objective,
+            settings.objectives,
+            min_bad=settings.slo_min_bad_requests,
+            wait_s=settings.slo_wait_s,
+        )
         self._timing = Timing(settings.alert_for_s, settings.alert_keep_s)
         self._alerts: Alerts | None = None
         self._policies: tuple[Policy, ...] | None = None
@@ -150,15 +161,7 @@ class Cycle:
             self._stages[name] = time.perf_counter() - started
 
     def _objectives(self, end: datetime, now: datetime) -> tuple[ObjectiveState, ...]:
-        settings = self._settings
-        return audit(
-            self._client,
-            end,
-            settings.default_objective,
-            settings.objectives,
-            now=now,
-            min_bad=settings.slo_min_bad_requests,
-        )
+        return self._slos.run(self.promises.refresh().objectives, end, now)
 
     def _alert(
         self, states: Sequence[ObjectiveState], board: Board, world: World | None, now: datetime
@@ -274,21 +277,24 @@ def restore_alerts(client: Client, now: datetime) -> Alerts:
     """Return the alerts that were open when the room last ran, their breach taken as seen just now."""
     since = int(now.timestamp() - FORGET_ALERTS_S)
     result = client.query(load_sql("alerts_open"), parameters={"since": since})
-    alerts = {}
-    for _, name, service, objective, severity, state, started_at, burn_long, burn_short, summary in result.result_rows:
-        alerts[name] = Alert(
-            fingerprint=name,
-            service=service,
-            objective=objective,
-            severity=severity,
-            state=state,
-            started_at=started_at if started_at.tzinfo else started_at.replace(tzinfo=UTC),
+    return {
+        row.fingerprint: Alert(
+            fingerprint=row.fingerprint,
+            service=row.service,
+            objective=row.objective,
+            severity=row.severity,
+            state="firing" if row.state == "firing" else "pending",
+            started_at=row.started_at,
             breached_at=now,
-            burn_long=burn_long,
-            burn_short=burn_short,
-            summary=summary,
+            burn_long=row.burn_long,
+            burn_short=row.burn_short,
+            summary=row.summary,
+            policy=row.policy,
+            notified=row.notified,
+            silence=row.silence,
         )
-    return alerts
+        for row in rows_from(AlertFinding, result.result_rows)
+    }
 
 
 def context_of(service: str, cause: AnomalyFinding | None, proposals: Iterable[ProposalFinding]) -> Context:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import structlog
 
@@ -16,6 +17,7 @@ from meshwise.analytics.jobs import Cycle
 from meshwise.analytics.metrics import registry_for
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo.objectives import dead_rules, objectives_for
+from meshwise.analytics.slo.promises import Promises
 from meshwise.contracts.errors import ConfigError, UnavailableError
 from meshwise.store.client import connect
 from meshwise.store.serving import Access, Door, serve
@@ -38,8 +40,14 @@ def run(settings: AnalyticsSettings) -> None:
     token = settings.control_token.get_secret_value() if settings.control_token else ""
     with door.listen() as listener:
         try:
-            client = connect(settings.store_url, user=settings.store_user, password=password)
-            reader = connect(settings.store_url, user=settings.store_user, password=password)
+            # Selectors of a thousand objectives are longer than an address may be: they go into the body.
+            options: dict[str, Any] = {
+                "user": settings.store_user,
+                "password": password,
+                "form_encode_query_params": True,
+            }
+            client = connect(settings.store_url, **options)
+            reader = connect(settings.store_url, **options)
         except UnavailableError as error:
             outbox.close()
             raise ConfigError(f"analytics cannot start: {error}") from None
@@ -53,6 +61,7 @@ def run(settings: AnalyticsSettings) -> None:
                 audits=audits_for(settings),
                 persist=persist,
                 derive=SpanEdges(client, settle_s=settings.spans_settle_s).advance,
+                promises=Promises(reader, persist, [webhook.name for webhook in settings.webhooks]),
             )
             courier = Courier(outbox, settings.webhooks)
             app = create_app(settings, cycle, courier, registry_for(cycle, outbox, courier), reader)

@@ -17,10 +17,12 @@ from typing import Any
 
 from meshwise.analytics.audits import audits_for
 from meshwise.analytics.control_api import ControlApi
+from meshwise.analytics.findings import persist
 from meshwise.analytics.load import Client, load_world, resolution_for, settled
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
-from meshwise.analytics.slo.audit import audit
+from meshwise.analytics.slo.audit import SloAudit
+from meshwise.analytics.slo.promises import Promises
 from meshwise.analytics.sql import load_sql
 from meshwise.analytics.views import (
     AnomalyTable,
@@ -47,7 +49,7 @@ def connect(store_url: str, *, control_url: str | None = None, user: str = "", p
     Raises:
         UnavailableError: the store does not answer.
     """
-    client = connect_store(store_url, user=user, password=password)
+    client = connect_store(store_url, user=user, password=password, form_encode_query_params=True)
     return Mesh(client, AnalyticsSettings(), control=ControlApi(control_url) if control_url else None)
 
 
@@ -87,7 +89,14 @@ class Mesh:
         """Return the state of every objective as of ``end`` (now by default)."""
         end = end or datetime.now(UTC)
         settings = self._settings
-        states = audit(self._client, end, settings.default_objective, settings.objectives, now=end)
+        audit = SloAudit(
+            self._client,
+            settings.default_objective,
+            settings.objectives,
+            min_bad=settings.slo_min_bad_requests,
+            wait_s=settings.slo_wait_s,
+        )
+        states = audit.run(Promises(self._client, persist).refresh().objectives, end, end)
         return SloTable([state.finding for state in states])
 
     def anomalies(

@@ -21,6 +21,12 @@ class WebhookSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    name: str = Field(
+        default="default",
+        min_length=1,
+        max_length=128,
+        description="What SLO documents call it as a target; several receivers may share a name.",
+    )
     url: str = Field(description="Where to post; https, or http as well when allow_private is true.")
     secret: SecretStr | None = Field(
         default=None, description="Signing secret of Standard Webhooks: 'whsec_' + base64."
@@ -97,6 +103,12 @@ class AnalyticsSettings(BaseModel):
     )
     slo_min_bad_requests: int = Field(
         default=10, ge=1, description="Bad requests in its long window below which a burn-rate rule stays silent."
+    )
+    slo_wait_s: float = Field(
+        default=5.0,
+        ge=0,
+        description="A route of which half takes longer than this, in nine of ten hours of a week, waits by design: "
+        "latency objectives leave it out, in seconds; 0 leaves out nothing.",
     )
     alert_for_s: float = Field(
         default=10.0, ge=0, description="How long a breach must last before its alert fires, in seconds."

@@ -1,4 +1,4 @@
-"""Calls to control's API by the operator's verbs; the standard library only, as the base install has no HTTP client."""
+"""Calls to control and analytics by the operator's verbs; the standard library only: the base has no HTTP client."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from meshwise.cli.configuration import load_configuration
+from meshwise.cli.configuration import load_configuration, settings_for
+from meshwise.cli.platform import base_url
 from meshwise.contracts.errors import DocumentError, MeshwiseError, UnavailableError
 
 TIMEOUT_S = 10.0
 DEFAULT_URL = "http://127.0.0.1:15010"
+
+
+class ManyProblemsError(MeshwiseError):
+    """A part refused what was sent, for several reasons: one line each in ``problems``."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
 
 
 class JsonApi:
@@ -44,8 +53,14 @@ class JsonApi:
         """Return the answer to POST ``path``; raises as ``request`` does."""
         return self.request("POST", path, document)
 
-    def request(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
-        """Return the JSON that the part answers.
+    def delete(self, path: str) -> Any:
+        """Return the answer to DELETE ``path``; raises as ``request`` does."""
+        return self.request("DELETE", path)
+
+    def request(
+        self, method: str, path: str, document: Mapping[str, Any] | None = None, *, timeout_s: float = TIMEOUT_S
+    ) -> Any:
+        """Return the JSON that the part answers within ``timeout_s``.
 
         Raises:
             UnavailableError: it does not answer.
@@ -58,7 +73,7 @@ class JsonApi:
         body = None if document is None else json.dumps(document).encode()
         request = urllib.request.Request(self.url + path, body, headers, method=method)  # noqa: S310 - the scheme is checked
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=self._tls) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=timeout_s, context=self._tls) as answer:  # noqa: S310
                 raw = answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -101,6 +116,21 @@ def open_control(config: Path | None, control_url: str | None) -> JsonApi:
     return JsonApi(url, token=str(said.get("token") or ""), ca_file=str(cert) if cert else None, actor=_actor())
 
 
+def open_analytics(config: Path | None, analytics_url: str | None) -> JsonApi:
+    """Return analytics at the address that the flag, the environment or the file says.
+
+    Raises:
+        ConfigError: the configuration cannot be read.
+    """
+    configuration = load_configuration(config, os.environ)
+    said = configuration.sections.get("analytics", {})
+    url = analytics_url or base_url(settings_for(configuration, "analytics"))
+    if not url.startswith(("http://", "https://")):
+        raise DocumentError("--analytics-url", f"{url!r} must start with http:// or https://")
+    cert, token = said.get("tls_cert"), str(said.get("token") or "")
+    return JsonApi(url, name="analytics", token=token, ca_file=str(cert) if cert else None, actor=_actor())
+
+
 def _actor() -> str:
     try:
         name = getpass.getuser()
@@ -111,10 +141,18 @@ def _actor() -> str:
 
 def _refusal(name: str, status: int, raw: bytes) -> MeshwiseError:
     try:
-        error = json.loads(raw)["error"]
+        answer = json.loads(raw)
+        if problems := answer.get("problems"):
+            return ManyProblemsError([_line(problem) for problem in problems])
+        error = answer["error"]
         return DocumentError(str(error.get("path") or ""), str(error["problem"]))
     except (ValueError, KeyError, TypeError, AttributeError):
         return MeshwiseError(f"{name} refused with status {status}: {raw[:200].decode(errors='replace')}")
+
+
+def _line(problem: Mapping[str, Any]) -> str:
+    path, text = str(problem.get("path") or ""), str(problem["problem"])
+    return f"{path}: {text}" if path else text
 
 
 def _text(reason: object) -> str:

@@ -75,7 +75,12 @@ class EdgeFinding:
 
 @dataclass(frozen=True, slots=True)
 class SloFinding:
-    """State of one objective. ``burn_rates`` maps a window such as ``5m`` to its burn rate."""
+    """State of one objective. ``burn_rates`` maps a window such as ``5m`` to its burn rate.
+
+    ``good`` and ``total`` count what ``counted`` says, ``requests`` or ``slices``, since ``period_start``; only a
+    calendar's period has an end. ``exhaustion_s`` is how long the budget lasts at the pace of the last hour, ``None``
+    when it lasts, ``note`` what else is to be known: which requests were left out.
+    """
 
     computed_at: datetime
     service: str
@@ -89,11 +94,21 @@ class SloFinding:
     attained: float | None
     budget_remaining: float
     burn_rates: Mapping[str, float]
+    document: str = ""
+    counted: str = "requests"
+    period_start: datetime | None = None
+    period_end: datetime | None = None
+    exhaustion_s: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertFinding:
-    """One change of state of one alert: ``pending``, ``firing`` or ``resolved``."""
+    """One change of one alert: of its state (``pending``, ``firing``, ``resolved``), or of who was told.
+
+    ``policy`` names the alert policy of a document, if one raised it. ``notified`` tells that its receivers have heard
+    that it is firing, ``silence`` names what keeps it quiet.
+    """
 
     at: datetime
     fingerprint: str
@@ -106,6 +121,9 @@ class AlertFinding:
     burn_long: float
     burn_short: float
     summary: str
+    policy: str = ""
+    notified: bool = False
+    silence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +204,49 @@ class CollectorStats:
     lag_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class SloDocument:
+    """One change of one OpenSLO document: JSON text put in force by ``actor``, or ``removed``."""
+
+    at: datetime
+    actor: str
+    kind: str
+    name: str
+    removed: bool
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """One change of one silence: alerts whose labels are as ``matchers`` say are not told between two moments.
+
+    ``every`` repeats it, as ``1d`` or ``1w``, at the same local time of ``zone``. ``removed`` ends it.
+    """
+
+    at: datetime
+    id: str
+    actor: str
+    removed: bool
+    starts_at: datetime
+    ends_at: datetime
+    every: str
+    zone: str
+    matchers: Mapping[str, str]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BurnDownFinding:
+    """What was left of an objective's budget (a share of it) in the course of its window: one point per bucket."""
+
+    computed_at: datetime
+    service: str
+    objective: str
+    start: datetime
+    step_s: float
+    remaining: Mapping[int, float]
+
+
 TABLES: Final[Mapping[type, str]] = {
     EdgeFinding: "mesh_findings_edges",
     SloFinding: "mesh_findings_slos",
@@ -194,4 +255,7 @@ TABLES: Final[Mapping[type, str]] = {
     ProposalFinding: "mesh_findings_proposals",
     RolloutFinding: "mesh_findings_rollouts",
     CollectorStats: "mesh_collector_stats",
+    SloDocument: "mesh_slo_documents",
+    Silence: "mesh_silences",
+    BurnDownFinding: "mesh_findings_burndowns",
 }

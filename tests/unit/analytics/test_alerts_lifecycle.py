@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshwise.analytics.alerts.lifecycle import Alerts, Change, Evaluation, Timing, evaluations_of, fingerprint, step
-from meshwise.analytics.slo.counts import Counts
-from meshwise.analytics.slo.evaluate import evaluate, windows_of
-from meshwise.contracts.slo import Objective
+from meshwise.analytics.slo.evaluate import evaluate
+from meshwise.contracts.slo import AlertRule, BurnRule, Objective
+from support.slo_counts import Windows
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 TIMING = Timing(for_s=10.0, keep_s=30.0)
@@ -94,13 +94,44 @@ class TestStep:
             assert change.notify == (change.alert.state == "firing" or before == "firing")
             before = change.alert.state
 
+    def test_a_silence_defers_the_message(self) -> None:
+        """An alert that fires in silence is told when the silence ends, and recorded with what kept it quiet."""
+        silent = lambda alert: "s1" if alert.state == "firing" else ""  # noqa: E731
+        alerts, changes = step({}, [BREACH], at(0), TIMING, silent)
+        alerts, changes = step(alerts, [BREACH], at(10), TIMING, silent)
+        assert told(list(changes)) == [(10, "firing", False)]
+        assert changes[0].finding().silence == "s1"
+        alerts, changes = step(alerts, [BREACH], at(20), TIMING)
+        assert told(list(changes)) == [(20, "firing", True)]
+        assert changes[0].finding().notified
+        _, changes = step(alerts, [BREACH], at(30), TIMING)
+        assert changes == ()
+
+    def test_who_was_told_is_told_the_end(self) -> None:
+        """An alert that was told resolves aloud even in silence; one that never was resolves quietly."""
+        alerts, _ = play((0, BREACH), (10, BREACH))
+        _, changes = step(alerts, [CALM], at(60), TIMING, lambda _: "s1")
+        assert told(list(changes)) == [(60, "resolved", True)]
+        alerts, _ = step({}, [BREACH], at(0), TIMING, lambda _: "s1")
+        alerts, _ = step(alerts, [BREACH], at(10), TIMING, lambda _: "s1")
+        _, changes = step(alerts, [CALM], at(60), TIMING, lambda _: "s1")
+        assert told(list(changes)) == [(60, "resolved", False)]
+
+    def test_a_policy_has_its_own_patience_and_receivers(self) -> None:
+        """A policy that asks for five minutes fires after five, tells its targets, and may keep the end to itself."""
+        rule = BurnRule("page", 10.0, 3600.0, 3600.0, for_s=300.0)
+        breach = replace(BREACH, policy=AlertRule("slow", rule, when_resolved=False, targets=("on-call",)))
+        _, changes = play((0, breach), (299, breach), (300, breach), (310, None), (400, None))
+        assert told(changes) == [(0, "pending", False), (300, "firing", True), (400, "resolved", False)]
+        assert (changes[1].alert.policy, changes[1].alert.targets) == ("slow", ("on-call",))
+        assert breach.fingerprint != BREACH.fingerprint
+
 
 class TestEvaluationsOf:
     def test_one_per_severity_with_the_worst_rule(self) -> None:
         """An objective yields a page and a ticket, each told by its rule in the worst state."""
         objective = Objective("cart", "availability", 0.99)
-        counts = dict.fromkeys(windows_of([objective]), Counts(1000, 900))
-        page, ticket = evaluations_of(evaluate([objective], {"cart": counts}, START))
+        page, ticket = evaluations_of(evaluate([objective], Windows(rest=(900, 1000)), START, now=START))
         assert (page.severity, page.breached, ticket.severity, ticket.breached) == ("page", True, "ticket", True)
         assert "10.0x too fast over 6h and 10.0x over 30m" in page.summary
 

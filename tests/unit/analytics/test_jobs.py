@@ -11,6 +11,7 @@ from meshwise.analytics.audits import Audits
 from meshwise.analytics.control_api import ControlApi
 from meshwise.analytics.jobs import MAX_UNSAVED_ROWS, Cycle, context_of, restore_alerts
 from meshwise.analytics.settings import AnalyticsSettings
+from meshwise.analytics.slo.promises import Promises
 from meshwise.contracts.errors import UnavailableError
 from meshwise.contracts.rows import (
     AlertFinding,
@@ -36,7 +37,7 @@ CANARY = {
 
 
 class FakeStore:
-    """Answers the three queries of the cycle; every request of the edge web → cart failed."""
+    """Answers the queries of the cycle; every request of the edge web → cart failed."""
 
     def __init__(self) -> None:
         self.down = False
@@ -47,8 +48,14 @@ class FakeStore:
         rows: list[tuple[Any, ...]] = []
         if query.startswith("-- Rollup rows"):
             rows = [(SETTLED - 10, "web", "cart", "", "GET", "client", "timeout", 50, 50, 0, 0, {0: 50})]
-        elif query.startswith("-- Judged requests"):
-            rows = [(start, "web", "cart", "client", 0, 50, {0: 50}) for start in parameters["starts"]]
+        elif query.startswith("-- Every service"):
+            rows = [("cart",)]
+        elif query.startswith(("-- Judged requests", "-- As slo_counts")):
+            bucket = (SETTLED - 10) // parameters["step_s"] * parameters["step_s"]
+            asked = zip(parameters["ids"], parameters["destinations"], strict=True)
+            called = [i for i, name in asked if name == "cart"]
+            if parameters["start"] <= bucket < parameters["end"]:
+                rows = [(i, bucket, 50, 0, *((0.0, 0) if "positions" in parameters else ())) for i in called]
         return SimpleNamespace(result_rows=rows)
 
 
@@ -113,6 +120,7 @@ class Bench:
             audits=audits,
             persist=self._save,
             derive=self._derive,
+            promises=Promises(self.store, self._save),
         )
 
     def _or_break(self, name: str, value: Any) -> Any:
@@ -261,7 +269,7 @@ class TestContextOf:
 def test_restored_alerts_get_their_zone_back() -> None:
     """Times without a zone, as the store gives them, are UTC; a restored breach counts as seen just now."""
     started = datetime(2026, 3, 2, 11, 0)  # noqa: DTZ001  # as the driver returns it
-    row = (started, "f1", "cart", "cart-availability", "page", "firing", started, 2.0, 3.0, "burns")
+    row = (started, "f1", "cart", "a", "page", "firing", started, None, 2.0, 3.0, "burns", "", True, "")
     client = SimpleNamespace(query=lambda *_, **__: SimpleNamespace(result_rows=[row]))
     alert = restore_alerts(client, NOW)["f1"]
     assert (alert.started_at, alert.breached_at, alert.state) == (started.replace(tzinfo=UTC), NOW, "firing")

@@ -25,8 +25,11 @@ class OneEdge:
         if query.startswith("-- Rollup rows"):
             first = parameters["start"]
             rows = [(first, "web", EVIL, "", "GET", "client", "ok", 60, 66, 6, 0, {0: 60})]
-        elif query.startswith("-- Judged requests"):
-            rows = [(start, "web", EVIL, "client", 1, 60, {0: 60}) for start in parameters["starts"]]
+        elif query.startswith("-- Every service"):
+            rows = [(EVIL,)]
+        elif query.startswith(("-- Judged requests", "-- As slo_counts")) and parameters["step_s"] == 10:
+            timed = (0.0, 60) if "positions" in parameters else ()
+            rows = [(parameters["ids"][0], parameters["end"] - 10, 60, 60, *timed)]
         return SimpleNamespace(result_rows=rows)
 
 

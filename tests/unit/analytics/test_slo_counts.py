@@ -1,62 +1,79 @@
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from meshwise.analytics.slo.counts import Counts, load_counts
-from meshwise.contracts.histogram import bucket_index
+import pytest
 
-END = datetime(2026, 3, 2, 12, 34, 50, tzinfo=UTC)
-FAST, SLOW = bucket_index(0.1), bucket_index(2.0)
+from meshwise.analytics.slo.counts import read_series
+from meshwise.analytics.slo.waits import WaitingRoute, Waits
+from meshwise.contracts.slo import Signal
+
+START = 1_772_445_600
+ALL, FAST = Signal("cart", methods=("GET",)), Signal("cart", within_s=0.5)
 
 
 class Rows:
-    """Answers every query with the same rows for each of its window starts."""
+    """Answers the query for untimed and for timed signals with rows of its own."""
 
-    def __init__(self, *rows: tuple[Any, ...]) -> None:
-        self.rows = rows
+    def __init__(self, *, plain: list[Any] = [], timed: list[Any] = []) -> None:  # noqa: B006  # never changed
+        self.rows = {False: plain, True: timed}
         self.asked: list[dict[str, Any]] = []
 
-    def query(self, query: str, parameters: dict[str, Any]) -> Any:
-        assert query.startswith("-- Judged requests")
+    def query(self, query: str, parameters: dict[str, Any]) -> Any:  # noqa: ARG002
         self.asked.append(parameters)
-        return SimpleNamespace(result_rows=[(start, *row) for start in parameters["starts"] for row in self.rows])
+        return SimpleNamespace(result_rows=self.rows["positions" in parameters])
 
 
-class TestLoadCounts:
-    def test_each_window_reads_a_rollup_that_suits_it(self) -> None:
-        """Minutes are read in 10 s, hours in minutes, days in hours; starts are whole buckets, never later."""
+class TestReadSeries:
+    def test_rows_fall_into_their_buckets(self) -> None:
+        """Each row goes to its signal's row and its bucket's column; what was not counted is zero."""
+        client = Rows(plain=[(0, START + 20, 10, 9)], timed=[(1, START, 8, 6, 3.0, 6)])
+        series = read_series(client, (ALL, FAST), START, START + 30, step_s=10, waits=Waits())
+        assert series.total.tolist() == [[0, 0, 10], [8, 0, 0]]
+        assert series.good.tolist() == [[0, 0, 9], [3, 0, 0]]
+
+    def test_lost_latencies_are_not_failures(self) -> None:
+        """Fewer latencies than successes speak for all of them; with none at all, nothing is judged but failures."""
+        client = Rows(timed=[(0, START, 100, 100, 45.0, 50), (0, START + 10, 100, 90, 0.0, 0)])
+        series = read_series(client, (FAST,), START, START + 20, step_s=10, waits=Waits())
+        assert series.good.tolist() == [[90, 0]]
+        assert series.total.tolist() == [[100, 10]]
+
+    def test_rollup_and_witness_suit_the_step(self) -> None:
+        """Hours are read from hours, and whether a caller reported is decided per day there."""
         client = Rows()
-        load_counts(client, END, (300.0, 3600.0, 86_400.0))
-        end = int(END.timestamp())
-        assert [(asked["table"], asked["starts"]) for asked in client.asked] == [
-            ("mesh_edge_10s", [end - 300]),
-            ("mesh_edge_1m", [end - 3600 - 50]),
-            ("mesh_edge_1h", [end - 86_400 - 34 * 60 - 50]),
-        ]
+        for step_s in (10, 60, 3600):
+            read_series(client, (ALL,), START, START + 7200, step_s=step_s, waits=Waits())
+        assert [asked["table"] for asked in client.asked] == ["mesh_edge_10s", "mesh_edge_1m", "mesh_edge_1h"]
+        assert [asked["told_s"] for asked in client.asked] == [2**31, 2**31, 86_400]
 
-    def test_callers_are_believed_over_the_callee(self) -> None:
-        """Where the caller's proxy reported, the callee's count of the same requests is not added."""
-        client = Rows(
-            ("web", "cart", "client", 1, 8, {FAST: 8}),
-            ("web", "cart", "client", 0, 2, {SLOW: 2}),
-            ("web", "cart", "server", 1, 9, {FAST: 9}),
-            ("", "cart", "server", 1, 5, {FAST: 5}),
-        )
-        counts = load_counts(client, END, (300.0,))["cart"][300.0]
-        assert (counts.total, counts.ok, dict(counts.latency_ok)) == (15, 13, {FAST: 13})
-
-    def test_a_caller_that_only_retried_is_no_witness(self) -> None:
-        """A client row without requests (retries have no outcome) does not hide what the callee counted."""
-        client = Rows(("web", "cart", "client", 0, 0, {}), ("web", "cart", "server", 1, 9, {FAST: 9}))
-        assert load_counts(client, END, (300.0,))["cart"][300.0].total == 9
+    def test_an_empty_stretch_asks_nothing(self) -> None:
+        """No signals or no time is no query."""
+        client = Rows()
+        read_series(client, (), START, START + 10, step_s=10, waits=Waits())
+        read_series(client, (ALL,), START, START, step_s=10, waits=Waits())
+        assert client.asked == []
 
 
-class TestGood:
-    def test_share_of_successes_in_time(self) -> None:
-        """Of the successes, those in buckets below the threshold are good; without a threshold all are."""
-        counts = Counts(100, 90, {FAST: 60, SLOW: 30})
-        assert (counts.good(None), counts.good(0.5), counts.good(0.01), counts.good(10.0)) == (90, 60, 0, 90)
+class TestWaits:
+    WAITS = Waits((WaitingRoute("cart", "/events", "GET", 7), WaitingRoute("db", "", "POP", 8)), 5.0)
 
-    def test_lost_histograms_do_not_make_failures(self) -> None:
-        """When fewer latencies than successes arrived, their share speaks for all."""
-        assert Counts(100, 100, {FAST: 45, SLOW: 5}).good(0.5) == 90
+    @pytest.mark.parametrize(
+        ("signal", "heeded"),
+        [
+            (Signal("cart", within_s=0.5), True),
+            (Signal("cart"), False),
+            (Signal("cart", within_s=30.0), False),
+            (Signal("cart", within_s=0.5, route="/events"), False),
+        ],
+    )
+    def test_only_latency_that_did_not_mean_it_leaves_them_out(self, signal: Signal, heeded: bool) -> None:
+        """Availability counts them, and so does a threshold that allows for the wait, and a selector that names it."""
+        client = Rows()
+        read_series(client, (signal,), START, START + 10, step_s=10, waits=self.WAITS)
+        assert client.asked[0].get("heeded", [0]) == [int(heeded)]
+        assert bool(self.WAITS.note([signal])) == heeded
+
+    def test_it_is_said(self) -> None:
+        """What is left out is named, once, and only what belongs to the service."""
+        note = self.WAITS.note([Signal("cart", within_s=0.5), Signal("cart", within_s=0.1)])
+        assert note == "left out, because half of it waits over 5s by design: GET /events"

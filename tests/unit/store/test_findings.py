@@ -18,12 +18,15 @@ def test_columns_are_the_fields(kind: type) -> None:
 def test_values_get_their_types() -> None:
     """Naive times become UTC, NULL stays None, maps become dictionaries, numbers the field's type."""
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).replace(tzinfo=None)
-    (slo,) = rows_from(SloFinding, [(moment, "s", "o", "i", 1, None, 60, 5, 6, None, 0.5, {"5m": 1.0})])
+    (slo,) = rows_from(
+        SloFinding,
+        [(moment, "s", "o", "i", 1, None, 60, 5, 6, None, 0.5, {"5m": 1.0}, "", "requests", moment, None, None, "")],
+    )
     assert slo.computed_at == moment.replace(tzinfo=UTC)
     assert (slo.threshold_s, slo.attained) == (None, None)
     assert isinstance(slo.target, float)
     assert slo.burn_rates == {"5m": 1.0}
-    (alert,) = rows_from(AlertFinding, [(moment, *"abcde", moment, None, 1, 2, "x")])
+    (alert,) = rows_from(AlertFinding, [(moment, *"abcde", moment, None, 1, 2, "x", "", 0, "")])
     assert alert.ended_at is None
 
 

@@ -6,6 +6,8 @@
 4. A firing alert stays while the breach lasts, while it cannot be known (``None``), and ``keep_s`` seconds beyond.
 5. After that it is ``resolved``, and forgotten; a later breach is a new alert with the same fingerprint.
 6. An alert whose objective is no longer evaluated counts as not breached.
+7. People are told once that an alert fires: when it does, or when the silence over it ends. They are told that it
+   resolved if they were told that it fired, silence or not: who opened an incident must be able to close it.
 
 There is at most one alert per fingerprint, so evaluating twice, or again after a restart, repeats nothing.
 """
@@ -13,16 +15,17 @@ There is at most one alert per fingerprint, so evaluating twice, or again after 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Final, Literal
 
+from meshwise.analytics.alerts.summary import summary_of
 from meshwise.analytics.slo.evaluate import ObjectiveState, RuleState
-from meshwise.contracts.duration import format_duration
 from meshwise.contracts.rows import AlertFinding
-from meshwise.contracts.slo import Severity
+from meshwise.contracts.slo import AlertRule, Severity
 
+ALERT_NAME: Final = "ErrorBudgetBurn"
 State = Literal["pending", "firing", "resolved"]
 
 
@@ -45,16 +48,21 @@ class Evaluation:
     burn_long: float
     burn_short: float
     summary: str
+    policy: AlertRule | None = None
 
     @property
     def fingerprint(self) -> str:
         """Stable name of the alert this would be: 16 hex digits."""
-        return fingerprint(self.service, self.objective, self.severity)
+        return fingerprint(self.service, self.objective, self.severity, self.policy.name if self.policy else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert that is not over; ``breached_at`` is when its breach was last seen."""
+    """One alert that is not over; ``breached_at`` is when its breach was last seen.
+
+    ``notified`` tells that people know it fires, ``silence`` what keeps it quiet, ``targets`` which receivers it is
+    for; none named means all.
+    """
 
     fingerprint: str
     service: str
@@ -67,11 +75,22 @@ class Alert:
     burn_short: float
     summary: str
     ended_at: datetime | None = None
+    policy: str = ""
+    notified: bool = False
+    silence: str = ""
+    targets: tuple[str, ...] = ()
+    tell_resolved: bool = True
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What silences and groups go by."""
+        named = {"service": self.service, "objective": self.objective, "severity": self.severity}
+        return {"alertname": ALERT_NAME, **named, **({"policy": self.policy} if self.policy else {})}
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An alert that entered another state at ``at``; ``notify`` when people should hear of it."""
+    """An alert that changed at ``at``; ``notify`` when people should hear of it."""
 
     at: datetime
     alert: Alert
@@ -92,20 +111,31 @@ class Change:
             burn_long=alert.burn_long,
             burn_short=alert.burn_short,
             summary=alert.summary,
+            policy=alert.policy,
+            notified=alert.notified,
+            silence=alert.silence,
         )
 
+
+Quiet = Callable[[Alert], str]
+"""Returns the id of the silence over an alert, or nothing."""
 
 Alerts = Mapping[str, Alert]
 """Alerts that are pending or firing, by fingerprint."""
 
 
-def fingerprint(service: str, objective: str, severity: str) -> str:
+def fingerprint(service: str, objective: str, severity: str, policy: str = "") -> str:
     """Return the stable name of an alert: 16 hex digits."""
-    return hashlib.sha256(f"{service}\x00{objective}\x00{severity}".encode()).hexdigest()[:16]
+    parts = (service, objective, severity, policy) if policy else (service, objective, severity)
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]
 
 
 def step(
-    alerts: Alerts, evaluations: Iterable[Evaluation], now: datetime, timing: Timing
+    alerts: Alerts,
+    evaluations: Iterable[Evaluation],
+    now: datetime,
+    timing: Timing,
+    quiet: Quiet = lambda _: "",
 ) -> tuple[Alerts, tuple[Change, ...]]:
     """Return the alerts that are open after ``evaluations`` at ``now``, and what changed, in order of fingerprint."""
     current = {evaluation.fingerprint: evaluation for evaluation in evaluations}
@@ -116,11 +146,14 @@ def step(
         after = _open(evaluation, now) if before is None else _next(before, evaluation, now, timing)
         if after is None:
             continue
+        after = replace(after, silence=quiet(after))
+        fires = after.state == "firing" and not after.notified and not after.silence
+        after = replace(after, notified=after.notified or fires)
+        ends = after.state == "resolved" and after.notified and after.tell_resolved
         if after.state != "resolved":
             open_alerts[name] = after
-        if before is None or before.state != after.state:
-            notify = after.state == "firing" or (before is not None and before.state == "firing")
-            changes.append(Change(now, after, notify))
+        if before is None or fires or (before.state, before.silence) != (after.state, after.silence):
+            changes.append(Change(now, after, fires or ends))
     return open_alerts, tuple(changes)
 
 
@@ -138,15 +171,24 @@ def _open(evaluation: Evaluation | None, now: datetime) -> Alert | None:
         burn_long=evaluation.burn_long,
         burn_short=evaluation.burn_short,
         summary=evaluation.summary,
+        **_bound(evaluation),
     )
+
+
+def _bound(evaluation: Evaluation) -> dict[str, Any]:
+    policy = evaluation.policy
+    if policy is None:
+        return {}
+    return {"policy": policy.name, "targets": policy.targets, "tell_resolved": policy.when_resolved}
 
 
 def _next(alert: Alert, evaluation: Evaluation | None, now: datetime, timing: Timing) -> Alert:
     if evaluation is not None:
-        alert = replace(alert, burn_long=evaluation.burn_long, burn_short=evaluation.burn_short)
+        alert = replace(alert, burn_long=evaluation.burn_long, burn_short=evaluation.burn_short, **_bound(evaluation))
         if evaluation.breached:
             alert = replace(alert, breached_at=now, summary=evaluation.summary)
-            due = now - alert.started_at >= timedelta(seconds=timing.for_s)
+            asked = evaluation.policy.rule.for_s if evaluation.policy else None
+            due = now - alert.started_at >= timedelta(seconds=timing.for_s if asked is None else asked)
             return replace(alert, state="firing") if alert.state == "pending" and due else alert
         if evaluation.breached is None:
             return alert
@@ -156,38 +198,29 @@ def _next(alert: Alert, evaluation: Evaluation | None, now: datetime, timing: Ti
 
 
 def evaluations_of(states: Iterable[ObjectiveState]) -> tuple[Evaluation, ...]:
-    """Return one evaluation per objective and severity: that of its rule in the worst state."""
+    """Return one evaluation per objective and severity: that of its rule in the worst state; one per alert policy."""
     evaluations: list[Evaluation] = []
     for state in states:
-        worst: dict[Severity, RuleState] = {}
+        worst: dict[str, RuleState] = {}
         for rule in state.rules:
-            severity = rule.rule.severity
-            if severity not in worst or _badness(rule) > _badness(worst[severity]):
-                worst[severity] = rule
+            name = f"policy {rule.policy.name}" if rule.policy else rule.rule.severity
+            if name not in worst or _badness(rule) > _badness(worst[name]):
+                worst[name] = rule
         evaluations += (
             Evaluation(
                 service=state.objective.service,
                 objective=state.objective.name,
-                severity=severity,
+                severity=rule.rule.severity,
                 breached=rule.breached,
                 burn_long=rule.burn_long,
                 burn_short=rule.burn_short,
-                summary=_summary(state, rule),
+                summary=summary_of(state, rule),
+                policy=rule.policy,
             )
-            for severity, rule in worst.items()
+            for rule in worst.values()
         )
     return tuple(evaluations)
 
 
 def _badness(rule: RuleState) -> tuple[int, float]:
     return ({True: 2, None: 1, False: 0}[rule.breached], rule.burn_long / rule.rule.factor)
-
-
-def _summary(state: ObjectiveState, rule: RuleState) -> str:
-    objective = state.objective
-    promise = "succeed" if objective.threshold_s is None else f"succeed within {format_duration(objective.threshold_s)}"
-    return (
-        f"{objective.service}: the error budget of '{objective.target:.4g} of requests {promise}' burns "
-        f"{rule.burn_long:.1f}x too fast over {format_duration(rule.rule.long_s)} and {rule.burn_short:.1f}x over "
-        f"{format_duration(rule.rule.short_s)} ({rule.bad_long} bad requests)"
-    )

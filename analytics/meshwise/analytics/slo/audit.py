@@ -4,27 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 from meshwise.analytics.load import Client
-from meshwise.analytics.slo.counts import load_counts
-from meshwise.analytics.slo.evaluate import MIN_BAD_REQUESTS, ObjectiveState, evaluate, windows_of
-from meshwise.analytics.slo.objectives import ObjectiveDefaults, ObjectiveOverride, objectives_for
+from meshwise.analytics.slo.evaluate import MIN_BAD_REQUESTS, ObjectiveState, evaluate
+from meshwise.analytics.slo.ledger import Ledger
+from meshwise.analytics.slo.objectives import ObjectiveDefaults, ObjectiveOverride, all_objectives
+from meshwise.analytics.sql import load_sql
+from meshwise.contracts.slo import Objective
+
+_AGAIN_S: Final = 3600.0
+"""How often the whole window is searched for services; in between, only what came since."""
 
 
-def audit(
-    client: Client,
-    end: datetime,
-    defaults: ObjectiveDefaults,
-    overrides: Mapping[str, ObjectiveOverride],
-    *,
-    now: datetime,
-    min_bad: int = MIN_BAD_REQUESTS,
-) -> tuple[ObjectiveState, ...]:
-    """Return the state of every objective over windows that end at ``end``.
+class SloAudit:
+    """Evaluates every objective of a mesh again and again; what it has counted it does not count again."""
 
-    Objectives exist for every service called in any of the windows, and for those that ``overrides`` names.
-    """
-    lengths = {override.window_s or defaults.window_s for override in overrides.values()}
-    counts = load_counts(client, end, {*windows_of(()), defaults.window_s, *lengths})
-    objectives = objectives_for({*counts, *overrides}, defaults, overrides)
-    return evaluate(objectives, counts, now, min_bad)
+    def __init__(
+        self,
+        client: Client,
+        defaults: ObjectiveDefaults,
+        overrides: Mapping[str, ObjectiveOverride],
+        *,
+        min_bad: int = MIN_BAD_REQUESTS,
+        wait_s: float = 5.0,
+    ) -> None:
+        self._client = client
+        self._defaults = defaults
+        self._overrides = overrides
+        self._min_bad = min_bad
+        self._services: set[str] = set()
+        self._searched_at: datetime | None = None
+        self.ledger = Ledger(client, wait_s)
+        self.objectives: tuple[Objective, ...] = ()
+
+    def run(
+        self, documents: Mapping[str, tuple[Objective, ...]], end: datetime, now: datetime
+    ) -> tuple[ObjectiveState, ...]:
+        """Return the state of every objective over windows that end at ``end``.
+
+        ``documents`` maps the name of each SLO document to what it promises. Services without one have the default
+        objectives when they were called in their window, or are named in settings.
+        """
+        self._find_services(end)
+        objectives = all_objectives(documents, {*self._services, *self._overrides}, self._defaults, self._overrides)
+        self.ledger.update(objectives, end)
+        self.objectives = objectives
+        notes = {}
+        for one in objectives:
+            signals = [part.objective.judges for part in one.parts] or [one.judges]
+            if note := self.ledger.waits.note(signals):
+                notes[one.name] = note
+        return evaluate(objectives, self.ledger, end, now=now, min_bad=self._min_bad, notes=notes)
+
+    def _find_services(self, end: datetime) -> None:
+        last = self._searched_at
+        all_again = last is None or not 0.0 <= (end - last).total_seconds() < _AGAIN_S
+        lengths = [override.window_s or 0.0 for override in self._overrides.values()]
+        since = end.timestamp() - (max([self._defaults.window_s, *lengths]) if all_again else 2 * _AGAIN_S)
+        found = {
+            row[0]
+            for row in self._client.query(
+                load_sql("called_services"), parameters={"since": max(0, int(since))}
+            ).result_rows
+        }
+        self._services = found if all_again else self._services | found
+        self._searched_at = end if all_again else last

@@ -1,97 +1,109 @@
-"""Judged requests per service and window, read from the coarsest rollup that a window tolerates."""
+"""Judged requests per signal and bucket, read from one rollup.
+
+An edge is counted by its caller's proxy in every stretch of time in which that reported, else by the callee's: a
+timeout, a refused connection or an open breaker never reaches the callee. For the rollup of hours a stretch is a day,
+so that a caller which got its proxy yesterday keeps the days before; below, it is the whole time that is read.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
-from meshwise.analytics.load import Client
+import numpy as np
+from numpy.typing import NDArray
+
+from meshwise.analytics.load import Client, rollup_for
+from meshwise.analytics.slo.waits import Waits
 from meshwise.analytics.sql import load_sql
-from meshwise.contracts.histogram import share_at_most
-from meshwise.contracts.rows import EDGE_1H, EDGE_1M, EDGE_10S
-from meshwise.contracts.telemetry import SIDE_CLIENT
+from meshwise.contracts.slo import Signal
 
-RESOLUTIONS: Final[tuple[tuple[float, int, str], ...]] = (
-    (1800.0, 10, EDGE_10S),
-    (6 * 3600.0, 60, EDGE_1M),
-    (float("inf"), 3600, EDGE_1H),
-)
-"""Windows up to so many seconds, their bucket length in seconds, and its rollup. A window is widened to whole buckets:
-1.7 % at most for an hour, 4.2 % for a day."""
+Floats = NDArray[np.float64]
+
+_DAY_S: Final = 86_400
+_HOUR_S: Final = 3600
+_PER_DOUBLING: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """Requests in one window that were judged, those that succeeded, and the latency histogram of the latter."""
+class Series:
+    """Good and judged requests, one row per signal and one column per bucket of ``step_s`` seconds from ``start``."""
 
-    total: int = 0
-    ok: int = 0
-    latency_ok: Mapping[int, int] = field(default_factory=dict)
-
-    def good(self, threshold_s: float | None) -> int:
-        """Return how many succeeded, within ``threshold_s`` seconds when one is given."""
-        if threshold_s is None:
-            return self.ok
-        share = share_at_most(self.latency_ok, threshold_s)
-        return 0 if share is None else round(share * self.ok)
+    start: int
+    step_s: int
+    good: Floats
+    total: Floats
 
 
-@dataclass(slots=True)
-class _Sum:
-    total: int = 0
-    ok: int = 0
-    latency: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+def read_series(
+    client: Client,
+    signals: Sequence[Signal],
+    start: int,
+    end: int,
+    *,
+    step_s: int,
+    waits: Waits,
+    table_s: int = 0,
+) -> Series:
+    """Return what was counted in ``start`` to ``end``, Unix seconds and multiples of ``step_s``.
 
-    def add(self, ok: bool, requests: int, latency: Mapping[int, int]) -> None:
-        self.total += requests
-        if ok:
-            self.ok += requests
-            for index, count in latency.items():
-                self.latency[index] += count
-
-
-ServiceCounts = Mapping[str, Mapping[float, Counts]]
-"""Service → window length in seconds → counts; a window without requests is missing."""
-
-
-def load_counts(client: Client, end: datetime, windows_s: Iterable[float]) -> ServiceCounts:
-    """Return the counts of every called service in windows of ``windows_s`` seconds that end at ``end``.
-
-    Per edge the caller's side is taken where it reported in any window, else the callee's.
+    ``table_s`` names the rollup by its bucket length; 0 takes the coarsest that fits ``step_s``.
     """
-    rows: list[tuple[float, str, str, str, bool, int, Mapping[int, int]]] = []
-    stop = int(end.timestamp())
-    remaining = sorted(set(windows_s))
-    for longest, bucket_s, table in RESOLUTIONS:
-        starts: dict[int, list[float]] = defaultdict(list)
-        for window in [w for w in remaining if w <= longest]:
-            remaining.remove(window)
-            starts[int(stop - window) // bucket_s * bucket_s].append(window)
-        if not starts:
-            continue
-        result = client.query(
-            load_sql("slo_counts"),
-            parameters={"table": table, "starts": sorted(starts), "first": min(starts), "end": stop},
-        )
-        for start, source, destination, side, ok, requests, latency in result.result_rows:
-            rows.extend((w, source, destination, side, bool(ok), requests, latency) for w in starts[start])
-    return _per_service(rows)
-
-
-def _per_service(rows: list[tuple[float, str, str, str, bool, int, Mapping[int, int]]]) -> ServiceCounts:
-    told_by_caller = {
-        (source, destination)
-        for _, source, destination, side, _, requests, _ in rows
-        if side == SIDE_CLIENT and requests
+    shape = (len(signals), max(0, (end - start) // step_s))
+    good, total = np.zeros(shape), np.zeros(shape)
+    if 0 in shape:
+        return Series(start, step_s, good, total)
+    table = rollup_for(table_s or step_s)
+    by_day = (table_s or step_s) >= _HOUR_S
+    common = {
+        "table": table,
+        "start": start,
+        "end": end,
+        "step_s": step_s,
+        "told_since": start // _DAY_S * _DAY_S if by_day else max(0, start - _HOUR_S),
+        "told_s": _DAY_S if by_day else 2**31,
     }
-    sums: dict[str, dict[float, _Sum]] = defaultdict(lambda: defaultdict(_Sum))
-    for window, source, destination, side, ok, requests, latency in rows:
-        if side == SIDE_CLIENT or (source, destination) not in told_by_caller:
-            sums[destination][window].add(ok, requests, latency)
+    for timed in (False, True):
+        ids = [position for position, signal in enumerate(signals) if (signal.within_s is not None) == timed]
+        if not ids:
+            continue
+        parameters = common | _selectors(ids, signals)
+        if timed:
+            parameters |= _thresholds(ids, signals, waits)
+        result = client.query(load_sql("slo_counts_timed" if timed else "slo_counts"), parameters=parameters)
+        rows = np.array(result.result_rows, dtype=np.float64).reshape(-1, 6 if timed else 4)
+        at = (rows[:, 0].astype(np.intp), ((rows[:, 1] - start) // step_s).astype(np.intp))
+        counted, passed = rows[:, 2], rows[:, 3]
+        if timed:
+            known = rows[:, 5] > 0
+            # Where fewer latencies than requests arrived, they speak for all; where none did, nothing is known.
+            counted = counted - np.where(known, 0.0, passed)
+            passed = np.where(known, passed * rows[:, 4] / np.maximum(rows[:, 5], 1.0), 0.0)
+        # Spans may have been taken back from a bucket before what replaces them arrived.
+        total[at] = np.maximum(counted, 0.0)
+        good[at] = np.clip(passed, 0.0, total[at])
+    return Series(start, step_s, good, total)
+
+
+def _selectors(ids: Sequence[int], signals: Sequence[Signal]) -> dict[str, Any]:
+    chosen = [signals[position] for position in ids]
     return {
-        service: {window: Counts(s.total, s.ok, dict(s.latency)) for window, s in windows.items()}
-        for service, windows in sorted(sums.items())
+        "ids": list(ids),
+        "destinations": [one.destination for one in chosen],
+        "sources": [one.source or "" for one in chosen],
+        "routes": [one.route or "" for one in chosen],
+        "methods": [list(one.methods) for one in chosen],
+        "judged": [sorted(one.judged) for one in chosen],
+        "good": [sorted(one.good) for one in chosen],
+    }
+
+
+def _thresholds(ids: Sequence[int], signals: Sequence[Signal], waits: Waits) -> dict[str, Any]:
+    chosen = [signals[position] for position in ids]
+    return {
+        "positions": [math.log2(one.within_s or 1.0) * _PER_DOUBLING for one in chosen],
+        "waits": list(waits.keys),
+        "heeded": [int(waits.concern(one)) for one in chosen],
     }

@@ -1,4 +1,4 @@
-"""Which objectives a service has: the defaults, overridden per service by settings."""
+"""Which objectives a service has: those of its documents, else the defaults, overridden per service by settings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from meshwise.contracts.slo import BURN_RULES, BurnRule, Objective
+from meshwise.contracts.slo import BurnRule, Objective, can_fire
 
 
 class ObjectiveDefaults(BaseModel):
@@ -50,6 +50,21 @@ def objectives_for(
     return tuple(objectives)
 
 
+def all_objectives(
+    documents: Mapping[str, tuple[Objective, ...]],
+    services: Iterable[str],
+    defaults: ObjectiveDefaults,
+    overrides: Mapping[str, ObjectiveOverride],
+) -> tuple[Objective, ...]:
+    """Return every objective of the mesh; a service that ``documents`` speak for has no other ones.
+
+    ``documents`` maps the name of each SLO document to what it promises.
+    """
+    written = [one for name in sorted(documents) for one in documents[name]]
+    spoken_for = {one.service for one in written}
+    return (*objectives_for(set(services) - spoken_for, defaults, overrides), *written)
+
+
 def dead_rules(objective: Objective) -> tuple[BurnRule, ...]:
-    """Return the rules that can never fire: even with every request bad, the budget burns no faster than factor."""
-    return tuple(rule for rule in BURN_RULES if rule.factor * objective.budget >= 1.0)
+    """Return the built-in rules that can never fire: with every request bad the budget burns no faster than factor."""
+    return tuple(rule for rule in objective.scaled_rules if not can_fire(rule, objective.highest_burn))

@@ -1,17 +1,36 @@
--- Judged requests of every edge in several windows that end together, for one rollup table.
--- Parameters: table (a rollup of contracts.rows), starts (Unix seconds, one per window), first (the least of starts),
--- end (Unix seconds, excluded). Requests whose outcome is 'cancelled' are neither good nor bad and left out.
--- Columns: window_start (Unix seconds), source, destination, side, is_ok, requests and their latency histogram.
+-- Judged requests per signal and bucket, for signals that do not ask how long a request took.
+-- Parameters: table (a rollup of contracts.rows), start, end (Unix seconds, end excluded), step_s; told_since (Unix
+-- seconds) and told_s: an edge is believed of its caller in every stretch of told_s in which the caller reported;
+-- one entry per signal in ids, destinations, sources, routes ('' for any), methods (empty for any), judged and good.
+-- Columns: id, bucket_start (Unix seconds), total (judged), passed (of those, with a good outcome).
+WITH told AS (
+    SELECT source, destination, intDiv(toUnixTimestamp(bucket), {told_s:UInt32}) AS stretch
+    FROM {table:Identifier}
+    WHERE bucket >= toDateTime({told_since:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')
+        AND side = 'client' AND requests > 0
+    GROUP BY source, destination, stretch
+)
 SELECT
-    arrayJoin(arrayFilter(s -> s <= toUnixTimestamp(bucket), {starts:Array(UInt32)})) AS window_start,
-    source,
-    destination,
-    side,
-    outcome = 'ok' AS is_ok,
-    sum(requests) AS all_requests,
-    sumMap(latency) AS all_latency
-FROM {table:Identifier}
-WHERE bucket >= toDateTime({first:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')
-  AND destination != '' AND outcome != 'cancelled'
-GROUP BY window_start, source, destination, side, is_ok
-ORDER BY window_start, source, destination, side, is_ok
+    signals.id AS id,
+    intDiv(toUnixTimestamp(bucket), {step_s:UInt32}) * {step_s:UInt32} AS bucket_start,
+    sum(requests) AS total,
+    sumIf(requests, has(signals.good, outcome)) AS passed
+FROM {table:Identifier} AS edges
+INNER JOIN (
+    SELECT s.1 AS id, s.2 AS wanted, s.3 AS caller, s.4 AS path, s.5 AS verbs, s.6 AS judged, s.7 AS good
+    FROM (
+        SELECT arrayJoin(arrayZip(
+            {ids:Array(UInt32)}, {destinations:Array(String)}, {sources:Array(String)}, {routes:Array(String)},
+            {methods:Array(Array(String))}, {judged:Array(Array(String))}, {good:Array(Array(String))}
+        )) AS s
+    )
+) AS signals ON edges.destination = signals.wanted
+WHERE bucket >= toDateTime({start:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')
+    AND destination IN {destinations:Array(String)}
+    AND (side = 'client'
+        OR (source, destination, intDiv(toUnixTimestamp(bucket), {told_s:UInt32})) NOT IN (SELECT * FROM told))
+    AND (signals.caller = '' OR source = signals.caller)
+    AND (signals.path = '' OR route = signals.path)
+    AND (empty(signals.verbs) OR has(signals.verbs, method))
+    AND has(signals.judged, outcome)
+GROUP BY id, bucket_start

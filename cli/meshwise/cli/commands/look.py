@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from meshwise.cli.commands.options import OPERATOR_PANEL, Config, ControlUrl, Json
+from meshwise.cli.commands.options import OPERATOR_PANEL, AnalyticsUrl, Config, ControlUrl, Json
 from meshwise.cli.configuration import Configuration, load_configuration, settings_for
-from meshwise.cli.control_api import JsonApi, open_control
+from meshwise.cli.control_api import JsonApi, open_analytics, open_control
 from meshwise.cli.platform import ROOMS, base_url
 from meshwise.cli.probe import is_ready
 from meshwise.cli.tables import table
@@ -65,15 +65,12 @@ def proxies(config: Config = None, control_url: ControlUrl = None, as_json: Json
 
 def service_map(
     config: Config = None,
-    analytics_url: Annotated[
-        str | None, typer.Option("--analytics-url", metavar="URL", help="Where analytics answers.")
-    ] = None,
+    analytics_url: AnalyticsUrl = None,
     seconds: Annotated[int, typer.Option(min=10, metavar="N", help="How far to look back.")] = 300,
     as_json: Json = False,
 ) -> None:
     """Print every edge with its traffic, failures and latency."""
-    url = analytics_url or base_url(settings_for(load_configuration(config, os.environ), "analytics"))
-    document = JsonApi(url, name="analytics").get(f"/v1/map?seconds={seconds}")
+    document = open_analytics(config, analytics_url).get(f"/v1/map?seconds={seconds}")
     if as_json:
         typer.echo(json.dumps(document, indent=2))
         return

@@ -20,5 +20,6 @@ Port = Annotated[int | None, typer.Option("--port", metavar="N", help="TCP port 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help="Directory to keep data in.")]
 StoreUrl = Annotated[str | None, typer.Option("--store-url", metavar="URL", help="Where the store answers.")]
 ControlUrl = Annotated[str | None, typer.Option("--control-url", metavar="URL", help="Where control answers.")]
+AnalyticsUrl = Annotated[str | None, typer.Option("--analytics-url", metavar="URL", help="Where analytics answers.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Reason = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the audit trail.")]

@@ -10,6 +10,6 @@
 source: OpenSLO/OpenSLO, README of v1.
 """
 
-from meshwise.contracts.openslo.documents import DocumentSet, Problem, read_documents
+from meshwise.contracts.openslo.documents import DocumentSet, Problem, index_documents, read_documents
 
-__all__ = ["DocumentSet", "Problem", "read_documents"]
+__all__ = ["DocumentSet", "Problem", "index_documents", "read_documents"]

@@ -59,12 +59,34 @@ class _Opened:
     kind: str
     metadata: Metadata
     spec: Reader
+    document: Any
+
+
+def index_documents(documents: Iterable[object]) -> tuple[dict[tuple[str, str], Any], tuple[Problem, ...]]:
+    """Return ``documents`` by kind and name, unread but for that, and what is wrong with those that have neither."""
+    opened, problems = _open_all(documents)
+    return {key: one.document for key, one in opened.items()}, tuple(problems)
 
 
 def read_documents(documents: Iterable[object]) -> DocumentSet:
     """Return what ``documents``, mappings as YAML or JSON give them, say together."""
+    opened, problems = _open_all(documents)
+    library, objectives = Library(), {}
+    for one in sorted(opened.values(), key=lambda one: _ORDER.index(one.kind)):
+        try:
+            found = _READERS[one.kind](one, library)
+        except DocumentError as error:
+            library.broken.add((one.kind, one.metadata.name))
+            if not isinstance(error, BrokenReferenceError):
+                problems.append(Problem(error.path, error.problem))
+            continue
+        if found:
+            objectives[one.metadata.name] = found
+    return DocumentSet({key: one.document for key, one in opened.items()}, objectives, tuple(problems))
+
+
+def _open_all(documents: Iterable[object]) -> tuple[dict[tuple[str, str], _Opened], list[Problem]]:
     opened: dict[tuple[str, str], _Opened] = {}
-    given: dict[tuple[str, str], Any] = {}
     problems: list[Problem] = []
     for position, document in enumerate(documents):
         if position >= MAX_DOCUMENTS:
@@ -79,19 +101,8 @@ def read_documents(documents: Iterable[object]) -> DocumentSet:
         if key in opened:
             problems.append(Problem(f"{kind}/{metadata.name}", "is there twice; give one of them another name"))
             continue
-        opened[key], given[key] = _Opened(kind, metadata, spec), document
-    library, objectives = Library(), {}
-    for one in sorted(opened.values(), key=lambda one: _ORDER.index(one.kind)):
-        try:
-            found = _READERS[one.kind](one, library)
-        except DocumentError as error:
-            library.broken.add((one.kind, one.metadata.name))
-            if not isinstance(error, BrokenReferenceError):
-                problems.append(Problem(error.path, error.problem))
-            continue
-        if found:
-            objectives[one.metadata.name] = found
-    return DocumentSet(given, objectives, tuple(problems))
+        opened[key] = _Opened(kind, metadata, spec, document)
+    return opened, problems
 
 
 def _service(one: _Opened, library: Library) -> tuple[Objective, ...]:
