@@ -44,7 +44,7 @@ def configure_logs(settings: LogSettings) -> None:
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.level]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # a proxy's level may change while it runs
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -11,7 +11,7 @@ import structlog
 import uvloop
 
 from meshwise.contracts.errors import ConfigError, DocumentError
-from meshwise.proxy.admin import AdminServer
+from meshwise.proxy.admin import AdminServer, ProcessView
 from meshwise.proxy.companions import control_of, exporter_of, identity_of
 from meshwise.proxy.proxy import FLUSH_S, Proxy, load_snapshot_file
 from meshwise.proxy.settings import ProxySettings
@@ -52,13 +52,12 @@ async def serve(settings: ProxySettings, stop: asyncio.Event | None = None) -> N
         settings.service, export=settings.collector_url is not None, ring_records=settings.ring_size
     )
     proxy = Proxy(settings, recorder)
-    proxy.on_drain = stop.set
     if snapshot is not None:
         try:
             proxy.apply(snapshot)
         except DocumentError as error:
             raise ConfigError(f"proxy.snapshot_file {settings.snapshot_file}: {error}") from None
-    admin = AdminServer(settings.host, settings.admin_port, proxy, recorder=recorder)
+    admin = AdminServer(settings.host, settings.admin_port, ProcessView(proxy, recorder, stop.set))
     admin_port = await admin.start()
     try:
         await proxy.start()

@@ -48,8 +48,6 @@ class Proxy:
         self.identity_stats: Callable[[], Mapping[str, Any]] = dict
         self.outbound = OutboundDispatcher(settings, recorder, loop, self.tls)
         self.inbound = InboundDispatcher(settings, recorder, loop) if settings.app_port is not None else None
-        self.on_drain: Callable[[], None] = _nothing
-        """What the administration page's drain button does."""
         self._loop = loop
         self._clusters: dict[str, Cluster] = {}
         self._servers: list[asyncio.Server | TlsListener] = []
@@ -163,7 +161,7 @@ class Proxy:
         """Return settings and snapshot."""
         table = self.outbound.table
         return {
-            "settings": self.settings.model_dump(mode="json", exclude={"join_token"}),
+            "settings": self.settings.model_dump(mode="json", exclude={"join_token", "collector_token"}),
             "snapshot": None if table is None else table.snapshot.to_document(),
         }
 
@@ -186,10 +184,6 @@ class Proxy:
         if self.tls is None:
             return sides
         return {**sides, "identity": {**self.identity_stats(), "tls_failures": dict(self.tls.failures)}}
-
-    def drain(self) -> None:
-        """Begin to drain as SIGTERM does; return at once."""
-        self.on_drain()
 
     # --- inside ---
 
@@ -278,7 +272,3 @@ def _port_taken(name: str, host: str, port: int, error: OSError) -> ConfigError:
     return ConfigError(
         f"the {name} port {host}:{port} cannot be bound ({error.strerror}): stop what uses it, or set proxy.{name}_port"
     )
-
-
-def _nothing() -> None:
-    """Do nothing."""

@@ -80,3 +80,11 @@ async def test_connections_beyond_the_limit_are_refused() -> None:
                 await other.request("GET", "catalog")
         assert (await one.request("GET", "catalog")).status == 200
         assert mesh.proxy.stats()["outbound"]["events"] == {"too_many_connections": 1}
+
+
+async def test_the_dump_keeps_secrets() -> None:
+    """Settings are shown without the tokens among them."""
+    async with outbound({}, join_token="jt-secret", collector_token="ct-secret") as mesh:
+        shown = str(mesh.proxy.config_dump())
+        assert "secret" not in shown
+        assert "frontend" in shown

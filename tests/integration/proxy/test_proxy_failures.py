@@ -266,7 +266,9 @@ async def test_failing_endpoint_is_ejected() -> None:
             await mesh.request("GET", "catalog")
         assert len(bad.arrivals) == 5
         assert mesh.recorder.ejections == [("catalog", "catalog-0")]
-        assert mesh.proxy.clusters()["catalog"]["endpoints"][0]["ejected"]
+        first, second = mesh.proxy.clusters()["catalog"]["endpoints"]
+        assert (first["ejected"], first["reason"]) == (True, "5 failures in a row")
+        assert (second["ejected"], second["reason"]) == (False, "")
 
 
 async def test_stale_connection_is_replaced_for_safe_methods() -> None:

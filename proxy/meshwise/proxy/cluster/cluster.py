@@ -107,6 +107,7 @@ class Cluster:
                     "ejected_for_s": round(max(0.0, state.health.ejected_until - now), 3),
                     "ejections": state.health.times,
                     "consecutive_failures": state.health.failures,
+                    "reason": state.health.reason if state.resting(now) else "",
                 }
                 for state in self.endpoints
             ],

@@ -23,12 +23,14 @@ MAX_EJECTION_S: Final = 300.0
 class Health:
     """One endpoint's record with us."""
 
-    __slots__ = ("ejected_until", "failures", "times")
+    __slots__ = ("ejected_until", "failures", "reason", "times")
 
     def __init__(self) -> None:
         self.failures = 0
         self.ejected_until = 0.0
         self.times = 0
+        self.reason = ""
+        """Why it was ejected last."""
 
     def ejected(self, now: float) -> bool:
         """Tell whether the endpoint rests at ``now``."""
@@ -58,6 +60,7 @@ def observe(health: Health, peers: Iterable[Health], params: Outlier, *, failed:
     if now - health.ejected_until > 10 * params.eject_base:
         health.times = 0
     health.times += 1
+    health.reason = f"{health.failures} failures in a row"
     health.failures = 0
     health.ejected_until = now + min(params.eject_base * health.times, MAX_EJECTION_S)
     return True

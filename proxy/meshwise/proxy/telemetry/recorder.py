@@ -100,6 +100,7 @@ class RingRecorder:
         """Records the exporter had to give up, by signal."""
         self.wake: Callable[[], None] = _nothing
         """Called when ``wake_at`` spans or log records wait."""
+        self._tap: Callable[[RequestRecord], None] | None = None
         self._export = export
         self._encoder = RecordEncoder()
         self._ended: list[AttemptRecord | RequestRecord] = []
@@ -120,6 +121,8 @@ class RingRecorder:
     def request(self, record: RequestRecord) -> None:
         """Take one finished logical request."""
         self.aggregate.request(record)
+        if self._tap is not None:
+            self._tap(record)
         trace = record.trace
         if trace is not None and trace.flags & 1 and self._export:
             self._keep_span(record)
@@ -128,6 +131,10 @@ class RingRecorder:
         failed_or_slow = record.outcome in FAILURES or record.end_ns - record.start_ns >= self._slow_ns
         if failed_or_slow or self._log_all:
             self._keep_log(record)
+
+    def set_tap(self, tap: Callable[[RequestRecord], None] | None) -> None:
+        """Show every finished request to ``tap`` too, which must be quick; ``None`` for nobody."""
+        self._tap = tap
 
     def settle(self) -> None:
         """Encode what is not encoded yet; for whoever empties ``spans``."""
