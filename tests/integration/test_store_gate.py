@@ -120,6 +120,57 @@ REFUSED = (
     "(SELECT file('/etc/passwd'))",
     "SELECT \u200bfile('/etc/passwd')",
     "FROM file('/etc/passwd', 'LineAsString') SELECT *",
+    "DROP TABLE IF EXISTS x PARALLEL WITH DROP TABLE IF EXISTS y",
+    "DROP TABLE IF EXISTS x PARALLEL WITH ATTACH TABLE stolen FROM '{outside}' (a Int8) ENGINE = MergeTree ORDER BY a",
+    "SELECT * FROM merge('system', 'users|grants|disks')",
+    "SELECT * FROM merge(REGEXP('.*'), '.*')",
+    "SELECT * FROM merge(concat('sys', 'tem'), '.*')",
+    "SELECT * FROM `system`.`disks`",
+    'SELECT * FROM "system" . disks',
+    "SELECT 1 WHERE 'a' IN system.disks",
+    "DESCRIBE TABLE system.disks",
+    "SHOW CREATE TABLE system.disks",
+    "CREATE TABLE x AS system.disks ENGINE = MergeTree ORDER BY name",
+    "CREATE VIEW x AS SELECT path FROM system.disks",
+    "SELECT * FROM system.stack_trace",
+    "SELECT * FROM system.server_settings",
+    "SELECT * FROM system.disks",
+    "SELECT * FROM system.certificates",
+    "SELECT * FROM system.named_collections",
+    "SELECT * FROM system.grants",
+    "SELECT * FROM system.symbols",
+    "SELECT showCertificate('127.0.0.1', 8123)",
+    "SELECT getServerSetting('max_server_memory_usage')",
+    "SELECT getMacro('x')",
+    "SELECT * FROM dictionary('x')",
+    "SELECT * FROM urlCluster('default', 'http://127.0.0.1:1/', 'CSV')",
+    "SELECT * FROM s3Cluster('default', 'http://127.0.0.1:1/x', 'CSV')",
+    "SELECT * FROM azureBlobStorage('x', 'y', 'z')",
+    "SELECT * FROM jdbc('x', 'y', 'z')",
+    "SELECT * FROM odbc('x', 'y', 'z')",
+    "SELECT * FROM ytsaurus('x', 'y', 'z', 'a String')",
+    "SELECT * FROM hive('x', 'y', 'z', 'a String', 'a')",
+    "SELECT * FROM fileCluster('default', '/etc/passwd', 'LineAsString')",
+    "INSERT INTO TABLE FUNCTION file('{outside}/out.csv', 'CSV', 'a Int8') SELECT 1",
+    "INSERT INTO FUNCTION remote('127.0.0.1', system.one) SELECT 1",
+    "CREATE TABLE default.x (a Int8) ENGINE = MergeTree ORDER BY a",
+    "CREATE MATERIALIZED VIEW x REFRESH EVERY 1 HOUR TO kept AS SELECT 1 AS a, file('/etc/passwd') AS s",
+    "CREATE VIEW x SQL SECURITY NONE AS SELECT 1",
+    "CREATE TABLE x (a String DEFAULT file('/etc/passwd')) ENGINE = MergeTree ORDER BY a",
+    "CREATE TABLE x (a String, INDEX i file(a) TYPE minmax) ENGINE = MergeTree ORDER BY a",
+    "CREATE TABLE x (a String, CONSTRAINT c CHECK file('/etc/passwd') = a) ENGINE = MergeTree ORDER BY a",
+    "CREATE TABLE x (a String) ENGINE = Merge('system', 'users')",
+    "CREATE TABLE x (a String) ENGINE = Buffer(meshwise, kept, 1, 1, 1, 1, 1, 1, 1)",
+    "CREATE TABLE x (a String) ENGINE = Log",
+    "CREATE TABLE x (a String) ENGINE = Executable('x', 'CSV')",
+    "CREATE TABLE x (a String) ENGINE = Kafka('127.0.0.1:1', 't', 'g', 'CSV')",
+    "CREATE WORKLOAD x",
+    "UNDROP TABLE kept",
+    "RENAME TABLE kept TO default.kept",
+    "DROP DATABASE meshwise",
+    "TRUNCATE DATABASE meshwise",
+    "TRUNCATE ALL TABLES FROM meshwise",
+    "INSERT INTO system.one VALUES (1)",
 )
 
 ALLOWED = (
@@ -130,6 +181,8 @@ ALLOWED = (
     "SELECT * FROM values('a Int8', 1, 2)",
     "SELECT * FROM view(SELECT 1)",
     "SELECT count() FROM merge('meshwise', '^mesh_edge')",
+    "SELECT count() FROM merge('^mesh_edge')",
+    "SELECT kept.a FROM kept",
     "/* a comment */ SELECT 1 -- another",
     "SELECT 1;",
     "WITH x AS (SELECT 1) SELECT * FROM x",
@@ -146,6 +199,15 @@ ALLOWED = (
     "DELETE FROM kept WHERE a = 98",
     "SELECT name FROM system.tables WHERE engine = 'Memory' LIMIT 1",
     "SELECT table_name FROM information_schema.tables LIMIT 1",
+    "SELECT name, value FROM system.settings WHERE changed LIMIT 1",
+    "SELECT count() FROM system.parts",
+    "SELECT query FROM system.processes",
+    "SHOW PROCESSLIST",
+    "SHOW FUNCTIONS LIKE 'sum'",
+    "SHOW SETTINGS LIKE 'max_threads'",
+    "SHOW COLUMNS FROM kept",
+    "DROP TABLE IF EXISTS nothing",
+    "TRUNCATE TABLE IF EXISTS nothing",
     "SELECT * FROM kept WHERE s ILIKE '%file(%'",
     "INSERT INTO kept (a, s) VALUES (97, 'file(''x'')')",
 )
@@ -229,3 +291,16 @@ def test_hostile_names_are_only_names(client: Client) -> None:
     ):
         found = client.query("SELECT count() FROM kept WHERE s = {s:String}", {"s": name}).result_rows
         assert found == [(0,)]
+
+
+def test_other_databases_are_not_served(store: Store) -> None:
+    """Naming another database with the request does not make its tables reachable by bare names."""
+    for database in ("system", "information_schema", "nothing"):
+        url = f"{store.base_url}/?database={database}"
+        with (
+            pytest.raises(urllib.error.HTTPError) as refused,
+            urllib.request.urlopen(url, b"SELECT * FROM disks", timeout=10),
+        ):
+            pass
+        with refused.value as answer:
+            assert (answer.code, answer.headers["X-ClickHouse-Exception-Code"]) == (404, "81")

@@ -49,14 +49,20 @@ def store_command(data_dir: Path, port: int, **settings: Any) -> list[str]:
 
 
 @contextlib.contextmanager
-def running_store(data_dir: Path | None = None, **settings: Any) -> Iterator[Store]:
-    """Run a store for the length of a ``with`` block, over a fresh directory unless one is given."""
+def running_store(data_dir: Path | None = None, *, scheme: str = "http", **settings: Any) -> Iterator[Store]:
+    """Run a store for the length of a ``with`` block, over a fresh directory unless one is given.
+
+    With ``scheme`` https it is started when it says that it listens.
+    """
     with tempfile.TemporaryDirectory(prefix="meshwise-store-") as scratch:
         directory = data_dir if data_dir is not None else Path(scratch) / "data"
         port = free_port()
         with start(store_command(directory, port, **settings), Path(scratch) / "output") as process:
-            base = f"http://127.0.0.1:{port}"
-            process.wait_ready(f"{base}/readyz", timeout=60.0)
+            base = f"{scheme}://127.0.0.1:{port}"
+            if scheme == "http":
+                process.wait_ready(f"{base}/readyz", timeout=60.0)
+            else:
+                process.wait_event("listening", timeout=60.0)
             yield Store(f"{base}/meshwise", base, port, directory, process)
 
 

@@ -112,7 +112,7 @@ class Engine:
                 raise _cannot_open(self._path, f"{error} {noise()}") from None
         self.version = self.scalar("SELECT version()")
         names = self.scalar("SELECT arrayStringConcat(groupArray(name), ' ') FROM system.table_functions")
-        self._gate = Gate(names.split())
+        self._gate = Gate(names.split(), self._settings.database)
         self.execute(f"CREATE DATABASE IF NOT EXISTS `{self._settings.database}` ENGINE = Atomic")
 
     def close(self) -> None:
@@ -141,6 +141,10 @@ class Engine:
             QueryError: it was refused or failed before the first byte.
         """
         check_settings(query.settings)
+        if query.database not in ("", "default", self._settings.database):
+            raise QueryError(
+                errors.UNKNOWN_DATABASE, f"Database {query.database[:60]} is not served: {self._settings.database} is"
+            )
         judged = self._judge(query.statement)
         if query.read_only and judged.writes:
             raise QueryError(errors.READONLY, "Cannot execute query in readonly mode: writes need POST")

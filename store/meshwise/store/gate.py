@@ -22,7 +22,12 @@ ALLOWED_TABLE_FUNCTIONS: Final = frozenset(
 )  # fmt: skip
 """Table functions that read nothing outside the store."""
 
-_OPEN_FUNCTIONS: Final = frozenset({"file", "filesystem", "python", "executable", "catboostevaluate", "eval"})
+_OPEN_FUNCTIONS: Final = frozenset(
+    {
+        "file", "filesystem", "python", "executable", "catboostevaluate", "eval", "showcertificate", "getserversetting",
+        "getmacro", "generateserialid", "zookeepersessionuptime", "logtrace", "reversednsquery",
+    }
+)  # fmt: skip
 _OPEN_PREFIXES: Final = ("ai", "addressto", "filesystem")
 
 _ENGINES: Final = frozenset({"null", "view", "materializedview", "atomic"})
@@ -35,6 +40,19 @@ _FIRST_WORDS: Final = frozenset(
 )  # fmt: skip
 _CREATABLE: Final = frozenset({"TABLE", "VIEW", "MATERIALIZED", "DATABASE", "OR"})
 _ALTER_REFUSED: Final = ("ATTACH", "FETCH", "FREEZE", "UNFREEZE", "MOVE", "DETACH", "EXPORT")
+
+_SYSTEM_TABLES: Final = frozenset(
+    {
+        "aggregate_function_combinators", "build_options", "codecs", "collations", "columns", "completions",
+        "contributors", "data_skipping_index_types", "data_skipping_indices", "data_type_families", "databases",
+        "detached_parts", "dictionaries", "documentation", "events", "formats", "functions", "keywords", "licenses",
+        "merge_tree_settings", "merges", "metrics", "mutations", "numbers", "numbers_mt", "one", "parts",
+        "parts_columns", "primes", "processes", "projection_parts", "projections", "settings", "table_engines",
+        "table_functions", "tables", "time_zones", "view_refreshes", "zeros", "zeros_mt",
+    }
+)  # fmt: skip
+"""What clients look at to know tables, types and what runs. Users, disks, stacks and the like are nobody's business;
+the engine's grants do not cover these tables."""
 
 _SETTING_NAMES: Final = frozenset(
     {
@@ -112,9 +130,10 @@ def check_settings(given: Mapping[str, str]) -> None:
 
 
 class Gate:
-    """Judges statements. ``table_functions`` are the names of every table function the engine has."""
+    """Judges statements. ``table_functions`` are the names of all that the engine has; ``database`` is ours."""
 
-    def __init__(self, table_functions: Iterable[str]) -> None:
+    def __init__(self, table_functions: Iterable[str], database: str = "meshwise") -> None:
+        self._database = database
         outside = {name.lower() for name in table_functions} - ALLOWED_TABLE_FUNCTIONS
         # Functions of this name exist both as scalar and as table function, and the scalar one is harmless.
         self._denied = frozenset((outside | _OPEN_FUNCTIONS) - {"fuzzquery", "input"})
@@ -127,6 +146,7 @@ class Gate:
         """
         items = list(lexer.tokens(formatted))
         self._check_verb(items)
+        self._check_tables(items)
         self.check_calls(items)
         if items[0].is_word("CREATE"):
             self._check_engines(items)
@@ -156,12 +176,30 @@ class Gate:
             words[1] not in _CREATABLE or "DICTIONARY" in words[1:4] or "TEMPORARY" in words[1:4]
         ):
             _refuse(f"CREATE {words[1]}")
+        if first in ("DROP", "TRUNCATE", "RENAME") and ("DATABASE" in words[1:2] or "TABLES" in words[1:3]):
+            # The tables are the store's own: without them nothing works until it is started again.
+            _refuse(f"{first} {words[1]}")
         if first == "ALTER":
             if words[1] != "TABLE":
                 _refuse(f"ALTER {words[1]}")
             for word in _ALTER_REFUSED:
                 if word in words:
                     _refuse(f"ALTER TABLE … {word}")
+
+    def _check_tables(self, items: Sequence[lexer.Token]) -> None:
+        """Names of the form ``system.x`` in the text, and databases that ``merge`` would look through."""
+        for position, one in enumerate(items):
+            after = [token.text for token in items[position + 1 : position + 4]]
+            if one.kind not in ("word", "quoted"):
+                continue
+            if one.text == "system" and after[:1] == ["."] and (not position or items[position - 1].text != "."):
+                if after[1:2] and after[1] not in _SYSTEM_TABLES:
+                    _refuse(f"the table system.{after[1][:60]}")
+            elif one.text.lower() == "merge" and after[:1] == ["("] and after[2:3] == [","]:
+                if after[1] != self._database:
+                    _refuse(f"merge over the database {after[1][:60]}")
+            elif one.text.lower() == "merge" and after[:1] == ["("] and after[2:3] != [")"]:
+                _refuse("merge over databases that are computed")
 
     @staticmethod
     def _check_engines(items: Sequence[lexer.Token]) -> None:
