@@ -37,20 +37,20 @@ def client(store: Store) -> Iterator[Any]:
         yield connected
 
 
-@pytest.fixture
-def analytics(store: Store, tmp_path: Path) -> Iterator[tuple[str, Process]]:
-    port = free_port()
+@pytest.fixture(scope="module")
+def analytics(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Process]]:
+    port, directory = free_port(), tmp_path_factory.mktemp("analytics")
     settings = {
         "port": port,
         "store_url": store.url,
         "control_url": f"http://127.0.0.1:{free_port()}",
-        "data_dir": str(tmp_path / "analytics"),
+        "data_dir": str(directory / "data"),
         "cycle_s": 60,
         "settle_s": 0.0,
         "webhooks": [{"url": "https://hooks.example/", "name": "on-call"}],
     }
     base = f"http://127.0.0.1:{port}"
-    with start(analytics_command(**settings), tmp_path / "output") as process:
+    with start(analytics_command(**settings), directory / "output") as process:
         process.wait_ready(f"{base}/readyz")
         yield base, process
 
@@ -200,6 +200,54 @@ class TestDocuments:
         assert {"till-availability", "till-latency"} <= names
         history = select_rows(client, SloDocument, order="at")
         assert [row.removed for row in history] == [False, False, False, True, True, True]
+        assert "Traceback" not in process.stderr
+
+    def test_the_past_is_asked(self, analytics: tuple[str, Process], client: Any, tmp_path: Path) -> None:
+        """Suggestions are documents to apply, a backtest tells what would have fired and how much of it was true."""
+        url, process = analytics
+        now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        row = edge_rows(now, seconds=10, source="web", destination="desk", outcomes={"ok": (10, 0.1)})[0]
+        rows = []
+        for ago in range(1, 24 * 6):
+            outage = 30 <= ago < 33
+            for minute in range(0, 60, 10):
+                bucket = now - ago * HOUR + timedelta(minutes=minute)
+                bad = 900 if outage else 1
+                for outcome, count in (("ok", 1000 - bad), ("error", bad)):
+                    latency = {bucket_index(0.09): count}
+                    rows.append(replace(row, bucket=bucket, outcome=outcome, requests=count, latency=latency))
+        insert_buckets(client, rows)
+
+        status, out, err = meshwise("suggest", "desk", "--days", "7", "--yaml", url=url)
+        assert (status, err) == (0, "")
+        suggested = list(yaml.safe_load_all(out))
+        assert {one["kind"] for one in suggested} == {"SLO"}
+        assert meshwise("apply", written(tmp_path / "s.yaml", *suggested), "--dry-run", url=url)[0] == 0
+        listed = json.loads(meshwise("suggest", "desk", "--days", "7", "--json", url=url)[1])["suggestions"]
+        by_target = {one["target"]: one for one in listed if one["indicator"] == "availability"}
+        bad_share = (3 * 900 + 140) / (143 * 1000)
+        assert by_target[0.9]["attained"] == pytest.approx(1 - bad_share)
+        assert by_target[0.9]["budget_left"] == pytest.approx(1 - bad_share / 0.1)
+        assert [target for target, one in by_target.items() if one["suggested"]] == [0.95]
+        assert "was not called in this time" in meshwise("suggest", "nobody-knows", url=url)[2]
+
+        incidents, outage_from = tmp_path / "incidents.yaml", now - 32 * HOUR
+        marked = {"start": outage_from.isoformat(), "end": (outage_from + 3 * HOUR).isoformat()}
+        incidents.write_text(yaml.safe_dump([marked]))
+        file = written(tmp_path / "desk.yaml", slo("desk", service="desk"))
+        arguments = ("backtest", file, "--days", "5", "--incidents", str(incidents))
+        answer = json.loads(meshwise(*arguments, "--json", url=url)[1])
+        assert {one["severity"] for one in answer["alerts"]} == {"page", "ticket"}
+        assert (answer["pages"]["precision"], answer["pages"]["recall"]) == (1.0, 1.0)
+        (delay,) = answer["pages"]["delays_s"]
+        assert 0 < delay <= 1200
+        printed = meshwise(*arguments, url=url)[1]
+        assert "pages: 100 % about an incident; 1 of 1 incidents told" in printed
+        assert fetch(f"{url}/v1/slo/documents")[1] == {"documents": []}
+        for body in ({"days": "x"}, {"days": 0}, {"days": 1e9}, {"incidents": [1]}, {"documents": [1]}):
+            assert fetch(f"{url}/v1/slo/backtest", method="POST", document=body)[0] == 400, body
+        for query in ("days=x", "days=nan", "days=0"):
+            assert fetch(f"{url}/v1/slo/suggestions?{query}")[0] == 400
         assert "Traceback" not in process.stderr
 
     def test_mistakes_change_nothing(self, analytics: tuple[str, Process], tmp_path: Path) -> None:

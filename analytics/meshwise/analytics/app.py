@@ -70,7 +70,7 @@ def create_app(
     _refuse_politely(app)
     _add_probes(app, settings, cycle, registry)
     _add_findings(app, settings, cycle, reader)
-    add_slo_routes(app, settings, cycle)
+    add_slo_routes(app, settings, cycle, reader)
 
     @app.post("/v1/cycle")
     async def run_cycle(request: Request) -> Response:

@@ -75,7 +75,7 @@ class Cycle:
         self._persist = persist
         self._derive = derive
         self.promises = promises
-        self._slos = SloAudit(
+        self.slos = SloAudit(
             client,
             settings.default_objective,
             settings.objectives,
@@ -115,6 +115,7 @@ class Cycle:
         if states is not None:
             board = replace(board, slos=tuple(state.finding for state in states))
             snapshot_rows += board.slos
+            snapshot_rows += self._stage("burn-down", lambda: self.slos.burn_downs(window.end, now)) or ()
         if world is not None:
             anomalies = self._stage("anomaly", lambda: tuple(self._audits.detect(world)))
             if anomalies is not None:
@@ -161,7 +162,7 @@ class Cycle:
             self._stages[name] = time.perf_counter() - started
 
     def _objectives(self, end: datetime, now: datetime) -> tuple[ObjectiveState, ...]:
-        return self._slos.run(self.promises.refresh().objectives, end, now)
+        return self.slos.run(self.promises.refresh().objectives, end, now)
 
     def _alert(
         self, states: Sequence[ObjectiveState], board: Board, world: World | None, now: datetime

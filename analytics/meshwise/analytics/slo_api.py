@@ -4,6 +4,9 @@ GET    /v1/slos                            their state as of the last cycle
 GET    /v1/slo/documents                   the OpenSLO documents in force
 PUT    /v1/slo/documents                   {"documents": […], "dry_run": false}: all of them, or none
 DELETE /v1/slo/documents/{kind}/{name}     takes one out of force
+GET    /v1/slo/suggestions?days=28&service=  what services could promise
+POST   /v1/slo/backtest                    {"documents": […], "days": 28, "incidents": […]}: which alerts would have
+                                           fired; without documents, of all objectives
 
 Changes are for this machine, or with the token.
 """
@@ -11,20 +14,27 @@ Changes are for this machine, or with the token.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 
 import orjson
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 
 from meshwise.analytics.answers import as_json, refusal
 from meshwise.analytics.bodies import actor_of, is_local, read_object
 from meshwise.analytics.jobs import Cycle
+from meshwise.analytics.load import Client
 from meshwise.analytics.settings import AnalyticsSettings
+from meshwise.analytics.slo.inquiry import read_incidents, run_backtest
 from meshwise.analytics.slo.promises import WrongDocumentsError
+from meshwise.analytics.slo.suggest import document_of, suggest
+from meshwise.contracts.errors import DocumentError
+from meshwise.contracts.openslo import index_documents
+from meshwise.contracts.slo import Objective
 
 
-def add_slo_routes(app: FastAPI, settings: AnalyticsSettings, cycle: Cycle) -> None:
+def add_slo_routes(app: FastAPI, settings: AnalyticsSettings, cycle: Cycle, reader: Client) -> None:
     """Answer questions about objectives, and take documents."""
     promises = cycle.promises
 
@@ -66,6 +76,58 @@ def add_slo_routes(app: FastAPI, settings: AnalyticsSettings, cycle: Cycle) -> N
         if not removed:
             return refusal(404, f"{kind}/{name}"[:200], "is not in force; see meshwise slo list")
         return as_json({"removed": {"kind": kind, "name": name}})
+
+    @app.get("/v1/slo/suggestions")
+    async def read_suggestions(
+        days: Annotated[float, Query(ge=1, le=366, allow_inf_nan=False)] = 28.0,
+        service: Annotated[str, Query(max_length=10_000)] = "",
+    ) -> Response:
+        end = datetime.now(UTC)
+        waits = cycle.slos.ledger.waits
+        found = await asyncio.to_thread(suggest, reader, end - timedelta(days=days), end, waits, service)
+        suggestions = [asdict(one) | {"document": document_of(one)} for one in found.suggestions]
+        answer = {"start": found.start, "end": found.end, "refused": found.refused, "suggestions": suggestions}
+        return as_json(answer)
+
+    @app.post("/v1/slo/backtest")
+    async def test_the_past(request: Request) -> Response:
+        body = await read_object(request, "documents", "days", "incidents")
+        days = body.get("days", 28)
+        if isinstance(days, bool) or not isinstance(days, int | float):
+            return refusal(400, "days", "must be a number")
+        try:
+            incidents = read_incidents(body.get("incidents", []))
+            objectives = await asyncio.to_thread(_objectives, cycle, body.get("documents"))
+            found = await asyncio.to_thread(
+                run_backtest,
+                reader,
+                objectives,
+                incidents,
+                end=datetime.now(UTC),
+                days=float(days),
+                waits=cycle.slos.ledger.waits,
+                min_bad=settings.slo_min_bad_requests,
+                for_s=settings.alert_for_s,
+                keep_s=settings.alert_keep_s,
+            )
+        except DocumentError as error:
+            return refusal(400, error.path, error.problem)
+        return as_json(found)
+
+
+def _objectives(cycle: Cycle, documents: object) -> tuple[Objective, ...]:
+    """Return what ``documents`` promise beside those in force, or every objective of the mesh when there are none.
+
+    Raises:
+        DocumentError, WrongDocumentsError: they are wrong.
+    """
+    if documents is None:
+        return cycle.slos.objectives
+    if not isinstance(documents, list):
+        raise DocumentError("documents", "must be a list")
+    given, _ = index_documents(documents)
+    found = cycle.promises.with_documents(documents)
+    return tuple(one for kind, name in given if kind == "SLO" for one in found.objectives.get(name, ()))
 
 
 def _shown(row: Any) -> dict[str, Any]:

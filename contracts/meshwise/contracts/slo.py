@@ -157,6 +157,8 @@ class Objective:
     policies: tuple[AlertRule, ...] = ()
     """Alert policies that stand in for the built-in rules."""
     parts: tuple[Part, ...] = ()
+    watched: bool = True
+    """False for a part of a composite: it is reported, and the whole decides who is told."""
 
     def __post_init__(self) -> None:
         if not self.service:
@@ -195,6 +197,8 @@ class Objective:
     @property
     def rules(self) -> tuple[BurnRule, ...]:
         """The rules that watch this objective: those of its policies, else the built-in ones that can fire."""
+        if not self.watched:
+            return ()
         if self.policies:
             return tuple(policy.rule for policy in self.policies)
         return tuple(rule for rule in self.scaled_rules if can_fire(rule, self.highest_burn))

@@ -10,6 +10,11 @@
     trickle      the service so quiet that its failures never reach the guard
     exhaustion   how long the budget lasts
     evaluate     all of it → ``SloFinding`` rows and, for the alerts, which rules are breached
+    burndown     the course of a budget through its window
+    suggest      past counts → objectives with the budget each would have left
+    backtest     past counts → alerts that would have fired, and how well they tell incidents
+    history      the minutes of the past that a backtest needs
+    inquiry      suggestions and backtests, as the service and notebooks ask for them
     audit        the whole way from the store to the states
 
 The indicator is measured on the CLIENT side of a service's inbound edges, in logical requests: what callers got after

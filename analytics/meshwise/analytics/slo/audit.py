@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Final
 
 from meshwise.analytics.load import Client
+from meshwise.analytics.slo.burndown import burn_downs
 from meshwise.analytics.slo.evaluate import MIN_BAD_REQUESTS, ObjectiveState, evaluate
 from meshwise.analytics.slo.ledger import Ledger
 from meshwise.analytics.slo.objectives import ObjectiveDefaults, ObjectiveOverride, all_objectives
 from meshwise.analytics.sql import load_sql
+from meshwise.contracts.rows import BurnDownFinding
 from meshwise.contracts.slo import Objective
 
 _AGAIN_S: Final = 3600.0
@@ -37,6 +39,7 @@ class SloAudit:
         self._searched_at: datetime | None = None
         self.ledger = Ledger(client, wait_s)
         self.objectives: tuple[Objective, ...] = ()
+        self._drawn: dict[Objective, int] = {}
 
     def run(
         self, documents: Mapping[str, tuple[Objective, ...]], end: datetime, now: datetime
@@ -50,12 +53,19 @@ class SloAudit:
         objectives = all_objectives(documents, {*self._services, *self._overrides}, self._defaults, self._overrides)
         self.ledger.update(objectives, end)
         self.objectives = objectives
-        notes = {}
+        notes: dict[str, str] = {}
         for one in objectives:
             signals = [part.objective.judges for part in one.parts] or [one.judges]
             if note := self.ledger.waits.note(signals):
                 notes[one.name] = note
         return evaluate(objectives, self.ledger, end, now=now, min_bad=self._min_bad, notes=notes)
+
+    def burn_downs(self, end: datetime, now: datetime) -> tuple[BurnDownFinding, ...]:
+        """Return the course of the budgets last evaluated: of every one once an hour, of new ones at once."""
+        hour = int(end.timestamp() // _AGAIN_S)
+        due = tuple(one for one in self.objectives if self._drawn.get(one) != hour)
+        self._drawn = dict.fromkeys(self.objectives, hour)
+        return burn_downs(due, self.ledger, end, now)
 
     def _find_services(self, end: datetime) -> None:
         last = self._searched_at

@@ -16,7 +16,6 @@ it costs does not grow with the windows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -203,13 +202,9 @@ class _Tier:
 
 
 def _leaves(objectives: Iterable[Objective]) -> Iterator[Objective]:
-    """Yield every objective that counts requests; of a composite, its parts under its own rules."""
+    """Yield every objective that counts requests; of a composite its parts, whose window no rule outlasts."""
     for one in objectives:
-        if one.parts:
-            for part in one.parts:
-                yield replace(part.objective, policies=one.policies)
-        else:
-            yield one
+        yield from (part.objective for part in one.parts) if one.parts else (one,)
 
 
 def _slice_key(slices: Slices, window_s: float) -> tuple[float, float]:

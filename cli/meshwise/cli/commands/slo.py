@@ -8,16 +8,21 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from urllib.parse import urlencode
 
 import typer
+import yaml
 
 from meshwise.cli.commands.options import OPERATOR_PANEL, AnalyticsUrl, Config, Json
 from meshwise.cli.control_api import ManyProblemsError, open_analytics, segment
 from meshwise.cli.tables import length_of_time, table
-from meshwise.cli.yaml_file import read_yaml_documents
+from meshwise.cli.yaml_file import read_yaml, read_yaml_documents
 from meshwise.contracts.errors import ConfigError
 from meshwise.contracts.openslo import DocumentSet, read_documents
 
+SLOW_S = 300.0
+"""Longest wait for an answer that reads a month."""
+Days = Annotated[float, typer.Option("--days", min=0.01, max=366.0, metavar="N", help="How far to look back.")]
 Files = Annotated[list[Path], typer.Argument(help="OpenSLO v1 documents, YAML or JSON.", metavar="FILE...")]
 
 
@@ -28,6 +33,8 @@ def register(app: typer.Typer) -> None:
     group.command("apply", help="Put OpenSLO documents in force: all of them, or none.")(apply)
     group.command("list", help="The documents in force.")(list_documents)
     group.command("delete", help="Take a document out of force.")(delete)
+    group.command("suggest", help="What services could promise, from what they kept so far.")(suggest)
+    group.command("backtest", help="Which alerts would have fired in the past.")(backtest)
     group.command("status", help="What is kept of every promise, and how long its budget lasts.")(status)
     app.add_typer(group, name="slo", rich_help_panel=OPERATOR_PANEL)
 
@@ -38,7 +45,8 @@ def check(files: Files) -> None:
     fail_on_problems(found)
     for objectives in found.objectives.values():
         for objective in objectives:
-            left_out = set(objective.scaled_rules) - set(objective.rules) if not objective.policies else set()
+            built_in = objective.watched and not objective.policies
+            left_out = set(objective.scaled_rules) - set(objective.rules) if built_in else set()
             rules = ", ".join(f"{rule.factor:g}x" for rule in sorted(left_out, key=lambda rule: -rule.factor))
             note = f"; too low a target to ever burn {rules}, left to the slower rules" if left_out else ""
             typer.echo(f"{objective.name}: {objective.indicator} of {objective.service}, {objective.target:.6g}{note}")
@@ -104,6 +112,97 @@ def status(config: Config = None, analytics_url: AnalyticsUrl = None, as_json: J
     for one in slos:
         if one["note"]:
             typer.echo(f"{one['objective']}: {one['note']}")
+
+
+def suggest(
+    service: Annotated[str, typer.Argument(help="This service only.", metavar="[SERVICE]")] = "",
+    *,
+    config: Config = None,
+    analytics_url: AnalyticsUrl = None,
+    days: Days = 28.0,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print the suggested ones as documents to apply.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print objectives with the budget each would have left; the suggested ones are marked."""
+    query = f"/v1/slo/suggestions?{urlencode({'days': days, 'service': service})}"
+    answer = open_analytics(config, analytics_url).request("GET", query, timeout_s=SLOW_S)
+    for name, reason in answer["refused"].items():
+        sys.stderr.write(f"meshwise: {name}: nothing suggested: {reason}\n")
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+    elif as_yaml:
+        typer.echo(yaml.safe_dump_all([one["document"] for one in answer["suggestions"] if one["suggested"]]).rstrip())
+    else:
+        head = ("", "SERVICE", "PROMISE", "KEPT", "OF", "BUDGET LEFT", "IN ITS WORST WEEK")
+        typer.echo(table(head, [_suggestion_row(one) for one in answer["suggestions"]]))
+
+
+def backtest(
+    files: Annotated[list[Path] | None, typer.Argument(help="Documents to test; all in force.", metavar="FILE")] = None,
+    *,
+    config: Config = None,
+    analytics_url: AnalyticsUrl = None,
+    days: Days = 28.0,
+    incidents: Annotated[
+        Path | None,
+        typer.Option("--incidents", metavar="FILE", help="YAML list of start, end, and perhaps service and title."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the alerts that would have fired, and with incidents, how many of them were about one."""
+    body: dict[str, Any] = {"days": days}
+    if files:
+        body["documents"] = load_documents(files)
+    if incidents:
+        listed = _plain(read_yaml(incidents))
+        body["incidents"] = listed if listed is not None else []
+    try:
+        answer = open_analytics(config, analytics_url).request("POST", "/v1/slo/backtest", body, timeout_s=SLOW_S)
+    except ManyProblemsError as error:
+        _fail(error.problems)
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+        return
+    head = ("FIRED (UTC)", "FOR", "SEVERITY", "OBJECTIVE", "SERVICE", "POLICY")
+    typer.echo(table(head, [_alert_row(one) for one in answer["alerts"]]))
+    typer.echo(_verdict(answer))
+
+
+def _suggestion_row(one: dict[str, Any]) -> tuple[str, ...]:
+    within = "" if one["threshold_s"] is None else f" within {one['threshold_s'] * 1000:g} ms"
+    return (
+        "*" if one["suggested"] else "",
+        one["service"],
+        f"{one['target'] * 100:g} % succeed{within}",
+        f"{one['attained'] * 100:.3f} %",
+        str(one["requests"]),
+        f"{one['budget_left'] * 100:.0f} %",
+        f"{one['worst_week_left'] * 100:.0f} %",
+    )
+
+
+def _alert_row(one: dict[str, Any]) -> tuple[str, ...]:
+    fired, resolved = one["fired_at"], one["resolved_at"]
+    lasted = None if resolved is None else (_time(resolved) - _time(fired)).total_seconds()
+    duration = "still" if resolved is None else length_of_time(lasted)
+    return fired[:19], duration, one["severity"], one["objective"], one["service"], one["policy"] or "-"
+
+
+def _verdict(answer: dict[str, Any]) -> str:
+    lines = [f"{len(answer['alerts'])} alerts of {len(answer['objectives'])} objectives since {answer['start'][:19]}"]
+    if answer["exact_since"] > answer["start"]:
+        lines.append(f"before {answer['exact_since'][:19]} only hours are kept: alerts there may be an hour off")
+    for name, score in (("all alerts", answer["score"]), ("pages", answer["pages"])):
+        if score["recall"] is None:
+            continue
+        precision = "no alert" if score["precision"] is None else f"{score['precision'] * 100:.0f} % about an incident"
+        told = sum(delay is not None for delay in score["delays_s"])
+        lines.append(f"{name}: {precision}; {told} of {len(score['delays_s'])} incidents told")
+    return "\n".join(lines)
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _status_row(one: dict[str, Any]) -> tuple[str, ...]:

@@ -75,7 +75,8 @@ def _composite(readers: Sequence[Reader], frame: _Frame, library: Library) -> tu
         sli = _indicator(reader, library)
         if sli is None:
             raise DocumentError(reader.at("indicator"), "is required: the SLO has no indicator for all objectives")
-        parts.append(Part(weight, _objective(reader, frame, sli, _title(frame.name, position, readers))))
+        part = _objective(reader, frame, sli, _title(frame.name, position, readers))
+        parts.append(Part(weight, replace(part, watched=False)))
     whole = Objective(
         frame.service,
         "composite",
