@@ -47,8 +47,9 @@ class Landing(Protocol):
 class ClickHouseLanding:
     """The landing tables of a ClickHouse over HTTP; connects when first needed and again after a failure."""
 
-    def __init__(self, url: str, user: str, password: str, timeout_s: float) -> None:
+    def __init__(self, url: str, user: str, password: str, timeout_s: float, *, cluster: bool = False) -> None:
         self._url = url
+        self._cluster = cluster
         self._user = user
         self._password = password
         self._timeout_s = timeout_s
@@ -62,7 +63,7 @@ class ClickHouseLanding:
 
         from meshwise.store import otlp
 
-        settings = {**otlp.insert_settings(signal.value, token), "wait_end_of_query": 1}
+        settings = {**otlp.insert_settings(signal.value, token, cluster=self._cluster), "wait_end_of_query": 1}
         client = await self._connect()
         try:
             await client.raw_insert(

@@ -73,15 +73,23 @@ def retry(settings: CollectorSettings, entries: Sequence[Entry]) -> dict[str, st
     """Send quarantined records to the store again; by name, what the store still refuses (None: it has it now)."""
 
     async def send() -> dict[str, str | None]:
-        landing = ClickHouseLanding(
-            settings.store_url, settings.store_user, settings.store_password, settings.insert_timeout_s
-        )
+        landing = _landing(settings)
         try:
             return {entry.name: await quarantine.retry(entry, landing) for entry in entries}
         finally:
             await landing.close()
 
     return asyncio.run(send())
+
+
+def _landing(settings: CollectorSettings) -> ClickHouseLanding:
+    return ClickHouseLanding(
+        settings.store_url,
+        settings.store_user,
+        settings.store_password,
+        settings.insert_timeout_s,
+        cluster=settings.store_cluster,
+    )
 
 
 class _HttpServer(uvicorn.Server):
@@ -107,9 +115,7 @@ class _Collector:
         space = SpoolSpace(settings.spool_max_bytes, settings.spool_min_free_bytes, settings.retry_after_s)
         space.observe_disk(*self._directory.free_bytes())
         store = StoreState()
-        landing = ClickHouseLanding(
-            settings.store_url, settings.store_user, settings.store_password, settings.insert_timeout_s
-        )
+        landing = _landing(settings)
         rule = SealRule(settings.segment_bytes, settings.flush_interval_s, settings.retry_after_s)
         retry = Retry(settings.insert_retry_min_s, settings.insert_retry_max_s)
         lanes: dict[Signal, Lane] = {}

@@ -74,6 +74,12 @@ class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
     store_user: str = Field(default="", description="ClickHouse user; empty for the default user")
     store_password: str = Field(default="", description="password of store_user")
 
+    store_cluster: bool = Field(
+        default=False,
+        description="whether the store is a cluster laid out by `meshwise store migrate --cluster`: an insert then "
+        "waits for all shards and a quorum of their replicas",
+    )
+
     max_body_bytes: int = Field(
         default=64 * MIB,
         ge=1024,

@@ -44,10 +44,17 @@ def parse_url(url: str, *, user: str = "", password: str = "") -> dict[str, Any]
     return arguments
 
 
+def database_of(url: str) -> str:
+    """Return the database that ``url`` names; raises as ``parse_url`` does."""
+    return str(parse_url(url)["database"])
+
+
 def connect(
-    url: str = DEFAULT_URL, *, user: str = "", password: str = "", create_database: bool = False, **options: Any
+    url: str = DEFAULT_URL, *, user: str = "", password: str = "", create_database: str = "", **options: Any
 ) -> Client:
     """Return a client of the store at ``url``; ``options`` are clickhouse-connect's.
+
+    ``create_database`` is a statement that makes the database, run from the database ``default`` first.
 
     Raises:
         UnavailableError: nobody answers, or the answer is a refusal; one line with the remedy.
@@ -56,11 +63,10 @@ def connect(
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     arguments = parse_url(url, user=user, password=password)
-    database = arguments["database"]
     try:
         if create_database:
             with clickhouse_connect.get_client(**arguments | {"database": "default"} | options) as first:
-                first.command("CREATE DATABASE IF NOT EXISTS {name:Identifier} ENGINE = Atomic", {"name": database})
+                first.command(create_database)
         return clickhouse_connect.get_client(**arguments | options)
     except (ClickHouseError, OSError) as error:
         raise _unavailable(url, error) from None

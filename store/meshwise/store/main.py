@@ -10,6 +10,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from meshwise.contracts.errors import UnavailableError
 from meshwise.store import client, migrations
+from meshwise.store.cluster import Layout, create_database
 from meshwise.store.engine import Engine
 from meshwise.store.server import build_app
 from meshwise.store.serving import Door, serve
@@ -61,11 +62,25 @@ def migrate(settings: StoreSettings) -> list[str]:
         UnavailableError: the store is down.
         ConfigError: its history and ours disagree.
     """
-    target = client.connect(_url(settings), user=settings.user, password=settings.password, create_database=True)
+    url = _url(settings)
+    database = client.database_of(url)
+    layout = Layout(settings.cluster, database) if settings.cluster else None
+    target = client.connect(
+        url, user=settings.user, password=settings.password, create_database=create_database(database, layout)
+    )
     try:
-        return migrations.migrate(migrations.ClientConnection(target))
+        return migrations.migrate(migrations.ClientConnection(target), layout=layout)
     finally:
         target.close()
+
+
+def script(settings: StoreSettings) -> str:
+    """Return the schema history as SQL, for the cluster when one is named; nothing is connected to.
+
+    Raises:
+        ConfigError: the cluster's name is none.
+    """
+    return migrations.script(Layout(settings.cluster, settings.database) if settings.cluster else None)
 
 
 def backfill(settings: StoreSettings, start: datetime, end: datetime, now: datetime) -> Progress:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from meshwise.contracts.errors import ConfigError
 from meshwise.store import lexer
+from meshwise.store.cluster import Layout, create_database, render
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -111,19 +112,38 @@ def pending(versions: Sequence[Version], applied: Mapping[int, tuple[str, str]])
     return todo
 
 
-def migrate(connection: Connection, versions: Sequence[Version] | None = None) -> list[str]:
+def migrate(
+    connection: Connection, versions: Sequence[Version] | None = None, *, layout: Layout | None = None
+) -> list[str]:
     """Apply what is pending and return the labels applied; none when the store was up to date.
+
+    With a ``layout`` each statement takes its form for a cluster.
 
     Raises:
         ConfigError: the histories disagree; nothing was applied.
     """
-    connection.execute(_CREATE_LEDGER)
+    for statement in statements(_CREATE_LEDGER, layout):
+        connection.execute(statement)
     done = []
     for one in pending(history() if versions is None else versions, connection.ledger()):
-        connection.execute(one.statement)
+        for statement in statements(one.statement, layout):
+            connection.execute(statement)
         connection.note(one)
         done.append(one.label)
     return done
+
+
+def script(layout: Layout | None = None, versions: Sequence[Version] | None = None) -> str:
+    """Return the whole history as one text of statements, for a reader or for another tool to run."""
+    parts = [create_database(layout.database, layout)] if layout is not None else []
+    for text in (_CREATE_LEDGER, *(one.statement for one in (history() if versions is None else versions))):
+        parts += statements(text, layout)
+    return ";\n\n".join(parts) + ";\n"
+
+
+def statements(statement: str, layout: Layout | None) -> tuple[str, ...]:
+    """Return what ``statement`` is on one server, or on the cluster of ``layout``."""
+    return (statement,) if layout is None else render(statement, layout)
 
 
 class ClientConnection:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Final, Literal
 
+from meshwise.store.cluster import INSERT_SETTINGS
+
 Signal = Literal["traces", "metrics", "logs"]
 SIGNALS: Final[tuple[Signal, ...]] = ("traces", "metrics", "logs")
 FORMAT: Final = "ProtobufSingle"
@@ -37,8 +39,11 @@ def schema_text(signal: Signal) -> tuple[str, str]:
     return "\n".join(line for line in lines if line and not line.startswith("//")) + "\n", _MESSAGES[signal]
 
 
-def insert_settings(signal: Signal, token: str) -> dict[str, str]:
-    """Return the settings of one raw insert; an insert repeated under the same ``token`` adds nothing."""
+def insert_settings(signal: Signal, token: str, *, cluster: bool = False) -> dict[str, str]:
+    """Return the settings of one raw insert; an insert repeated under the same ``token`` adds nothing.
+
+    On a ``cluster`` the answer waits for all shards and a quorum of their replicas.
+    """
     text, message = schema_text(signal)
     return {
         "format_schema_source": "string",
@@ -48,4 +53,5 @@ def insert_settings(signal: Signal, token: str) -> dict[str, str]:
         "insert_deduplication_token": token,
         "deduplicate_blocks_in_dependent_materialized_views": "1",
         "async_insert": "0",
+        **(INSERT_SETTINGS if cluster else {}),
     }

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from meshwise.store.cluster import CLUSTER_NAME
+
 
 class StoreSettings(BaseModel):
     """What ``meshwise store`` and ``meshwise store migrate`` read from the section ``store:``."""
@@ -25,6 +27,11 @@ class StoreSettings(BaseModel):
     url: str = Field(
         default="",
         description="URL of the store that `meshwise store migrate` brings up to date; empty: this host and port.",
+    )
+    cluster: str = Field(
+        default="",
+        pattern=rf"{CLUSTER_NAME}|^$",
+        description="Cluster over which `meshwise store migrate` lays out the tables; empty: one server.",
     )
     user: str = Field(
         default="", max_length=128, description="User every request must name; empty: no credentials asked."

@@ -15,6 +15,7 @@ from meshwise.cli.configuration import Configuration, load_configuration, settin
 from meshwise.cli.logs import LogSettings, configure_logs
 from meshwise.cli.rooms import ROOMS
 
+Cluster = Annotated[str | None, typer.Option("--cluster", metavar="NAME", help="Lay the tables out over this cluster.")]
 LOCAL_PLATFORM = {"control_url": "http://127.0.0.1:15010", "collector_url": "http://127.0.0.1:4318"}
 
 
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     store_app = typer.Typer(invoke_without_command=True, help="Run the embedded ClickHouse store.")
     store_app.callback()(store)
     store_app.command("migrate", help="Bring the tables of a running store up to date.")(migrate)
+    store_app.command("schema", help="Print every table's SQL, for one server or for a cluster.")(schema)
     store_app.command("backfill", help="Work out the edges of a past window again, from spans.")(backfill)
     app.add_typer(store_app, name="store", rich_help_panel=ROOMS_PANEL)
     collector_app = typer.Typer(
@@ -56,14 +58,22 @@ def migrate(
     context: typer.Context,
     config: Config = None,
     store_url: Annotated[str | None, typer.Option("--store-url", metavar="URL", help="Which store.")] = None,
+    cluster: Cluster = None,
 ) -> None:
     """Bring the tables of the store up to date."""
     configuration = load_configuration(config, os.environ) if config is not None else context.obj
-    configuration = configuration.with_values("store", {"url": store_url})
+    configuration = configuration.with_values("store", {"url": store_url, "cluster": cluster})
     settings = settings_for(configuration, "store")
     _configure_logs(configuration)
     applied = ROOMS["store"].call(settings, "migrate")
     typer.echo(f"applied {', '.join(applied)}" if applied else "the tables are up to date")
+
+
+def schema(context: typer.Context, config: Config = None, cluster: Cluster = None) -> None:
+    """Print the schema history; it can be read, kept, or run by another tool."""
+    configuration = load_configuration(config, os.environ) if config is not None else context.obj
+    settings = settings_for(configuration.with_values("store", {"cluster": cluster}), "store")
+    typer.echo(ROOMS["store"].call(settings, "script"), nl=False)
 
 
 def collector(
