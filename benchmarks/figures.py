@@ -31,6 +31,16 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Ceiling(Figure):
+    """A number of which less is better; ``target`` is the most it should be."""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target was kept; ``None`` without one."""
+        return None if self.target is None else self.value <= self.target
+
+
+@dataclass(frozen=True, slots=True)
 class Unmeasured:
     """A figure that could not be measured, and why."""
 
@@ -74,6 +84,21 @@ def machine(packages: Iterable[str] = ("numpy", "pandas")) -> dict[str, Any]:
         "command": " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
         "commit": _commit(),
     }
+
+
+def summary(measured: Mapping[str, Figure | Unmeasured]) -> str:
+    """Return a Markdown table of figures."""
+    lines = ["| Figure | Value | Spread | Target | Met |", "|---|--:|--:|--:|---|"]
+    for key, one in measured.items():
+        if isinstance(one, Unmeasured):
+            lines.append(f"| `{key}` | not measured: {one.reason} | | | |")
+            continue
+        sign = "≤" if isinstance(one, Ceiling) else "≥"
+        target = "" if one.target is None else f"{sign} {one.target:g}"
+        met = {True: "yes", False: "**no**", None: ""}[one.met]
+        spread = f"{one.spread[0]:.4g}–{one.spread[1]:.4g}"
+        lines.append(f"| `{key}` | {one.value:.4g} {one.unit} | {spread} | {target} | {met} |")
+    return "\n".join(lines)
 
 
 def wilson(hits: int, total: int, z: float = 1.96) -> tuple[float, float]:

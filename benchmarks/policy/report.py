@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.figures import Figure, wilson
+from benchmarks.figures import Ceiling, Figure, wilson
 from benchmarks.policy.budgets import FloatArray
 from benchmarks.policy.trials import Trial
 from meshwise.analytics.replay.blocks import arrange
@@ -18,16 +18,6 @@ from meshwise.contracts.policy import parse_policy
 
 RIVALS: Final = ("in force", "none", "envoy", "istio", "linkerd", "p99 x 1.5", "meshwise")
 _ROUNDS: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Ceiling(Figure):
-    """A number of which less is better; ``target`` is the most it should be."""
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the target was kept; ``None`` without one."""
-        return None if self.target is None else self.value <= self.target
 
 
 @dataclass(frozen=True, slots=True)

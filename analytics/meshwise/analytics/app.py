@@ -26,7 +26,7 @@ from meshwise.analytics.alerts.courier import Courier
 from meshwise.analytics.answers import as_json, refusal
 from meshwise.analytics.bodies import is_local
 from meshwise.analytics.jobs import Cycle
-from meshwise.analytics.load import Client, load_world, resolution_for, settled
+from meshwise.analytics.load import BulkClient, load_totals, settled
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo_api import add_slo_routes
@@ -62,7 +62,7 @@ class Pulse:
 
 
 def create_app(
-    settings: AnalyticsSettings, cycle: Cycle, courier: Courier, registry: CollectorRegistry, reader: Client
+    settings: AnalyticsSettings, cycle: Cycle, courier: Courier, registry: CollectorRegistry, reader: BulkClient
 ) -> FastAPI:
     """Return the application; ``reader`` is a client of the store for requests, apart from the cycle's."""
     pulse = Pulse(cycle, settings.cycle_s)
@@ -122,7 +122,7 @@ def _add_probes(app: FastAPI, settings: AnalyticsSettings, cycle: Cycle, registr
         return Response(await asyncio.to_thread(generate_latest, registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def _add_findings(app: FastAPI, settings: AnalyticsSettings, cycle: Cycle, reader: Client) -> None:
+def _add_findings(app: FastAPI, settings: AnalyticsSettings, cycle: Cycle, reader: BulkClient) -> None:
     @app.get("/v1/map")
     async def read_map(
         seconds: Annotated[float | None, Query(ge=10, le=MAX_SPAN_S, allow_inf_nan=False)] = None,
@@ -132,9 +132,7 @@ def _add_findings(app: FastAPI, settings: AnalyticsSettings, cycle: Cycle, reade
         now = datetime.now(UTC)
         try:
             window = _window(settings, now, seconds, start, end)
-            found = await asyncio.to_thread(
-                lambda: service_map(load_world(reader, window, resolution_for(window, now)), now)
-            )
+            found = await asyncio.to_thread(lambda: service_map(load_totals(reader, window, now), now))
         except (ValueError, OverflowError) as error:
             return refusal(400, "window", str(error))
         return as_json(found)

@@ -24,7 +24,7 @@ from meshwise.analytics.alerts.payload import Context, notifications
 from meshwise.analytics.audits import Audits
 from meshwise.analytics.board import Board
 from meshwise.analytics.control_api import ControlApi, RefusedError
-from meshwise.analytics.load import Client, load_world, settled
+from meshwise.analytics.load import BulkClient, load_world, settled
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo.audit import SloAudit
@@ -59,7 +59,7 @@ class Cycle:
         self,
         settings: AnalyticsSettings,
         *,
-        client: Client,
+        client: BulkClient,
         control: ControlApi,
         outbox: Outbox,
         audits: Audits,
@@ -274,7 +274,7 @@ class Cycle:
             self.rows_written += len(rows)
 
 
-def restore_alerts(client: Client, now: datetime) -> Alerts:
+def restore_alerts(client: BulkClient, now: datetime) -> Alerts:
     """Return the alerts that were open when the room last ran, their breach taken as seen just now."""
     since = int(now.timestamp() - FORGET_ALERTS_S)
     result = client.query(load_sql("alerts_open"), parameters={"since": since})

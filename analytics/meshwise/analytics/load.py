@@ -5,13 +5,19 @@ Loading the same past window again gives the same world: rollups only grow while
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from meshwise.analytics.keys import RouteKey, Window
 from meshwise.analytics.sql import load_sql
-from meshwise.analytics.world import Window, World
-from meshwise.contracts.rows import EDGE_1H, EDGE_1M, EDGE_10S, EdgeBucket
+from meshwise.analytics.tally import CELLS, COUNTS, Columns
+from meshwise.analytics.world import World
+from meshwise.contracts.rows import EDGE_1H, EDGE_1M, EDGE_10S
+from meshwise.contracts.telemetry import OUTCOMES
+from meshwise.store.findings import utc
 
 _DAY_S: Final = 86_400.0
 ROLLUPS: Final[tuple[tuple[int, str, float], ...]] = (
@@ -20,6 +26,10 @@ ROLLUPS: Final[tuple[tuple[int, str, float], ...]] = (
     (10, EDGE_10S, 1 * _DAY_S),
 )
 """Bucket length in seconds, rollup table, and for how many seconds its rows are certainly kept; the coarsest first."""
+
+FINEST_S: Final = 10
+LONG_S: Final = 6 * 3600.0
+"""From here on a few minutes more at the start of a map matter less than the time to read them."""
 
 MAX_BUCKETS: Final = 4320
 """Most buckets a world is given when the caller leaves the resolution open: half a day of 10 s."""
@@ -32,57 +42,78 @@ class Client(Protocol):
         """Run ``query`` and return a result with ``result_rows``."""
 
 
-def load_world(client: Client, window: Window, bucket_s: int = 10) -> World:
+class BulkClient(Client, Protocol):
+    """A client that also hands over results as the bytes they came in."""
+
+    def raw_query(self, query: str, parameters: dict[str, Any], *, fmt: str) -> bytes:
+        """Run ``query`` and return its result in the format ``fmt``."""
+
+
+def load_world(client: BulkClient, window: Window, bucket_s: int = 10) -> World:
     """Return the world of ``window``, widened to whole buckets of ``bucket_s`` seconds.
 
     Raises:
         ValueError: ``bucket_s`` is no multiple of a rollup's 10 seconds.
     """
     window = window.aligned(bucket_s)
-    return World.from_buckets(window, read_buckets(client, window, bucket_s), bucket_s)
+    columns, _ = _read(client, _ranges(window, rollup_for(bucket_s)), bucket_s)
+    return World(window, bucket_s, columns)
 
 
-def read_buckets(client: Client, window: Window, bucket_s: int) -> Iterator[EdgeBucket]:
-    """Yield the rollup rows of ``window`` in buckets of ``bucket_s`` seconds, over all instances and versions."""
-    result = client.query(
-        load_sql("world_buckets"),
-        parameters={
-            "table": rollup_for(bucket_s),
-            "start": int(window.start.timestamp()),
-            "end": int(window.end.timestamp()),
-            "bucket_s": bucket_s,
-        },
-    )
-    for (
-        start,
-        source,
-        destination,
-        route,
-        method,
-        side,
-        outcome,
-        requests,
-        attempts,
-        retries,
-        denied,
-        latency,
-    ) in result.result_rows:
-        yield EdgeBucket(
-            bucket=datetime.fromtimestamp(start, UTC),
-            source=source,
-            destination=destination,
-            route=route,
-            method=method,
-            side=side,
-            instance="",
-            policy_version=0,
-            outcome=outcome,
-            requests=requests,
-            attempts=attempts,
-            retries=retries,
-            retries_denied=denied,
-            latency=latency,
+def load_totals(client: BulkClient, window: Window, now: datetime) -> World:
+    """Return ``window`` as a world of a single bucket: all that a map of it needs, whatever its length.
+
+    It is put together from whole hours, the whole minutes around them, and 10 s at its ends. It is widened to whole
+    minutes, or hours, where nothing finer is kept any more at ``now``; and one of ``LONG_S`` begins at a whole hour.
+    """
+    window = window.aligned(resolution_for(Window(window.start, window.start + timedelta(seconds=FINEST_S)), now))
+    if window.seconds >= LONG_S:
+        window = Window(Window(window.start, window.end).aligned(3600).start, window.end)
+    columns, since = _read(client, _ranges(window, None), round(window.seconds))
+    return World(window, round(window.seconds), columns, measured_from=since)
+
+
+def _read(client: BulkClient, ranges: dict[str, int], bucket_s: int) -> tuple[Columns, float | None]:
+    source = load_sql("rollups")
+    named = client.query(source + load_sql("world_series"), parameters=dict(ranges)).result_rows
+    if not named:
+        return Columns((), np.zeros(0, COUNTS), np.zeros(0, CELLS)), None
+    parameters = {**ranges, "bucket_s": bucket_s}
+    counts, cells = (
+        np.frombuffer(client.raw_query(source + load_sql(name), parameters=given, fmt="RowBinary"), kind).copy()
+        for name, kind, given in (
+            ("world_counts", COUNTS, {**parameters, "outcomes": list(OUTCOMES)}),
+            ("world_cells", CELLS, parameters),
         )
+    )
+    keys = [RouteKey(*row[:4]) for row in named]
+    hashes = np.array([row[4] for row in named], dtype=np.uint64)
+    counts, cells = (_called(rows, hashes) for rows in (counts, cells))
+    return Columns.sorted(keys, counts, cells), min(utc(row[5]).timestamp() for row in named)
+
+
+def _called(rows: npt.NDArray[Any], hashes: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:
+    """Number the series by their place in ``hashes``; one that appeared since those were read is left out."""
+    order = np.argsort(hashes)
+    place = np.minimum(np.searchsorted(hashes, rows["series"], sorter=order), len(hashes) - 1)
+    known = hashes[order][place] == rows["series"]
+    rows["series"] = order[place]
+    return rows if known.all() else rows[known]
+
+
+def _ranges(window: Window, table: str | None) -> dict[str, int]:
+    """Return the bounds that ``rollups.sql`` takes: all of ``window`` from ``table``, or each part from what fits."""
+    start, end = int(window.start.timestamp()), int(window.end.timestamp())
+    bounds = {"fine_start": start, "minute_start": end, "hour_start": end, "hour_end": end, "minute_end": end}
+    if table in (None, EDGE_1M, EDGE_1H):
+        bounds["minute_start"] = min(end, -(-start // 60) * 60)
+        bounds["minute_end"] = max(bounds["minute_start"], end // 60 * 60)
+        bounds["hour_start"] = bounds["hour_end"] = bounds["minute_end"]
+    if table in (None, EDGE_1H):
+        first, last = -(-start // 3600) * 3600, end // 3600 * 3600
+        if first < last:
+            bounds |= {"hour_start": first, "hour_end": last}
+    return bounds | {"fine_end": end}
 
 
 def rollup_for(bucket_s: int) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from meshwise.analytics.audits import audits_for
 from meshwise.analytics.control_api import ControlApi
 from meshwise.analytics.findings import persist
-from meshwise.analytics.load import Client, load_world, resolution_for, settled
+from meshwise.analytics.load import BulkClient, load_totals, load_world, resolution_for, settled
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo.audit import SloAudit
@@ -56,7 +56,7 @@ def connect(store_url: str, *, control_url: str | None = None, user: str = "", p
 class Mesh:
     """One mesh, read through its store. ``settings`` tune the audits as they do for the service."""
 
-    def __init__(self, client: Client, settings: AnalyticsSettings, *, control: ControlApi | None = None) -> None:
+    def __init__(self, client: BulkClient, settings: AnalyticsSettings, *, control: ControlApi | None = None) -> None:
         self._client = client
         self._settings = settings
         self._control = control
@@ -77,7 +77,8 @@ class Mesh:
         self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None
     ) -> MapView:
         """Return the service map of a window."""
-        return MapView(service_map(self.world(seconds, start=start, end=end)))
+        window = self._window(seconds, start, end)
+        return MapView(service_map(load_totals(self._client, window, datetime.now(UTC))))
 
     def edges(
         self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None

@@ -15,77 +15,30 @@ Arrays are read-only; add series with ``+`` rather than by editing them.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from meshwise.analytics.keys import EdgeKey, RouteKey, Window
+from meshwise.analytics.tally import CLIENT, SERVER, Columns, FloatArray, IntArray, Tally, frozen, middles
 from meshwise.contracts import histogram
 from meshwise.contracts.rows import EdgeBucket
-from meshwise.contracts.telemetry import FAILURES, OUTCOME_CANCELLED, OUTCOME_OK, SIDE_CLIENT
+from meshwise.contracts.telemetry import FAILURES, OUTCOME_CANCELLED, OUTCOMES
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Window:
-    """A half-open span of time ``[start, end)``, both timezone-aware.
-
-    Raises:
-        ValueError: a bound has no time zone, or the window is empty.
-    """
-
-    start: datetime
-    end: datetime
-
-    def __post_init__(self) -> None:
-        if self.start.tzinfo is None or self.end.tzinfo is None:
-            raise ValueError("a window needs times with a time zone, such as datetime.now(UTC)")
-        if self.start >= self.end:
-            raise ValueError(f"a window must end after it starts: {self.start} … {self.end}")
-
-    @classmethod
-    def last(cls, seconds: float, now: datetime, bucket_s: int = 10) -> Window:
-        """Return about the last ``seconds`` before ``now``, widened to whole buckets of ``bucket_s`` seconds."""
-        return cls(now - timedelta(seconds=seconds), now).aligned(bucket_s)
-
-    def aligned(self, bucket_s: int) -> Window:
-        """Return the smallest window of whole buckets of ``bucket_s`` seconds around this one."""
-        first = int(self.start.timestamp() // bucket_s) * bucket_s
-        last = -int(-self.end.timestamp() // bucket_s) * bucket_s
-        return Window(datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC))
-
-    @property
-    def seconds(self) -> float:
-        """Length in seconds."""
-        return (self.end - self.start).total_seconds()
-
-
-class EdgeKey(NamedTuple):
-    """A caller and a callee."""
-
-    source: str
-    destination: str
-
-
-class RouteKey(NamedTuple):
-    """A route and a method of an edge; ``route`` is empty when no policy names one."""
-
-    source: str
-    destination: str
-    route: str
-    method: str
-
-    @property
-    def edge(self) -> EdgeKey:
-        """The edge this route belongs to."""
-        return EdgeKey(self.source, self.destination)
+__all__ = [
+    "EdgeKey",
+    "EdgeSeries",
+    "FloatArray",
+    "IntArray",
+    "RouteKey",
+    "SideSeries",
+    "Window",
+    "World",
+    "ratio",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +89,7 @@ class SideSeries:
         filled = np.flatnonzero(totals > 0)
         if len(filled):
             reached = counts[filled].cumsum(axis=1) >= ranks[filled, None]
-            middles = np.array([histogram.bucket_middle(int(index)) for index in self.latency_index])
-            result[filled] = middles[reached.argmax(axis=1)]
+            result[filled] = middles(self.latency_index)[reached.argmax(axis=1)]
         return result
 
     def histogram(self, *, ok: bool = False) -> dict[int, int]:
@@ -154,10 +106,10 @@ class SideSeries:
         names = sorted({*self.outcomes, *other.outcomes})
         zeros = np.zeros(len(self.latency), dtype=np.int64)
         return SideSeries(
-            outcomes={n: _frozen(self.outcomes.get(n, zeros) + other.outcomes.get(n, zeros)) for n in names},
-            latency_index=_frozen(index),
-            latency=_frozen(_spread(self, self.latency, index) + _spread(other, other.latency, index)),
-            latency_ok=_frozen(_spread(self, self.latency_ok, index) + _spread(other, other.latency_ok, index)),
+            outcomes={n: frozen(self.outcomes.get(n, zeros) + other.outcomes.get(n, zeros)) for n in names},
+            latency_index=frozen(index),
+            latency=frozen(_spread(self, self.latency, index) + _spread(other, other.latency, index)),
+            latency_ok=frozen(_spread(self, self.latency_ok, index) + _spread(other, other.latency_ok, index)),
             bucket_s=self.bucket_s,
         )
 
@@ -165,7 +117,7 @@ class SideSeries:
         total = np.zeros(len(self.latency), dtype=np.int64)
         for name in names:
             total = total + self.outcomes[name]
-        return _frozen(total)
+        return frozen(total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,46 +149,72 @@ class EdgeSeries:
         return EdgeSeries(
             client=self.client + other.client,
             server=self.server + other.server,
-            attempts=_frozen(self.attempts + other.attempts),
-            attempt_failures=_frozen(self.attempt_failures + other.attempt_failures),
-            retries=_frozen(self.retries + other.retries),
-            retries_denied=_frozen(self.retries_denied + other.retries_denied),
+            attempts=frozen(self.attempts + other.attempts),
+            attempt_failures=frozen(self.attempt_failures + other.attempt_failures),
+            retries=frozen(self.retries + other.retries),
+            retries_denied=frozen(self.retries_denied + other.retries_denied),
         )
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """Everything measured in ``window``; ``routes`` in order of its keys."""
+    """Everything measured in ``window``, in buckets of ``bucket_s`` seconds from its start.
+
+    ``measured_from`` (Unix seconds) is when the first of it was measured, where that is known better than by bucket.
+    """
 
     window: Window
     bucket_s: int
-    routes: Mapping[RouteKey, EdgeSeries]
+    columns: Columns
+    measured_from: float | None = None
 
     @classmethod
     def from_buckets(cls, window: Window, rows: Iterable[EdgeBucket], bucket_s: int = 10) -> World:
         """Build the model from rollup rows; the window is widened to whole buckets, rows outside it are left out."""
         window = window.aligned(bucket_s)
         size = round(window.seconds) // bucket_s
-        start = int(window.start.timestamp())
-        drafts: dict[RouteKey, _EdgeDraft] = defaultdict(lambda: _EdgeDraft(size))
-        for row in rows:
-            position = (int(row.bucket.timestamp()) - start) // bucket_s
-            if 0 <= position < size:
-                drafts[RouteKey(row.source, row.destination, row.route, row.method)].add(position, row)
-        return cls(window, bucket_s, {key: drafts[key].finish(bucket_s) for key in sorted(drafts)})
+        return cls(window, bucket_s, Columns.of_rows(rows, int(window.start.timestamp()), bucket_s, size))
+
+    @cached_property
+    def edge_keys(self) -> tuple[EdgeKey, ...]:
+        """Every edge, sorted: the groups of ``edge_tally``, in order."""
+        return tuple(dict.fromkeys(key.edge for key in self.columns.keys))
+
+    @cached_property
+    def edge_of(self) -> IntArray:
+        """Position in ``edge_keys`` of each series of ``columns``."""
+        positions = {key: position for position, key in enumerate(self.edge_keys)}
+        return np.array([positions[key.edge] for key in self.columns.keys], dtype=np.int64)
+
+    @cached_property
+    def route_tally(self) -> Tally:
+        """Everything per route, in the order of ``columns.keys``."""
+        columns = self.columns
+        size = len(columns.keys)
+        if size == len(self.edge_keys):
+            return self.edge_tally  # every edge has one route, and both are in the same order
+        return Tally.of(columns.counts, columns.cells, np.arange(size), size, self.size)
+
+    @cached_property
+    def edge_tally(self) -> Tally:
+        """Everything per edge, in the order of ``edge_keys``."""
+        columns = self.columns
+        return Tally.of(columns.counts, columns.cells, self.edge_of, len(self.edge_keys), self.size)
+
+    @cached_property
+    def routes(self) -> Mapping[RouteKey, EdgeSeries]:
+        """Every route, in order of the keys."""
+        return dict(zip(self.columns.keys, _series(self.route_tally, self.bucket_s), strict=True))
 
     @cached_property
     def edges(self) -> Mapping[EdgeKey, EdgeSeries]:
         """The routes added up per edge, in order of the keys."""
-        edges: dict[EdgeKey, EdgeSeries] = {}
-        for key, series in self.routes.items():
-            edges[key.edge] = edges[key.edge] + series if key.edge in edges else series
-        return edges
+        return dict(zip(self.edge_keys, _series(self.edge_tally, self.bucket_s), strict=True))
 
     @property
     def services(self) -> tuple[str, ...]:
         """Every caller and callee, sorted, without the empty name."""
-        return tuple(sorted({name for key in self.edges for name in key if name}))
+        return tuple(sorted({name for key in self.edge_keys for name in key if name}))
 
     @property
     def size(self) -> int:
@@ -245,14 +223,18 @@ class World:
 
     @cached_property
     def measured_s(self) -> float:
-        """Seconds from the first bucket in which anything was measured to the end of the window; 0 when nothing was.
+        """Seconds from the first moment at which anything was measured to the end of the window; 0 when nothing was.
 
         The divisor of rates: a mesh that started a minute ago is not five times slower than it is.
         """
-        busy = np.zeros(self.size, dtype=bool)
-        for series in self.routes.values():
-            busy |= (series.client.requests + series.server.requests + series.attempts) > 0
-        return float((self.size - int(busy.argmax())) * self.bucket_s) if busy.any() else 0.0
+        counts = self.columns.counts
+        told = (counts["outcome"] != OUTCOMES.index(OUTCOME_CANCELLED)) & (counts["requests"] > 0)
+        told |= counts["attempts"] > 0
+        if not told.any():
+            return 0.0
+        if self.measured_from is not None:
+            return min(self.window.seconds, self.window.end.timestamp() - self.measured_from)
+        return float((self.size - int(counts["position"][told].min())) * self.bucket_s)
 
     @property
     def times(self) -> npt.NDArray[np.datetime64]:
@@ -269,64 +251,25 @@ def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> FloatArray:
     return result
 
 
-@dataclass(slots=True)
-class _SideDraft:
-    size: int
-    outcomes: dict[str, IntArray] = field(default_factory=dict)
-    cells: list[tuple[int, bool, Mapping[int, int]]] = field(default_factory=list)
-
-    def finish(self, bucket_s: int) -> SideSeries:
-        index = np.unique(np.fromiter((i for _, _, counts in self.cells for i in counts), dtype=np.int64))
-        latency = np.zeros((self.size, len(index)), dtype=np.int64)
-        latency_ok = np.zeros_like(latency)
-        for position, ok, counts in self.cells:
-            columns = np.searchsorted(index, np.fromiter(counts.keys(), dtype=np.int64, count=len(counts)))
-            values = np.fromiter(counts.values(), dtype=np.int64, count=len(counts))
-            latency[position, columns] += values
-            if ok:
-                latency_ok[position, columns] += values
-        return SideSeries(
-            {name: _frozen(self.outcomes[name]) for name in sorted(self.outcomes)},
-            _frozen(index),
-            _frozen(latency),
-            _frozen(latency_ok),
-            float(bucket_s),
-        )
+def _series(tally: Tally, bucket_s: int) -> Iterable[EdgeSeries]:
+    counted = np.asarray(tally.outcomes.any(axis=-1))
+    for group in range(len(tally.outcomes)):
+        client, server = (_side(tally, group, side, counted[group, side], bucket_s) for side in (CLIENT, SERVER))
+        yield EdgeSeries(client, server, *tally.wire[group])
 
 
-class _EdgeDraft:
-    __slots__ = ("client", "server", "size", "wire")
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.client, self.server = _SideDraft(size), _SideDraft(size)
-        # attempts, failed attempts, retries, denied retries
-        self.wire = np.zeros((4, size), dtype=np.int64)
-
-    def add(self, position: int, row: EdgeBucket) -> None:
-        side = self.client if row.side == SIDE_CLIENT else self.server
-        if row.requests:
-            counts = side.outcomes.get(row.outcome)
-            if counts is None:
-                counts = side.outcomes[row.outcome] = np.zeros(self.size, dtype=np.int64)
-            counts[position] += row.requests
-        if row.latency and row.outcome != OUTCOME_CANCELLED:
-            side.cells.append((position, row.outcome == OUTCOME_OK, row.latency))
-        if row.side == SIDE_CLIENT:
-            failed = row.attempts if row.outcome in FAILURES else 0
-            self.wire[:, position] += (row.attempts, failed, row.retries, row.retries_denied)
-
-    def finish(self, bucket_s: int) -> EdgeSeries:
-        attempts, failed, retries, denied = (_frozen(line.copy()) for line in self.wire)
-        return EdgeSeries(self.client.finish(bucket_s), self.server.finish(bucket_s), attempts, failed, retries, denied)
+def _side(tally: Tally, group: int, side: int, counted: npt.NDArray[np.bool_], bucket_s: int) -> SideSeries:
+    rows = slice(tally.starts[2 * group + side], tally.starts[2 * group + side + 1])
+    return SideSeries(
+        {OUTCOMES[outcome]: tally.outcomes[group, side, outcome] for outcome in np.flatnonzero(counted)},
+        tally.index[rows],
+        tally.latency[rows].T,
+        tally.latency_ok[rows].T,
+        float(bucket_s),
+    )
 
 
 def _spread(side: SideSeries, counts: IntArray, index: IntArray) -> IntArray:
     wide = np.zeros((len(counts), len(index)), dtype=np.int64)
     wide[:, np.searchsorted(index, side.latency_index)] = counts
     return wide
-
-
-def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    array.flags.writeable = False
-    return array

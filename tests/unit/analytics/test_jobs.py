@@ -21,6 +21,7 @@ from meshwise.contracts.rows import (
     RolloutFinding,
     SloFinding,
 )
+from support.rollups import Rollups, row
 
 NOW = datetime(2026, 3, 2, 12, 0, 5, tzinfo=UTC)
 SETTLED = int(NOW.timestamp()) - 5
@@ -36,6 +37,9 @@ CANARY = {
 }
 
 
+ROLLUPS = Rollups([row(SETTLED - 10, "web", "cart", "", "GET", "client", "timeout", 50, 50, 0, 0, {0: 50})])
+
+
 class FakeStore:
     """Answers the queries of the cycle; every request of the edge web → cart failed."""
 
@@ -47,7 +51,7 @@ class FakeStore:
             raise UnavailableError("the store is away")
         rows: list[tuple[Any, ...]] = []
         if query.startswith("-- Rollup rows"):
-            rows = [(SETTLED - 10, "web", "cart", "", "GET", "client", "timeout", 50, 50, 0, 0, {0: 50})]
+            rows = ROLLUPS.series(parameters)
         elif query.startswith("-- Every service"):
             rows = [("cart",)]
         elif query.startswith(("-- Judged requests", "-- As slo_counts")):
@@ -57,6 +61,12 @@ class FakeStore:
             if parameters["start"] <= bucket < parameters["end"]:
                 rows = [(i, bucket, 50, 0, *((0.0, 0) if "positions" in parameters else ())) for i in called]
         return SimpleNamespace(result_rows=rows)
+
+    def raw_query(self, query: str, parameters: dict[str, Any], *, fmt: str) -> bytes:
+        if self.down:
+            raise UnavailableError("the store is away")
+        assert fmt == "RowBinary"
+        return ROLLUPS.raw(query, parameters)
 
 
 class FakeControl:

@@ -4,38 +4,46 @@ from typing import Any
 
 import pytest
 
-from meshwise.analytics.load import load_world, resolution_for, rollup_for, settled
+from meshwise.analytics.load import load_totals, load_world, resolution_for, rollup_for, settled
 from meshwise.analytics.world import EdgeKey, Window
+from meshwise.contracts.rows import EdgeBucket
+from support.rollups import Rollups, row
 
 NOW = datetime(2026, 3, 2, 12, 0, 7, tzinfo=UTC)
+AT = int(NOW.timestamp()) - 7
 
 
 class RecordingClient:
-    """Answers every query with the rows it was given, and keeps the queries."""
+    """Answers every query from the rows it was given, and keeps the queries."""
 
-    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
-        self.rows = rows
+    def __init__(self, rows: list[EdgeBucket]) -> None:
+        self.rollups = Rollups(rows)
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
     def query(self, query: str, parameters: dict[str, Any]) -> Any:
         self.asked.append((query, parameters))
-        return SimpleNamespace(result_rows=self.rows)
+        return SimpleNamespace(result_rows=self.rollups.series(parameters))
+
+    def raw_query(self, query: str, parameters: dict[str, Any], *, fmt: str) -> bytes:
+        assert fmt == "RowBinary"
+        self.asked.append((query, parameters))
+        return self.rollups.raw(query, parameters)
 
 
 class TestLoadWorld:
     def test_values_are_bound(self) -> None:
-        """The query's text holds no value: table, window and resolution travel as parameters."""
-        client = RecordingClient([])
+        """The queries' text holds no value: window and resolution travel as parameters."""
+        client = RecordingClient([row(AT, "web", "cart", "", "GET", "client", "ok", 5, 6, 1, 2, {3: 5})])
         load_world(client, Window(NOW - timedelta(seconds=60), NOW))
-        ((query, parameters),) = client.asked
+        assert len(client.asked) == 3
         start = int(datetime(2026, 3, 2, 11, 59, 0, tzinfo=UTC).timestamp())
-        assert parameters == {"table": "mesh_edge_10s", "start": start, "end": start + 70, "bucket_s": 10}
-        assert str(start) not in query
+        for query, parameters in client.asked:
+            assert (parameters["fine_start"], parameters["fine_end"]) == (start, start + 70)
+            assert str(start) not in query
 
     def test_rows_become_series(self) -> None:
         """A row of the query is one bucket of one route."""
-        start = int(NOW.timestamp()) - 7
-        client = RecordingClient([(start, "web", "cart", "", "GET", "client", "ok", 5, 6, 1, 2, {3: 5})])
+        client = RecordingClient([row(AT, "web", "cart", "", "GET", "client", "ok", 5, 6, 1, 2, {3: 5})])
         world = load_world(client, Window(NOW - timedelta(seconds=7), NOW))
         series = world.edges[EdgeKey("web", "cart")]
         assert (series.client.requests[0], series.attempts[0], series.retries[0], series.retries_denied[0]) == (
@@ -45,6 +53,55 @@ class TestLoadWorld:
             2,
         )
         assert series.client.histogram(ok=True) == {3: 5}
+
+    @pytest.mark.parametrize(
+        ("bucket_s", "bounds"),
+        [
+            (10, (0, 36_000, 36_000, 36_000, 36_000)),
+            (60, (0, 0, 36_000, 36_000, 36_000)),
+            (3600, (0, 0, 0, 36_000, 36_000)),
+        ],
+    )
+    def test_one_rollup_is_read(self, bucket_s: int, bounds: tuple[int, ...]) -> None:
+        """A world of even buckets comes from the coarsest rollup that makes them up, whole."""
+        client = RecordingClient([])
+        start = datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
+        load_world(client, Window(start, start + timedelta(hours=10)), bucket_s)
+        ((_, asked),) = client.asked
+        names = ("fine_start", "minute_start", "hour_start", "hour_end", "minute_end")
+        assert tuple(asked[name] - int(start.timestamp()) for name in names) == bounds
+
+
+class TestLoadTotals:
+    def test_hours_minutes_and_seconds(self) -> None:
+        """A long window is read from whole hours, the minutes around them, and the seconds at its ends."""
+        start = datetime(2026, 3, 2, 9, 58, 40, tzinfo=UTC)
+        client = RecordingClient([])
+        load_totals(client, Window(start, start + timedelta(hours=2)), NOW)
+        ((_, asked),) = client.asked
+        names = ("fine_start", "minute_start", "hour_start", "hour_end", "minute_end", "fine_end")
+        assert [asked[name] - int(start.timestamp()) for name in names] == [0, 20, 80, 3680, 7160, 7200]
+
+    def test_short_windows_need_no_hours(self) -> None:
+        """A window without a whole minute is read from the finest rollup."""
+        start = datetime(2026, 3, 2, 11, 58, 10, tzinfo=UTC)
+        client = RecordingClient([])
+        load_totals(client, Window(start, start + timedelta(seconds=40)), NOW)
+        ((_, asked),) = client.asked
+        assert asked["minute_start"] == asked["minute_end"] == asked["fine_end"]
+
+    def test_old_windows_are_widened(self) -> None:
+        """Where only minutes are kept, the window is widened to whole minutes."""
+        start = datetime(2026, 2, 26, 11, 58, 10, tzinfo=UTC)
+        world = load_totals(RecordingClient([]), Window(start, start + timedelta(seconds=40)), NOW)
+        assert world.window == Window(start - timedelta(seconds=10), start + timedelta(seconds=50))
+
+    def test_one_bucket(self) -> None:
+        """The window is one bucket, and rates count from when the first of it was measured."""
+        rows = [row(AT - 3600 + 10 * i, "web", "cart", "", "GET", "client", "ok", 5, 5, 0, 0, {3: 5}) for i in range(3)]
+        world = load_totals(RecordingClient(rows), Window(NOW - timedelta(hours=2), NOW), NOW)
+        assert world.edges[EdgeKey("web", "cart")].client.requests.tolist() == [15]
+        assert world.measured_s == 3610
 
 
 class TestResolution:

@@ -11,6 +11,7 @@ from meshwise.analytics.mesh import Mesh
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.views import ProposalTable, Table
 from meshwise.contracts.rows import ProposalFinding
+from support.rollups import Rollups, row
 
 END = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)  # still finely kept
 START = END - timedelta(seconds=60)
@@ -18,19 +19,26 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 
 class OneEdge:
-    """A store with one edge whose callee has a hostile name."""
+    """A store with one edge whose callee has a hostile name, and traffic when a window starts."""
+
+    rollups = Rollups(
+        lambda asked: [row(asked["fine_start"], "web", EVIL, "", "GET", "client", "ok", 60, 66, 6, 0, {0: 60})]
+    )
 
     def query(self, query: str, parameters: dict[str, Any]) -> Any:
         rows: list[tuple[Any, ...]] = []
         if query.startswith("-- Rollup rows"):
-            first = parameters["start"]
-            rows = [(first, "web", EVIL, "", "GET", "client", "ok", 60, 66, 6, 0, {0: 60})]
+            rows = self.rollups.series(parameters)
         elif query.startswith("-- Every service"):
             rows = [(EVIL,)]
         elif query.startswith(("-- Judged requests", "-- As slo_counts")) and parameters["step_s"] == 10:
             timed = (0.0, 60) if "positions" in parameters else ()
             rows = [(parameters["ids"][0], parameters["end"] - 10, 60, 60, *timed)]
         return SimpleNamespace(result_rows=rows)
+
+    def raw_query(self, query: str, parameters: dict[str, Any], *, fmt: str) -> bytes:
+        assert fmt == "RowBinary"
+        return self.rollups.raw(query, parameters)
 
 
 @pytest.fixture

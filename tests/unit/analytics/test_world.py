@@ -129,4 +129,4 @@ class TestWorld:
         rows = [bucket(10 * i, latency=counts, requests=sum(counts.values())) for i, counts in enumerate(maps)]
         client = World.from_buckets(WINDOW, rows).edges[EdgeKey("frontend", "cart")].client
         expected = [histogram.quantile(counts, q) for counts in maps]
-        assert client.quantile(q)[: len(maps)].tolist() == expected
+        assert client.quantile(q)[: len(maps)].tolist() == pytest.approx(expected, rel=1e-12)

@@ -1,5 +1,6 @@
 import pytest
-from benchmarks.policy.report import Ceiling, Within, rows, table
+from benchmarks.figures import Ceiling
+from benchmarks.policy.report import Within, rows, table
 from benchmarks.policy.trials import Size, trial
 
 

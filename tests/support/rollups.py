@@ -1,0 +1,45 @@
+"""A store's answers about rollups, from rows that a test made up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from meshwise.analytics.tally import Columns
+from meshwise.contracts.rows import EdgeBucket
+
+
+def row(start: int, *fields: Any) -> EdgeBucket:
+    """Return a rollup row from its columns without instance and policy version; ``start`` is in Unix seconds."""
+    source, destination, route, method, side, outcome, *numbers = fields
+    return EdgeBucket(
+        datetime.fromtimestamp(start, UTC), source, destination, route, method, side, "", 0, outcome, *numbers
+    )
+
+
+class Rollups:
+    """Answers the three queries that load a world, with ``rows``, or what it makes of the query's parameters."""
+
+    def __init__(self, rows: Iterable[EdgeBucket] | Callable[[dict[str, Any]], Iterable[EdgeBucket]]) -> None:
+        self._rows = rows if callable(rows) else lambda _, kept=list(rows): kept
+
+    def series(self, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """Answer ``world_series``."""
+        rows = [one for one in self._rows(parameters) if self._inside(one, parameters)]
+        names = sorted({(one.source, one.destination, one.route, one.method) for one in rows})
+        since = {name: min(one.bucket for one in rows if one.source == name[0]) for name in names}
+        return [(*name, position, since[name]) for position, name in enumerate(names)]
+
+    def raw(self, query: str, parameters: dict[str, Any]) -> bytes:
+        """Answer ``world_counts`` or ``world_cells``."""
+        rows = [one for one in self._rows(parameters) if self._inside(one, parameters)]
+        start, bucket_s = parameters["fine_start"], parameters["bucket_s"]
+        columns = Columns.of_rows(rows, start, bucket_s, max(1, (parameters["fine_end"] - start) // bucket_s))
+        return np.ascontiguousarray(columns.counts if "all_requests" in query else columns.cells).tobytes()
+
+    @staticmethod
+    def _inside(one: EdgeBucket, parameters: dict[str, Any]) -> bool:
+        return bool(parameters["fine_start"] <= one.bucket.timestamp() < parameters["fine_end"])
