@@ -50,7 +50,7 @@ ATTEMPT_FINAL: Final = "meshwise.attempt.final"
 ATTEMPT_OUTCOME: Final = "meshwise.attempt.outcome"
 """One of ``OUTCOMES``."""
 RETRY_REASON: Final = "meshwise.retry.reason"
-"""Why this attempt was made: the outcome, status code, or name of the gRPC status, of the one before."""
+"""Why this attempt was made: the outcome, status code, or name of the gRPC status, of the one before; or ``hedge``."""
 RETRY_DENIED: Final = "meshwise.retry.denied"
 """Why no further attempt was made although one was wanted.
 

@@ -11,7 +11,7 @@ from meshwise.proxy.errors import ConnectFailed
 from meshwise.proxy.telemetry.records import ShadowVerdict, TraceContext
 
 if TYPE_CHECKING:
-    from meshwise.proxy.exchange import Exchange
+    from meshwise.proxy.call import Call
 
 
 class Attempt:
@@ -20,12 +20,12 @@ class Attempt:
     __slots__ = (
         "answered",
         "balance",
+        "call",
         "cancelled",
         "connect_timeout",
         "connection",
         "deadline",
         "endpoint",
-        "exchange",
         "failure",
         "grpc_status",
         "ordinal",
@@ -40,8 +40,9 @@ class Attempt:
         "trace",
     )
 
-    def __init__(self, exchange: Exchange, endpoint: EndpointState, ordinal: int, trace: TraceContext) -> None:
-        self.exchange = exchange
+    def __init__(self, call: Call, endpoint: EndpointState, ordinal: int, trace: TraceContext) -> None:
+        self.call = call
+        """Whose attempt it is; of a hedge, what stands for it until it has won."""
         self.endpoint = endpoint
         self.ordinal = ordinal
         self.trace = trace
@@ -70,8 +71,8 @@ class Attempt:
             self.endpoint.active -= 1
             self.endpoint = connection.endpoint
             self.endpoint.active += 1
-        self.exchange.send(self, connection)
+        self.call.send(self, connection)
 
     def on_connect_failed(self, error: ConnectFailed) -> None:
         """The pool has none."""
-        self.exchange.on_upstream_failed(error, reached=False)
+        self.call.on_upstream_failed(error, reached=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from meshwise.contracts.policy import Breaker
 from meshwise.proxy.cluster.cluster import Cluster, EndpointState
@@ -61,6 +61,9 @@ class Upstream(Protocol):
 
     def resume_reading(self) -> None:
         """Let the answer flow again."""
+
+    def hand_to(self, call: Any) -> None:
+        """Give the answer to ``call``, the exchange of the same protocol that takes it from now on."""
 
     def detach(self) -> None:
         """The exchange has no more interest in the answer."""

@@ -11,6 +11,7 @@ Outbound (the application calls another service)
 7. balancer   an endpoint that does not rest; on a retry another one than before
 8. pool       a kept connection, or a new one; connections and waiters are bounded. 503 connect, overflow
 9. answer     outlier detection counts it; forwarded, or thrown away for a retry:
+   hedge      when no answer has begun after a delay, a second attempt beside the first; the first good answer wins
 10. retry     rules of ``cluster.retry``, last of all the budget; back-off; again from 6
 
 Inbound (another proxy calls the application)
@@ -33,10 +34,12 @@ from meshwise.contracts.policy import Breaker, Match, Policy, Retry, Timeout
 from meshwise.contracts.snapshot import Endpoint
 from meshwise.proxy.arrivals import parent_of, seconds_left, source_of
 from meshwise.proxy.attempt import Attempt
+from meshwise.proxy.call import Call
 from meshwise.proxy.channels import Drainable, Pool
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.errors import NoRoute
 from meshwise.proxy.exchange import Exchange
+from meshwise.proxy.hedge import Second, StreamSecond
 from meshwise.proxy.http1.heads import CHUNKED, RequestHead, ResponseHead
 from meshwise.proxy.http1.limits import Limits
 from meshwise.proxy.http2.limits import Limits as Http2Limits
@@ -46,6 +49,7 @@ from meshwise.proxy.net.tls import MeshTls
 from meshwise.proxy.replay import ReplayMemory
 from meshwise.proxy.routing import RouteTable, Rule, service_name
 from meshwise.proxy.settings import ProxySettings
+from meshwise.proxy.stream_exchange import StreamExchange
 from meshwise.proxy.telemetry.records import AttemptRecord, Recorder, RequestRecord, TraceContext
 from meshwise.proxy.trace_context import TraceSource, format_traceparent
 
@@ -118,8 +122,16 @@ class Dispatcher(ABC):
     def open(self, exchange: Exchange) -> None:
         """Route a request and start it."""
 
+    def second(self, first: Exchange) -> Exchange:
+        """Return what stands for a second, hedged attempt of ``first``."""
+        return Second(first)
+
+    def second_stream(self, first: StreamExchange) -> StreamExchange:
+        """As ``second``, over HTTP/2."""
+        return StreamSecond(first)
+
     @abstractmethod
-    def attempt_trace(self, exchange: Exchange) -> TraceContext:
+    def attempt_trace(self, exchange: Call) -> TraceContext:
         """Return the context that the next attempt carries."""
 
     def request_base(self, exchange: Exchange) -> bytes:
@@ -162,11 +174,11 @@ class Dispatcher(ABC):
         """Return fields to add to a forwarded answer."""
 
     @abstractmethod
-    def record_attempt(self, exchange: Exchange, attempt: Attempt, outcome: str, *, final: bool) -> None:
+    def record_attempt(self, exchange: Call, attempt: Attempt, outcome: str, *, final: bool) -> None:
         """Record a finished attempt."""
 
     @abstractmethod
-    def record_request(self, exchange: Exchange, outcome: str) -> None:
+    def record_request(self, exchange: Call, outcome: str) -> None:
         """Record a finished request."""
 
 
@@ -206,7 +218,7 @@ class OutboundDispatcher(Dispatcher):
             limit = asked
         exchange.admit(route.cluster, rule, trace, exchange.started + limit)
 
-    def attempt_trace(self, exchange: Exchange) -> TraceContext:
+    def attempt_trace(self, exchange: Call) -> TraceContext:
         """A CLIENT span per attempt, all below the caller's span."""
         return self.traces.child(exchange.trace)
 
@@ -214,7 +226,7 @@ class OutboundDispatcher(Dispatcher):
         """Pass on why another proxy made the answer."""
         return b"%b: %b\r\n" % (_HEADER_ERROR, head.error) if head.error else b""
 
-    def record_attempt(self, exchange: Exchange, attempt: Attempt, outcome: str, *, final: bool) -> None:
+    def record_attempt(self, exchange: Call, attempt: Attempt, outcome: str, *, final: bool) -> None:
         """One CLIENT span."""
         policy = exchange.policy
         start_ns = exchange.start_ns + int((attempt.started - exchange.started) * 1e9)
@@ -250,7 +262,7 @@ class OutboundDispatcher(Dispatcher):
             )
         )
 
-    def record_request(self, exchange: Exchange, outcome: str) -> None:
+    def record_request(self, exchange: Call, outcome: str) -> None:
         """The logical request; its spans are its attempts."""
         self.recorder.request(
             RequestRecord(
@@ -310,7 +322,7 @@ class InboundDispatcher(Dispatcher):
         limit = self.settings.inbound_timeout_s if left is None else max(0.001, left)
         exchange.admit(self.cluster, self._rule, self.traces.child(parent), exchange.started + limit)
 
-    def attempt_trace(self, exchange: Exchange) -> TraceContext:
+    def attempt_trace(self, exchange: Call) -> TraceContext:
         """The application sees the SERVER span."""
         return exchange.trace
 
@@ -333,10 +345,10 @@ class InboundDispatcher(Dispatcher):
         """Nothing: only a proxy may give a reason, so the application's is dropped."""
         return b""
 
-    def record_attempt(self, exchange: Exchange, attempt: Attempt, outcome: str, *, final: bool) -> None:
+    def record_attempt(self, exchange: Call, attempt: Attempt, outcome: str, *, final: bool) -> None:
         """The SERVER span is the request's; there is nothing else to tell."""
 
-    def record_request(self, exchange: Exchange, outcome: str) -> None:
+    def record_request(self, exchange: Call, outcome: str) -> None:
         """One SERVER span."""
         self.recorder.request(
             RequestRecord(

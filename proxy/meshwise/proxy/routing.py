@@ -14,22 +14,34 @@ from meshwise.contracts.policy import ANY, DEFAULT_POLICY, Policy, matches_route
 from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.cluster.budget import RetryBudget
 from meshwise.proxy.cluster.cluster import Cluster
+from meshwise.proxy.cluster.hedge import HedgePolicy, budget_of
 from meshwise.proxy.cluster.shadow import ShadowPolicy
 
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 
 
+class Extras:
+    """What few policies use: looked at only where one does."""
+
+    __slots__ = ("hedge", "shadow")
+
+    def __init__(self, *, hedge: HedgePolicy | None, shadow: ShadowPolicy | None) -> None:
+        self.hedge = hedge
+        self.shadow = shadow
+        """The candidate that is evaluated beside the policy."""
+
+
 class Rule:
     """One policy as it applies to one cluster."""
 
-    __slots__ = ("budget", "methods", "policy", "route", "shadow")
+    __slots__ = ("budget", "extras", "methods", "policy", "route")
 
-    def __init__(self, policy: Policy, budget: RetryBudget, shadow: ShadowPolicy | None = None) -> None:
+    def __init__(self, policy: Policy, budget: RetryBudget, extras: Extras | None = None) -> None:
         self.policy = policy
         self.budget = budget
-        self.shadow = shadow
-        """The candidate that is evaluated beside the policy, if there is one."""
+        self.extras = extras
+        """``None`` for a policy that uses nothing of it: then it costs a request nothing."""
         self.route = policy.match.route or ""
         self.methods = frozenset(policy.match.methods)
 
@@ -116,6 +128,16 @@ def build_table(snapshot: Snapshot, source: str, cluster_of: Callable[[str], Clu
 
 def rule_of(policy: Policy, cluster: Cluster) -> Rule:
     """Return ``policy`` as it applies to ``cluster``, with the state that it keeps there."""
-    candidate = policy.candidate
-    shadow = None if candidate is None else ShadowPolicy(candidate, cluster.budget(candidate, shadow=True))
-    return Rule(policy, cluster.budget(policy), shadow)
+    return Rule(policy, cluster.budget(policy), _extras(policy, cluster))
+
+
+def _extras(policy: Policy, cluster: Cluster) -> Extras | None:
+    hedge, candidate = policy.hedge, policy.candidate
+    if hedge is None and candidate is None:
+        return None
+    return Extras(
+        hedge=None if hedge is None else HedgePolicy(hedge, cluster.budget_of(policy, "hedge", budget_of(hedge))),
+        shadow=None
+        if candidate is None
+        else ShadowPolicy(candidate, cluster.budget_of(policy, "shadow", candidate.retry.budget)),
+    )

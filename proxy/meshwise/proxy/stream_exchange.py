@@ -109,6 +109,10 @@ class StreamExchange(Exchange):
 
     def send(self, attempt: Attempt, connection: Any) -> None:
         """Send the request's head and what is known of its body over ``connection``, an ``UpstreamStream``."""
+        self.send_for(self, attempt, connection)
+
+    def send_for(self, taker: Exchange, attempt: Attempt, connection: Any) -> None:
+        """Send as ``send`` does; ``taker`` gets the answer."""
         attempt.connection = connection
         head = self.stream_head
         if not self._fields:
@@ -118,7 +122,7 @@ class StreamExchange(Exchange):
         self.downstream.release_for_upstream()
         end = self.request_done and not self._trailers
         connection.begin(
-            self, self._fields, self._attempt_fields(attempt), end=end and not body, to_head=self.method == "HEAD"
+            taker, self._fields, self._attempt_fields(attempt), end=end and not body, to_head=self.method == "HEAD"
         )
         if body:
             connection.write(body, end=end)
@@ -147,10 +151,7 @@ class StreamExchange(Exchange):
             if self._judge_grpc(attempt, answer.grpc_status, answer.error, answer.fields):
                 return
         else:
-            trusted = self.dispatcher.trusts_reasons
-            failed = answer.status >= 500
-            outcome = outcome_of(answer, trusted=trusted)
-            failure = retry.Failure(outcome, answer.status, self._reached(answer.error))
+            failure, failed = self.failure_of(attempt, answer)
             if self._judge(attempt, failure, failed=failed, bad=answer.status >= 400):
                 return
         self._forward_answer(answer, end=end)
@@ -248,17 +249,30 @@ class StreamExchange(Exchange):
         """Tell whether the application may have seen the request, by another proxy's reason."""
         return error not in NOT_REACHED or not self.dispatcher.trusts_reasons
 
-    def _judge_grpc(self, attempt: Attempt, status: int | None, error: bytes, fields: tuple[Field, ...]) -> bool:
+    def failure_of(self, attempt: Attempt, answer: StreamAnswer) -> tuple[retry.Failure, bool]:
+        """Return how an answer's head counts, when it is all that has to be known, and if its endpoint is to blame.
+
+        The name of a gRPC status is given unless it is ``ok``.
+        """
+        if self.stream_head.grpc and answer.status == 200:
+            return self._grpc_failure(attempt, answer.grpc_status, answer.error, answer.fields)
+        outcome = outcome_of(answer, trusted=self.dispatcher.trusts_reasons)
+        return retry.Failure(outcome, answer.status, self._reached(answer.error)), answer.status >= 500
+
+    def _grpc_failure(
+        self, attempt: Attempt, status: int | None, error: bytes, fields: tuple[Field, ...]
+    ) -> tuple[retry.Failure, bool]:
         code = grpc.UNKNOWN if status is None else status
         attempt.grpc_status = grpc.NAMES[code]
         outcome = grpc.outcome_of(code, error, trusted=self.dispatcher.trusts_reasons)
         if code == 0:
-            failure = retry.Failure(outcome)
-        else:
-            failure = retry.Failure(
-                outcome, attempt.status, self._reached(error), grpc.CODES[code], grpc.pushback_s(fields)
-            )
-        if self._judge(attempt, failure, failed=code in grpc.FAILURES, bad=code != 0):
+            return retry.Failure(outcome, attempt.status), False
+        name, pushback = grpc.CODES[code], grpc.pushback_s(fields)
+        return retry.Failure(outcome, attempt.status, self._reached(error), name, pushback), code in grpc.FAILURES
+
+    def _judge_grpc(self, attempt: Attempt, status: int | None, error: bytes, fields: tuple[Field, ...]) -> bool:
+        failure, failed = self._grpc_failure(attempt, status, error, fields)
+        if self._judge(attempt, failure, failed=failed, bad=failure.grpc != ""):
             return True
         self.grpc_status = attempt.grpc_status
         return False
@@ -266,9 +280,12 @@ class StreamExchange(Exchange):
     def _judge(self, attempt: Attempt, failure: retry.Failure, *, failed: bool, bad: bool) -> bool:
         """Count the attempt's result; tell whether it is thrown away for another attempt."""
         outcome = attempt.outcome = failure.outcome
-        self._observe(attempt.endpoint, failed=failed)
+        self.observe(attempt.endpoint, failed=failed)
         if not bad or self.response_started:
             return False
+        if self._hedge is not None and self.bad_answer(failure, failed=failed) and self.replaced_by_hedge(outcome):
+            self._held = None
+            return True
         verdict = self._decide(attempt, failure)
         if verdict.wait is None:
             return False
@@ -277,8 +294,16 @@ class StreamExchange(Exchange):
         self._wait(verdict.wait, failure.reason)
         return True
 
+    def hedge_won(self) -> None:
+        """As over HTTP/1.1; a head of the first attempt that was held back is of no more use."""
+        self._held = None
+        super().hedge_won()
+
+    def _second(self) -> StreamExchange:
+        return self.dispatcher.second_stream(self)
+
     def _forward_answer(self, answer: StreamAnswer, *, end: bool) -> None:
-        self.response_started = True
+        self._answer_begins()
         if self.downstream.full and self.attempt is not None and self.attempt.connection is not None:
             self.attempt.connection.pause_reading()
         fields = answer.fields
@@ -303,7 +328,7 @@ class StreamExchange(Exchange):
         error = RequestTimeout(message)
         self.reset_code = CANCEL
         if self.attempt is not None:
-            self._observe(self.attempt.endpoint, failed=True)
+            self.observe(self.attempt.endpoint, failed=True)
         self._end_attempt(error.outcome, final=True, close=True)
         self._break_off(error)
 

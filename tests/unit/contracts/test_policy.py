@@ -76,6 +76,7 @@ def policies(draw: st.DrawFn) -> Policy:
     shadow = draw(st.none() | st.builds(p.Shadow, st.just(timeout), st.just(retry), st.integers(0, 2**53)))
     if shadow is not None:
         timeout, retry = draw(waiting_and_retrying())
+    most_s = min(timeout.request, shadow.timeout.request if shadow is not None and shadow.timeout else 3600.0)
     return Policy(
         name=draw(NAMES),
         match=Match(
@@ -92,6 +93,9 @@ def policies(draw: st.DrawFn) -> Policy:
         ),
         balance=p.Balance(draw(st.sampled_from(p.ALGORITHMS))),
         shadow=shadow,
+        hedge=draw(st.none() | st.builds(p.Hedge, seconds(1, round(most_s * 1000) - 1), st.floats(0, 5)))
+        if most_s > 0.001
+        else None,
         version=draw(st.integers(0, 2**53)),
         reason=draw(st.text(max_size=20)),
     )
@@ -183,6 +187,9 @@ def test_the_schema_accepts_every_policy(policy: Policy) -> None:
         ({"retry": {"methods": ["POST"]}}, "retry.methods"),
         ({"retry": {"idempotency_header": "a b"}}, "retry.idempotency_header"),
         ({"retry": {"idempotency_header": "a\r\nb"}}, "retry.idempotency_header"),
+        ({"hedge": {}}, "hedge.delay"),
+        ({"hedge": {"delay": "15s"}}, "hedge.delay"),
+        ({"hedge": {"delay": "1s", "max_extra_percent": 6}}, "hedge.max_extra_percent"),
         ({"breaker": {"max_requests": 0}}, "breaker.max_requests"),
         ({"outlier": {"max_eject_percent": 51}}, "outlier.max_eject_percent"),
         ({"balance": {"algorithm": "best"}}, "balance.algorithm"),
@@ -238,6 +245,7 @@ def _object(node: dict[str, Any]) -> st.SearchStrategy[Any]:
 
 
 SEMANTIC = (
+    "is not shorter than timeout.request",
     "do not fit into",
     "is longer than timeout.request",
     "is required when retry.on.timeout",

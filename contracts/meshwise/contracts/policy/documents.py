@@ -37,6 +37,11 @@ def document_of(policy: Policy) -> dict[str, Any]:
         "balance": {"algorithm": policy.balance.algorithm},
         "version": policy.version,
     }
+    if policy.hedge is not None:
+        document["hedge"] = {
+            "delay": format_duration(policy.hedge.delay),
+            "max_extra_percent": policy.hedge.max_extra_percent,
+        }
     if policy.shadow is not None:
         document["shadow"] = _shadow(policy.shadow)
     if policy.reason:

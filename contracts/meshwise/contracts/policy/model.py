@@ -19,6 +19,8 @@ MAX_BUDGET_FLOOR: Final = 10.0
 MAX_TIMEOUT_S: Final = 3600.0
 MIN_TIMEOUT_S: Final = 0.001
 MAX_EJECT_PERCENT: Final = 50.0
+MAX_HEDGE_PERCENT: Final = 5.0
+"""Ceiling of the load that hedges may add, in percent of requests: what hedging at the 95th percentile costs."""
 
 ANY: Final = "*"
 GRPC_STATUSES: Final = (
@@ -127,6 +129,18 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Hedge:
+    """A second attempt beside the first when no answer has begun after ``delay`` seconds; the first good answer wins.
+
+    Only of requests that may be repeated (``Retry.methods``, or the idempotency header), for at most
+    ``max_extra_percent`` of requests, and within the retry budget.
+    """
+
+    delay: float
+    max_extra_percent: float = MAX_HEDGE_PERCENT
+
+
+@dataclass(frozen=True, slots=True)
 class Breaker:
     """Concurrency limits per cluster; over them a request is answered 503 at once. source: Envoy's defaults."""
 
@@ -175,6 +189,7 @@ class Policy:
     match: Match
     timeout: Timeout = field(default_factory=Timeout)
     retry: Retry = field(default_factory=Retry)
+    hedge: Hedge | None = None
     breaker: Breaker = field(default_factory=Breaker)
     outlier: Outlier = field(default_factory=Outlier)
     balance: Balance = field(default_factory=Balance)

@@ -15,6 +15,7 @@ from meshwise.contracts.policy.model import (
     MAX_BUDGET_FLOOR,
     MAX_BUDGET_PERCENT,
     MAX_EJECT_PERCENT,
+    MAX_HEDGE_PERCENT,
     MAX_RETRIES,
     MAX_TIMEOUT_S,
     MIN_TIMEOUT_S,
@@ -22,6 +23,7 @@ from meshwise.contracts.policy.model import (
     Balance,
     Breaker,
     Budget,
+    Hedge,
     Match,
     Outlier,
     Policy,
@@ -54,6 +56,7 @@ def parse_policy(document: object) -> Policy:
         match=match,
         timeout=_timeout(reader.take_section("timeout")),
         retry=_retry(reader.take_section("retry")),
+        hedge=_hedge(reader),
         breaker=_breaker(reader.take_section("breaker")),
         outlier=_outlier(reader.take_section("outlier")),
         balance=_balance(reader.take_section("balance")),
@@ -90,6 +93,12 @@ def _check_fits(policy: Policy, at: str = "") -> None:
     if policy.retry.on.timeout and policy.retry.max and attempt is None:
         raise DocumentError(
             f"{at}timeout.attempt", "is required when retry.on.timeout is true: no time is left for a retry"
+        )
+    if policy.hedge is not None and policy.hedge.delay >= request:
+        raise DocumentError(
+            f"{at}hedge.delay",
+            f"{format_duration(policy.hedge.delay)} is not shorter than timeout.request {format_duration(request)}; "
+            "lower it, or remove hedge",
         )
     unsafe = [method for method in policy.retry.methods if method not in IDEMPOTENT_METHODS]
     if unsafe and policy.retry.idempotency_header is None:
@@ -209,6 +218,18 @@ def _budget(reader: Reader) -> Budget:
     return Budget(percent, default.interval if interval is None else interval, floor)
 
 
+def _hedge(document: Reader) -> Hedge | None:
+    reader = _optional(document, "hedge")
+    if reader is None:
+        return None
+    delay = reader.take_seconds("delay", None, MIN_TIMEOUT_S, MAX_TIMEOUT_S)
+    if delay is None:
+        raise DocumentError(reader.at("delay"), "is required")
+    percent = reader.take_number("max_extra_percent", MAX_HEDGE_PERCENT, 0.0, MAX_HEDGE_PERCENT)
+    reader.finish()
+    return Hedge(delay, percent)
+
+
 def _breaker(reader: Reader) -> Breaker:
     default = Breaker()
     limits = {
@@ -238,10 +259,9 @@ def _balance(reader: Reader) -> Balance:
 
 
 def _shadow(document: Reader) -> Shadow | None:
-    if not document.has("shadow"):
-        document.take("shadow")
+    reader = _optional(document, "shadow")
+    if reader is None:
         return None
-    reader = document.take_section("shadow")
     shadow = Shadow(
         timeout=_timeout(reader.take_section("timeout")) if reader.has("timeout") else None,
         retry=_retry(reader.take_section("retry")) if reader.has("retry") else None,
@@ -253,6 +273,14 @@ def _shadow(document: Reader) -> Shadow | None:
     if shadow.timeout is None and shadow.retry is None:
         raise DocumentError(reader.path, "names neither timeout nor retry; give it what is to be tried, or remove it")
     return shadow
+
+
+def _optional(document: Reader, key: str) -> Reader | None:
+    """Return a reader of the section under ``key``; ``None`` when there is none, which is not the same as empty."""
+    if document.has(key):
+        return document.take_section(key)
+    document.take(key)
+    return None
 
 
 def _text_items(reader: Reader, key: str, form: re.Pattern[str], wanted: str) -> Iterable[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from meshwise.contracts.policy import Policy
+from meshwise.contracts.policy import Budget, Policy
 from meshwise.contracts.snapshot import Endpoint
 from meshwise.proxy.cluster.breaker import Load
 from meshwise.proxy.cluster.budget import RetryBudget
@@ -15,8 +15,6 @@ from meshwise.proxy.cluster.outlier import Health
 if TYPE_CHECKING:
     from meshwise.proxy.channels import Waiter
     from meshwise.proxy.net.upstream import UpstreamConnection
-
-_SHADOW: Final = " (shadow)"
 
 
 class EndpointState:
@@ -71,13 +69,13 @@ class Cluster:
             state.gone = True
         return list(known.values())
 
-    def budget(self, policy: Policy, *, shadow: bool = False) -> RetryBudget:
-        """Return the retry budget of ``policy`` here; it begins anew only when its parameters change.
+    def budget(self, policy: Policy) -> RetryBudget:
+        """Return the retry budget of ``policy`` here; it begins anew only when its parameters change."""
+        return self.budget_of(policy, "", policy.retry.budget)
 
-        A candidate (``shadow``) has one of its own beside that of the policy in force.
-        """
-        params = policy.retry.budget
-        name = policy.name + _SHADOW if shadow else policy.name
+    def budget_of(self, policy: Policy, what: str, params: Budget) -> RetryBudget:
+        """Return another budget that ``policy`` has here, for ``what``, which tells it from the retry budget."""
+        name = f"{policy.name} ({what})" if what else policy.name
         known = self._budgets.get(name)
         if known is None or known[0] != params:
             known = self._budgets[name] = (params, RetryBudget(params))
@@ -86,7 +84,7 @@ class Cluster:
     def keep_budgets(self, names: Iterable[str]) -> None:
         """Forget the budgets of policies that no longer exist."""
         wanted = set(names)
-        self._budgets = {name: budget for name, budget in self._budgets.items() if name.removesuffix(_SHADOW) in wanted}
+        self._budgets = {name: budget for name, budget in self._budgets.items() if name.partition(" (")[0] in wanted}
 
     def describe(self, now: float) -> dict[str, Any]:
         """Return the state for people to read."""

@@ -214,7 +214,7 @@ class CallExchange(Exchange):
         self._reply(error)
 
     def _forward(self, head: ResponseHead) -> None:
-        self.response_started = True
+        self._answer_begins()
         self._begun = head
 
     def _reply(self, error: ProxyError, outcome: str = "") -> None:

@@ -76,6 +76,10 @@ class UpstreamStream:
         self._connection.session.release(self._stream)
         self._connection.send_soon()
 
+    def hand_to(self, call: StreamExchange) -> None:
+        """Give the answer to another exchange from now on."""
+        self.exchange = call
+
     def detach(self) -> None:
         """The exchange has no more interest; what is left of the answer is not wanted."""
         self.close()

@@ -59,6 +59,10 @@ class UpstreamConnection(asyncio.Protocol):
             self._reading_paused = False
             self._transport.resume_reading()
 
+    def hand_to(self, call: Exchange) -> None:
+        """Give the answer to another exchange from now on."""
+        self.exchange = call
+
     def detach(self) -> None:
         """The exchange has no more interest. What is left of the answer may end in the bytes at hand, or never."""
         self.exchange = None
