@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.analytics import mesh
 from benchmarks.analytics.store import store
 from meshwise.analytics.alerts.outbox import Outbox
+from meshwise.analytics.alerts.silences import Silences
 from meshwise.analytics.audits import audits_for
 from meshwise.analytics.control_api import ControlApi
 from meshwise.analytics.findings import persist
@@ -42,7 +43,7 @@ def measure(size: Size) -> list[dict[str, Any]]:
 def _measured(size: Size) -> Iterator[dict[str, Any]]:
     end = datetime.fromtimestamp(datetime.now(UTC).timestamp() // 10 * 10, UTC)
     settings = AnalyticsSettings(settle_s=0.0)
-    with store() as url, connect(url) as client:
+    with store() as url, connect(url, form_encode_query_params=True) as client:
         mesh.write(client, end)
         cycle = _cycle(client, settings)
         for spans in (0, SPANS):
@@ -70,6 +71,7 @@ def _cycle(client: Any, settings: AnalyticsSettings) -> Cycle:
         outbox=Outbox(":memory:"),
         audits=audits,
         promises=Promises(client, persist),
+        silences=Silences(client, persist),
         persist=persist,
         derive=SpanEdges(client, settle_s=settings.spans_settle_s).advance,
     )

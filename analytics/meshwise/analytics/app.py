@@ -1,9 +1,10 @@
 """The HTTP interface: what the last cycle found, a map of any past window, and a way to run a cycle now.
 
 GET  /v1/map?seconds=900 | ?start=…&end=…   computed for the asking, from the rollups
-GET  /v1/alerts /v1/anomalies /v1/proposals /v1/rollouts   as of the last cycle
+GET  /v1/anomalies /v1/proposals /v1/rollouts   as of the last cycle
 POST /v1/cycle                              runs one cycle; only from this machine, or with the token
      /v1/slos /v1/slo/…                     see slo_api
+     /v1/alerts /v1/silences /v1/receivers  see alerts_api
 GET  /livez /readyz /metrics
 """
 
@@ -23,6 +24,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.exceptions import HTTPException
 
 from meshwise.analytics.alerts.courier import Courier
+from meshwise.analytics.alerts_api import add_alert_routes
 from meshwise.analytics.answers import as_json, refusal
 from meshwise.analytics.bodies import is_local
 from meshwise.analytics.jobs import Cycle
@@ -70,6 +72,7 @@ def create_app(
     _refuse_politely(app)
     _add_probes(app, settings, cycle, registry)
     _add_findings(app, settings, cycle, reader)
+    add_alert_routes(app, settings, cycle, courier)
     add_slo_routes(app, settings, cycle, reader)
 
     @app.post("/v1/cycle")
@@ -136,10 +139,6 @@ def _add_findings(app: FastAPI, settings: AnalyticsSettings, cycle: Cycle, reade
         except (ValueError, OverflowError) as error:
             return refusal(400, "window", str(error))
         return as_json(found)
-
-    @app.get("/v1/alerts")
-    async def read_alerts() -> Response:
-        return as_json({"computed_at": cycle.board.finished_at, "alerts": list(cycle.board.alerts.values())})
 
     @app.get("/v1/anomalies")
     async def read_anomalies() -> Response:

@@ -18,9 +18,11 @@ import orjson
 import structlog
 
 from meshwise.analytics.alerts.cause import likely_cause
+from meshwise.analytics.alerts.groups import Context
 from meshwise.analytics.alerts.lifecycle import Alert, Alerts, Change, Timing, evaluations_of, step
+from meshwise.analytics.alerts.messages import Telling, messages_for
 from meshwise.analytics.alerts.outbox import Outbox
-from meshwise.analytics.alerts.payload import Context, notifications
+from meshwise.analytics.alerts.silences import Silences, quiet_at
 from meshwise.analytics.audits import Audits
 from meshwise.analytics.board import Board
 from meshwise.analytics.control_api import ControlApi, RefusedError
@@ -43,7 +45,6 @@ log = structlog.get_logger(__name__)
 MAX_UNSAVED_ROWS: Final = 10_000
 """Events that wait for the store to come back; beyond that the oldest are dropped and counted."""
 FORGET_ALERTS_S: Final = 30 * 86_400.0
-RECEIVER: Final = "meshwise"
 
 T = TypeVar("T")
 
@@ -66,6 +67,7 @@ class Cycle:
         persist: Persist,
         derive: Callable[[datetime], object],
         promises: Promises,
+        silences: Silences,
     ) -> None:
         self._settings = settings
         self._client = client
@@ -75,6 +77,10 @@ class Cycle:
         self._persist = persist
         self._derive = derive
         self.promises = promises
+        self.silences = silences
+        self.telling = Telling(
+            settings.alert_group_by, {webhook.name for webhook in settings.webhooks}, settings.external_url
+        )
         self.slos = SloAudit(
             client,
             settings.default_objective,
@@ -168,20 +174,26 @@ class Cycle:
         self, states: Sequence[ObjectiveState], board: Board, world: World | None, now: datetime
     ) -> tuple[Change, ...]:
         before = self._alerts if self._alerts is not None else restore_alerts(self._client, now)
-        after, changes = step(before, evaluations_of(states), now, self._timing)
+        quiet = quiet_at(self.silences.refresh(), now)
+        after, changes = step(before, evaluations_of(states), now, self._timing, quiet)
         edges = world.edges if world is not None else {}
         services = {change.alert.service for change in changes if change.notify}
         contexts = {
             service: context_of(service, likely_cause(service, edges, board.anomalies), board.proposals)
             for service in services
         }
-        documents = notifications(changes, after, contexts, RECEIVER, self._settings.external_url)
         # Queued before the state moves on: a crash in between tells the same documents again, under the same ids.
-        self._outbox.put([webhook.url for webhook in self._settings.webhooks], documents, now.timestamp())
+        for webhook in self._settings.webhooks:
+            documents = messages_for(webhook, changes, after, contexts, self.telling)
+            self._outbox.put([webhook.lane], documents, now.timestamp())
         self._alerts = after
         for change in changes:
             log.info(
-                "alert changed", service=change.alert.service, severity=change.alert.severity, state=change.alert.state
+                "alert changed",
+                service=change.alert.service,
+                severity=change.alert.severity,
+                state=change.alert.state,
+                silence=change.alert.silence,
             )
         return changes
 

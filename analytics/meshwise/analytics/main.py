@@ -9,6 +9,7 @@ import structlog
 
 from meshwise.analytics.alerts.courier import Courier
 from meshwise.analytics.alerts.outbox import Outbox
+from meshwise.analytics.alerts.silences import Silences
 from meshwise.analytics.app import create_app
 from meshwise.analytics.audits import audits_for
 from meshwise.analytics.control_api import ControlApi
@@ -62,6 +63,7 @@ def run(settings: AnalyticsSettings) -> None:
                 persist=persist,
                 derive=SpanEdges(client, settle_s=settings.spans_settle_s).advance,
                 promises=Promises(reader, persist, [webhook.name for webhook in settings.webhooks]),
+                silences=Silences(reader, persist),
             )
             courier = Courier(outbox, settings.webhooks)
             app = create_app(settings, cycle, courier, registry_for(cycle, outbox, courier), reader)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from meshwise.analytics.alerts import pagerduty
 from meshwise.analytics.alerts.signature import decode_secret
+from meshwise.analytics.alerts.template import check_template
 from meshwise.analytics.anomaly.config import AnomalyConfig
 from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.rehearsal.config import RehearsalConfig
@@ -27,15 +31,40 @@ class WebhookSettings(BaseModel):
         max_length=128,
         description="What SLO documents call it as a target; several receivers may share a name.",
     )
-    url: str = Field(description="Where to post; https, or http as well when allow_private is true.")
+    format: Literal["alertmanager", "alertmanager_api", "pagerduty", "slack", "cloudevents", "template"] = Field(
+        default="alertmanager",
+        description="What is posted: Alertmanager's webhook version 4, alerts for an Alertmanager's own API, PagerDuty "
+        "Events v2, a Slack message, a CloudEvent, or template.",
+    )
+    url: str = Field(
+        default="",
+        description="Where to post; https, or http as well when allow_private is true. Only pagerduty has a default.",
+    )
+    routing_key: SecretStr | None = Field(default=None, description="Integration key of PagerDuty.")
+    template: dict[str, Any] | list[Any] | None = Field(
+        default=None,
+        description="Document to post per alert; its texts may hold $service and the like: docs/alerts.md.",
+    )
     secret: SecretStr | None = Field(
         default=None, description="Signing secret of Standard Webhooks: 'whsec_' + base64."
     )
     previous_secret: SecretStr | None = Field(default=None, description="Signs as well, while a receiver changes over.")
     allow_private: bool = Field(default=False, description="Deliver to private and loopback addresses too.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _known_url(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("format") == "pagerduty" and not given.get("url"):
+            return {**given, "url": pagerduty.URL}
+        return given
+
     @model_validator(mode="after")
     def _check(self) -> WebhookSettings:
+        if (self.format == "pagerduty") != (self.routing_key is not None):
+            raise ValueError("routing_key and format: pagerduty belong together")
+        if (self.format == "template") != (self.template is not None):
+            raise ValueError("template and format: template belong together")
+        check_template(self.template)
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
             raise ValueError("url must look like https://host/path, without a user name")
@@ -54,6 +83,13 @@ class WebhookSettings(BaseModel):
     def host(self) -> str:
         """The receiver's host, which is safe to log: a path may carry a token."""
         return urlsplit(self.url).hostname or ""
+
+    @property
+    def lane(self) -> str:
+        """Name of its queue: its address, and for PagerDuty which service there is meant."""
+        if self.routing_key is None:
+            return self.url
+        return f"{self.url}#{hashlib.sha256(self.routing_key.get_secret_value().encode()).hexdigest()[:12]}"
 
 
 class AnalyticsSettings(BaseModel):
@@ -116,6 +152,9 @@ class AnalyticsSettings(BaseModel):
     alert_keep_s: float = Field(
         default=30.0, ge=0, description="How long a firing alert outlives its breach, in seconds."
     )
+    alert_group_by: tuple[Literal["service", "objective", "severity", "policy"], ...] = Field(
+        default=("service",), description="Alerts that agree in these labels are told in one message."
+    )
     webhooks: tuple[WebhookSettings, ...] = Field(default=(), description="Receivers of alerts.")
     webhook_queue_max: int = Field(
         default=1000, ge=1, description="Waiting documents per receiver; the oldest is dropped."
@@ -150,7 +189,7 @@ class AnalyticsSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> AnalyticsSettings:
-        if len({webhook.url for webhook in self.webhooks}) != len(self.webhooks):
+        if len({webhook.lane for webhook in self.webhooks}) != len(self.webhooks):
             raise ValueError("webhooks: two receivers have the same url")
         return self
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from meshwise.cli.commands import config, look, platform, policy, rollout, serve, slo, token
+from meshwise.cli.commands import alerts, config, look, platform, policy, rollout, serve, slo, token
 from meshwise.contracts.errors import MeshwiseError
 
 SUMMARY = """A service mesh that watches itself and tunes its timeouts and retries.
@@ -45,6 +45,7 @@ def create_app() -> typer.Typer:
     policy.register(app)
     rollout.register(app)
     slo.register(app)
+    alerts.register(app)
     token.register(app)
     look.register(app)
     return app

@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from meshwise.analytics.alerts.messages import Notification
 from meshwise.analytics.alerts.outbox import BACKOFF_S, Outbox
-from meshwise.analytics.alerts.payload import Notification
 from meshwise.analytics.alerts.sender import Delivery
 
 URL = "https://a.example/"
@@ -108,3 +108,15 @@ class TestOutbox:
         outbox.put([URL], [note("b")], 8 * 86_400.0)
         assert outbox.count("delivered") == 0
         outbox.close()
+
+    def test_a_receiver_that_is_gone_stays_gone(self, tmp_path: Path) -> None:
+        """Who was disabled is left alone after a restart as well, until enabled; others are not touched."""
+        first = Outbox(tmp_path / "box")
+        first.disable(URL, 5.0)
+        first.disable(URL, 6.0)
+        first.close()
+        second = Outbox(tmp_path / "box")
+        assert (second.disabled_since(URL), second.disabled_since("https://b.example/")) == (5.0, None)
+        second.enable(URL)
+        assert second.disabled_since(URL) is None
+        second.close()

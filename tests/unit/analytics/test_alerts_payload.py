@@ -1,21 +1,33 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from meshwise.analytics.alerts.groups import Context
 from meshwise.analytics.alerts.lifecycle import Alert, Change
-from meshwise.analytics.alerts.payload import Context, notifications
+from meshwise.analytics.alerts.messages import Notification, Telling, messages_for
+from meshwise.analytics.settings import WebhookSettings
 from meshwise.contracts.rows import AnomalyFinding, ProposalFinding
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-FIRING = Alert("f" * 16, "cart", "cart-availability", "page", "firing", NOW, NOW, 20.0, 30.0, "cart burns")
+FIRING = Alert(
+    "f" * 16, "cart", "cart-availability", "page", "firing", NOW, NOW, 20.0, 30.0, "cart burns", notified=True
+)
+WEBHOOK = WebhookSettings(name="m", url="https://hooks.example/")
 CAUSE = AnomalyFinding(NOW, NOW, NOW, "cart", "db", 0.93, True, {}, "p99 is 8 times its usual value")
 PROPOSAL = ProposalFinding("p1", NOW, "cart", "db", "", "proposed", "Cut attempts at 150 ms.", 900, "{}", "{}", "{}")
 
 
-def documents(*alerts: Alert, still: tuple[Alert, ...] = (), **contexts: Context) -> list[dict[str, object]]:
+def told(
+    *alerts: Alert, still: tuple[Alert, ...] = (), url: str = "http://ui", **contexts: Context
+) -> tuple[Notification, ...]:
     changes = [Change(NOW, alert, notify=True) for alert in alerts]
     open_alerts = {alert.fingerprint: alert for alert in (*alerts, *still) if alert.state != "resolved"}
-    return [json.loads(n.body) for n in notifications(changes, open_alerts, contexts, "meshwise", "http://ui")]
+    return messages_for(WEBHOOK, changes, open_alerts, contexts, Telling(receivers={"m"}, external_url=url))
+
+
+def documents(*alerts: Alert, **more: Any) -> list[dict[str, Any]]:
+    return [json.loads(one.body) for one in told(*alerts, **more)]
 
 
 class TestNotifications:
@@ -27,7 +39,7 @@ class TestNotifications:
             "groupKey": '{}:{service="cart"}',
             "truncatedAlerts": 0,
             "status": "firing",
-            "receiver": "meshwise",
+            "receiver": "m",
             "groupLabels": {"service": "cart"},
             "commonLabels": {
                 "alertname": "ErrorBudgetBurn",
@@ -71,30 +83,25 @@ class TestNotifications:
         resolved = replace(FIRING, state="resolved", ended_at=NOW + timedelta(minutes=1))
         other = replace(FIRING, fingerprint="e" * 16, severity="ticket")
         (document,) = documents(resolved, still=(other,))
-        assert (document["status"], len(document["alerts"])) == ("firing", 2)  # type: ignore[arg-type]
+        assert (document["status"], len(document["alerts"])) == ("firing", 2)
         (document,) = documents(resolved)
         assert document["status"] == "resolved"
 
     def test_services_are_told_apart(self) -> None:
         """Two services make two documents, and what nobody should hear of makes none."""
         assert len(documents(FIRING, replace(FIRING, service="db", fingerprint="d"))) == 2
-        assert notifications([Change(NOW, FIRING, notify=False)], {}, {}, "m", "http://ui") == ()
+        assert messages_for(WEBHOOK, [Change(NOW, FIRING, notify=False)], {}, {}, Telling()) == ()
 
     def test_telling_again_has_the_same_id(self) -> None:
         """The id depends on what is told, so a repeat after a crash is recognised."""
-        first, second = (
-            notifications([Change(NOW, FIRING, notify=True)], {}, {}, "m", u) for u in ("http://a", "http://b")
-        )
-        later = notifications(
-            [Change(NOW, replace(FIRING, state="resolved", ended_at=NOW), notify=True)], {}, {}, "m", ""
-        )
+        first, second = told(FIRING, url="http://a"), told(FIRING, url="http://b")
+        later = told(replace(FIRING, state="resolved", ended_at=NOW))
         assert first[0].id == second[0].id != later[0].id
 
     def test_hostile_texts_stay_small_and_plain(self) -> None:
         """A megabyte of summary is cut, control characters go, and the document stays below 20 kB of advice."""
         many = [replace(FIRING, fingerprint=f"{i:016x}", summary="x\x00\n\u202e" * 300_000) for i in range(40)]
-        changes = [Change(NOW, alert, notify=True) for alert in many]
-        (notification,) = notifications(changes, {}, {"cart": Context(CAUSE, PROPOSAL)}, "m", "http://ui")
+        (notification,) = told(*many, cart=Context(CAUSE, PROPOSAL))
         document = json.loads(notification.body)
         assert len(notification.body) <= 20_000
         assert document["truncatedAlerts"] + len(document["alerts"]) == 40

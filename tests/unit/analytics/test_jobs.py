@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from meshwise.analytics.alerts.outbox import Outbox
+from meshwise.analytics.alerts.silences import Silences
 from meshwise.analytics.audits import Audits
 from meshwise.analytics.control_api import ControlApi
 from meshwise.analytics.jobs import MAX_UNSAVED_ROWS, Cycle, context_of, restore_alerts
@@ -131,6 +132,7 @@ class Bench:
             persist=self._save,
             derive=self._derive,
             promises=Promises(self.store, self._save),
+            silences=Silences(self.store, self._save),
         )
 
     def _or_break(self, name: str, value: Any) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from meshwise.analytics.alerts.payload import Notification
+from meshwise.analytics.alerts.messages import Notification
 from meshwise.analytics.alerts.sender import Delivery
 
 BACKOFF_S: Final = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
@@ -23,6 +23,7 @@ MAX_RETRY_AFTER_S: Final = 86_400.0
 REMEMBERED_S: Final = 7 * 86_400.0
 """How long the id of a finished document is remembered."""
 
+_DISABLED: Final = "CREATE TABLE IF NOT EXISTS disabled (target TEXT PRIMARY KEY, since_s REAL NOT NULL)"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS outbox (
     target TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, created_s REAL NOT NULL,
@@ -52,6 +53,7 @@ class Outbox:
         self.dropped = 0
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute(_SCHEMA)
+        self._database.execute(_DISABLED)
 
     def put(self, targets: Iterable[str], notifications: Iterable[Notification], now_s: float) -> None:
         """Queue every document for every target, but for those it was given before."""
@@ -93,6 +95,30 @@ class Outbox:
                 (state, tries, due, waiting.target, waiting.id),
             )
         return state
+
+    def disable(self, target: str, now_s: float) -> None:
+        """Leave ``target`` alone, also after a restart, until it is enabled; what waits for it waits on."""
+        with self._lock:
+            self._database.execute("INSERT OR IGNORE INTO disabled (target, since_s) VALUES (?, ?)", (target, now_s))
+
+    def enable(self, target: str) -> None:
+        """Deliver to ``target`` again."""
+        with self._lock:
+            self._database.execute("DELETE FROM disabled WHERE target = ?", (target,))
+
+    def disabled_since(self, target: str) -> float | None:
+        """Return since when ``target`` is left alone, Unix seconds; ``None`` when it is not."""
+        with self._lock:
+            row = self._database.execute("SELECT since_s FROM disabled WHERE target = ?", (target,)).fetchone()
+        return None if row is None else float(row[0])
+
+    def counts(self, target: str) -> dict[str, int]:
+        """Return how many documents of ``target`` are in each state."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT state, count(*) FROM outbox WHERE target = ? GROUP BY state", (target,)
+            ).fetchall()
+        return {str(state): int(count) for state, count in rows}
 
     def count(self, state: str = "waiting") -> int:
         """Return how many documents are in ``state``, over all targets."""
