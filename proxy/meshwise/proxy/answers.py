@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from email.utils import parsedate_to_datetime
+from typing import Final
+
 from meshwise.contracts.telemetry import HEADER_ERROR, OUTCOME_ERROR, OUTCOME_OK
 from meshwise.proxy.errors import OUTCOME_OF_REASON, ProxyError
 from meshwise.proxy.http1.heads import ResponseHead
+
+MAY_NAME_A_WAIT: Final = frozenset((429, 503))
+"""Statuses whose ``Retry-After`` says when to try again. source: RFC 6585 §4, RFC 9110 §15.6.4."""
+
+_SECONDS: Final = re.compile(rb"[0-9]{1,9}")
 
 
 def outcome_of(head: ResponseHead, *, trusted: bool) -> str:
@@ -14,6 +23,20 @@ def outcome_of(head: ResponseHead, *, trusted: bool) -> str:
     if head.error and trusted:
         return OUTCOME_OF_REASON.get(head.error.decode("latin-1"), OUTCOME_ERROR)
     return OUTCOME_ERROR
+
+
+def retry_after_s(value: bytes, now: float) -> float | None:
+    """Return how many seconds ``Retry-After`` wants a retry to wait at ``now``, Unix seconds; ``None`` for no wait.
+
+    Source: RFC 9110 §10.2.3: whole seconds, or a date.
+    """
+    if _SECONDS.fullmatch(value):
+        return float(value) or None
+    try:
+        wait = parsedate_to_datetime(value.decode("ascii")).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+    return wait if wait > 0.0 else None
 
 
 def framing_of(head: ResponseHead, method: str, *, chunked: bool) -> bytes:

@@ -20,6 +20,7 @@ class Attempt:
     __slots__ = (
         "answered",
         "balance",
+        "breaker_open",
         "call",
         "cancelled",
         "connect_timeout",
@@ -56,6 +57,7 @@ class Attempt:
         self.retry_reason = ""
         self.retry_denied = ""
         self.balance = 0.0
+        self.breaker_open = False
         self.resent = False
         self.status = 0
         self.grpc_status = ""

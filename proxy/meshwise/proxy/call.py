@@ -228,6 +228,7 @@ class Call(ABC):
         attempt.deadline = now + limit if limit is not None and limit < remaining else self.deadline
         attempt.retry_reason = reason
         attempt.balance = self.rule.budget.balance(now)
+        attempt.breaker_open = cluster.load.is_open(policy.breaker)
         endpoint.active += 1
         return attempt
 

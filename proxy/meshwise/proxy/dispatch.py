@@ -170,8 +170,8 @@ class Dispatcher(ABC):
         return b"%d" % attempt.ordinal
 
     @abstractmethod
-    def answer_fields(self, head: ResponseHead) -> bytes:
-        """Return fields to add to a forwarded answer."""
+    def answer_fields(self, head: ResponseHead, denied: str) -> bytes:
+        """Return fields to add to a forwarded answer; ``denied`` is why it was not thrown away for a retry."""
 
     @abstractmethod
     def record_attempt(self, exchange: Call, attempt: Attempt, outcome: str, *, final: bool) -> None:
@@ -222,9 +222,10 @@ class OutboundDispatcher(Dispatcher):
         """A CLIENT span per attempt, all below the caller's span."""
         return self.traces.child(exchange.trace)
 
-    def answer_fields(self, head: ResponseHead) -> bytes:
-        """Pass on why another proxy made the answer."""
-        return b"%b: %b\r\n" % (_HEADER_ERROR, head.error) if head.error else b""
+    def answer_fields(self, head: ResponseHead, denied: str) -> bytes:
+        """Pass on why another proxy made the answer, and tell why a bad one was not thrown away."""
+        fields = b"%b: %b\r\n" % (_HEADER_ERROR, head.error) if head.error else b""
+        return fields + b"%b: %b\r\n" % (_HEADER_NOT_RETRIED, denied.encode()) if denied else fields
 
     def record_attempt(self, exchange: Call, attempt: Attempt, outcome: str, *, final: bool) -> None:
         """One CLIENT span."""
@@ -253,7 +254,7 @@ class OutboundDispatcher(Dispatcher):
                 max(1, round((attempt.deadline - attempt.started) * 1000)),
                 attempt.remaining_ms,
                 attempt.balance,
-                "closed",
+                "open" if attempt.breaker_open else "closed",
                 attempt.retry_reason,
                 attempt.retry_denied,
                 attempt.shadow,
@@ -341,7 +342,7 @@ class InboundDispatcher(Dispatcher):
         ordinal = exchange.head.attempt
         return ordinal if _ORDINAL.fullmatch(ordinal) else b"1"
 
-    def answer_fields(self, head: ResponseHead) -> bytes:  # noqa: ARG002
+    def answer_fields(self, head: ResponseHead, denied: str) -> bytes:  # noqa: ARG002
         """Nothing: only a proxy may give a reason, so the application's is dropped."""
         return b""
 
@@ -386,5 +387,6 @@ def limits_of(settings: ProxySettings) -> Limits:
 _HEADER_SOURCE: Final = telemetry.HEADER_SOURCE.encode()
 _HEADER_DEADLINE: Final = telemetry.HEADER_DEADLINE.encode()
 _HEADER_ATTEMPT: Final = telemetry.HEADER_ATTEMPT.encode()
+_HEADER_NOT_RETRIED: Final = telemetry.HEADER_NOT_RETRIED.encode()
 _HEADER_ERROR: Final = telemetry.HEADER_ERROR.encode()
 _NO_IDLE_LIMIT_S: Final = 3600.0

@@ -15,6 +15,7 @@ ProxyError
 │   └── Overflow              503 overflow
 └── UpstreamError     the endpoint, or the way to it, failed
     ├── ConnectFailed         503 connect
+    │   └── StreamRefused     503 refused
     ├── UpstreamReset         502 reset
     ├── BadAnswer             502 bad_answer
     └── RequestTimeout        504 request_timeout
@@ -118,6 +119,12 @@ class ConnectFailed(UpstreamError):
     outcome = telemetry.OUTCOME_CONNECT
 
 
+class StreamRefused(ConnectFailed):
+    """The endpoint took the connection and refused the request without looking at it."""
+
+    reason = "refused"
+
+
 class UpstreamReset(UpstreamError):
     """The connection ended before the answer was complete."""
 
@@ -141,6 +148,6 @@ class RequestTimeout(UpstreamError):
 
 OUTCOME_OF_REASON: dict[str, str] = {
     kind.reason: kind.outcome
-    for kind in (ConnectFailed, UpstreamReset, BadAnswer, RequestTimeout, NoEndpoint, Overflow)
+    for kind in (ConnectFailed, StreamRefused, UpstreamReset, BadAnswer, RequestTimeout, NoEndpoint, Overflow)
 }
 """How a caller counts a 5xx answer in which the other proxy gives its reason; every other 5xx is an error."""

@@ -11,16 +11,16 @@ What the two sides of a proxy do differently is in ``dispatch``.
 
 from __future__ import annotations
 
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Final
 
 from meshwise.contracts import telemetry
 from meshwise.contracts.policy import IDEMPOTENT_METHODS
-from meshwise.proxy.answers import framing_of, local_answer, outcome_of
+from meshwise.proxy.answers import MAY_NAME_A_WAIT, framing_of, local_answer, outcome_of, retry_after_s
 from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.call import Call
 from meshwise.proxy.cluster import retry
-from meshwise.proxy.errors import ProxyError, RequestTimeout, SlowRequest
+from meshwise.proxy.errors import ProxyError, RequestTimeout, SlowRequest, StreamRefused
 from meshwise.proxy.http1.bodies import LAST_CHUNK, chunk
 from meshwise.proxy.http1.heads import CHUNKED, ResponseHead
 from meshwise.proxy.replay import ReplayBuffer
@@ -28,7 +28,9 @@ from meshwise.proxy.replay import ReplayBuffer
 _SMALL_BODY: Final = 65_536
 """A request body up to this size is read to its end before a local answer, so that the connection can go on."""
 
-NOT_REACHED: Final = frozenset((b"connect", b"no_endpoint", b"overflow"))
+_REFUSED: Final = StreamRefused.reason.encode()
+
+NOT_REACHED: Final = frozenset((b"connect", _REFUSED, b"no_endpoint", b"overflow"))
 """Reasons of another proxy's answer which say that the application never saw the request."""
 
 
@@ -162,8 +164,7 @@ class Exchange(Call):
         attempt.outcome = outcome_of(head, trusted=self.dispatcher.trusts_reasons)
         self.observe(attempt.endpoint, failed=status >= 500)
         if status >= 400:
-            reached = head.error not in NOT_REACHED or not self.dispatcher.trusts_reasons
-            failure = retry.Failure(attempt.outcome, status, reached)
+            failure = self._failure_of(head, attempt.outcome)
             if (
                 self._hedge is not None
                 and self.bad_answer(failure, failed=status >= 500)
@@ -231,10 +232,11 @@ class Exchange(Call):
         self.observe(attempt.endpoint, failed=True)
         if self._hedge is not None and self.replaced_by_hedge(error.outcome):
             return
-        verdict = self._decide(attempt, retry.Failure(error.outcome, 0, reached))
+        refused = error.reason == StreamRefused.reason
+        verdict = self._decide(attempt, retry.Failure(error.outcome, 0, reached, refused=refused))
         self._end_attempt(error.outcome, final=verdict.wait is None, close=True)
         if verdict.wait is None:
-            self.fail(error)
+            self.fail(type(error)(f"{error}; not retried: {verdict.denied}") if verdict.denied else error)
         else:
             self._wait(verdict.wait, error.outcome)
 
@@ -269,6 +271,17 @@ class Exchange(Call):
 
     # --- inside ---
 
+    def _failure_of(self, head: ResponseHead, outcome: str) -> retry.Failure:
+        trusted = self.dispatcher.trusts_reasons
+        pushback = retry_after_s(head.field(b"retry-after"), time()) if head.status in MAY_NAME_A_WAIT else None
+        return retry.Failure(
+            outcome,
+            head.status,
+            reached=not trusted or head.error not in NOT_REACHED,
+            pushback=pushback,
+            refused=trusted and head.error == _REFUSED,
+        )
+
     def _second(self) -> Exchange:
         return self.dispatcher.second(self)
 
@@ -285,6 +298,7 @@ class Exchange(Call):
         self._answer_begins()
         # HTTP/1.0 knows no chunks: there the end of the connection ends the answer.
         self._answer_chunked = head.length < 0 and self.head.minor == 1
+        denied = self.attempt.retry_denied if self.attempt is not None else ""
         framing = framing_of(head, self.method, chunked=self._answer_chunked)
         if not self.request_done or not self.head.keep_alive or self.dispatcher.draining:
             self.downstream.close_after_answer()
@@ -292,7 +306,12 @@ class Exchange(Call):
         if self.downstream.full and self.attempt is not None and self.attempt.connection is not None:
             self.attempt.connection.pause_reading()  # an answer before this one is still on its way
         # Sent with what of the body comes along with it, which for most answers is all of it: one write, not two.
-        self._pending_head = b"%b%b%b%b\r\n" % (head.line, head.kept, self.dispatcher.answer_fields(head), framing)
+        self._pending_head = b"%b%b%b%b\r\n" % (
+            head.line,
+            head.kept,
+            self.dispatcher.answer_fields(head, denied),
+            framing,
+        )
 
     def _time_out(self, message: str) -> None:
         error = RequestTimeout(message)

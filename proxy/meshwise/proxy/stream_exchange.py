@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _SOURCE: Final = telemetry.HEADER_SOURCE.encode()
 _DEADLINE: Final = telemetry.HEADER_DEADLINE.encode()
 _ATTEMPT: Final = telemetry.HEADER_ATTEMPT.encode()
+_NOT_RETRIED: Final = telemetry.HEADER_NOT_RETRIED.encode()
 _ERROR: Final = telemetry.HEADER_ERROR.encode()
 
 
@@ -257,7 +258,7 @@ class StreamExchange(Exchange):
         if self.stream_head.grpc and answer.status == 200:
             return self._grpc_failure(attempt, answer.grpc_status, answer.error, answer.fields)
         outcome = outcome_of(answer, trusted=self.dispatcher.trusts_reasons)
-        return retry.Failure(outcome, answer.status, self._reached(answer.error)), answer.status >= 500
+        return self._failure_of(answer, outcome), answer.status >= 500
 
     def _grpc_failure(
         self, attempt: Attempt, status: int | None, error: bytes, fields: tuple[Field, ...]
@@ -309,6 +310,8 @@ class StreamExchange(Exchange):
         fields = answer.fields
         if answer.error and self.dispatcher.trusts_reasons:
             fields = (*fields, (_ERROR, answer.error))
+        if self.attempt is not None and self.attempt.retry_denied:
+            fields = (*fields, (_NOT_RETRIED, self.attempt.retry_denied.encode()))
         self.stream.send_fields(fields, end=end)
 
     def _break_off(self, error: ProxyError) -> None:

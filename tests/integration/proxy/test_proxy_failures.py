@@ -136,6 +136,42 @@ async def test_large_body_is_not_repeated() -> None:
         assert mesh.proxy.outbound.replay_memory.used == 0
 
 
+async def test_why_nothing_was_retried_is_told_to_the_caller() -> None:
+    """A bad answer that is passed on carries the reason, and an answer of the proxy's own names it in its text."""
+    rule = policy(retry={"max": 1, "on": {"codes": [503], "reset": True}})
+    async with Upstream(say(BUSY)) as app, outbound({"catalog": [app]}, rule) as mesh, client(mesh.port) as one:
+        answer = await one.request("PUT", "catalog", body=bytes(100_000))
+        assert (answer.status, answer.headers["x-meshwise-not-retried"]) == (503, "body_too_large")
+        assert (await one.request("POST", "catalog")).headers["x-meshwise-not-retried"] == "method"
+    async with Upstream(reset) as app, outbound({"catalog": [app]}, rule) as mesh:
+        assert b"not retried: method" in (await mesh.request("POST", "catalog", body=b"pay")).body
+    async with Upstream() as app, outbound({"catalog": [app]}, rule) as mesh:
+        assert "x-meshwise-not-retried" not in (await mesh.request("GET", "catalog")).headers
+
+
+async def test_retry_after_is_waited_for() -> None:
+    """The wait that a 429 or 503 names replaces the back-off; one that does not fit the deadline is a denial."""
+    wait = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\ncontent-length: 0\r\n\r\n"
+    rule = policy(retry={"max": 1, "on": {"codes": [429]}}, timeout={"request": "5s"})
+    async with Upstream(say(wait, OK)) as app, outbound({"catalog": [app]}, rule) as mesh:
+        assert (await mesh.request("GET", "catalog")).status == 200
+        first, second = mesh.recorder.attempts
+        assert second.start_ns - first.end_ns >= 0.99e9
+    hasty = policy(retry={"max": 1, "on": {"codes": [429]}}, timeout={"request": "500ms"})
+    async with Upstream(say(wait)) as app, outbound({"catalog": [app]}, hasty) as mesh:
+        assert (await mesh.request("GET", "catalog")).status == 429
+        assert [record.retry_denied for record in mesh.recorder.attempts] == ["deadline"]
+
+
+async def test_attempts_tell_whether_the_breaker_was_open() -> None:
+    """An attempt that began with the last request the breaker lets in says so."""
+    async with Upstream() as app:
+        for most, state in ((2, "closed"), (1, "open")):
+            async with outbound({"catalog": [app]}, policy(breaker={"max_requests": most})) as mesh:
+                await mesh.request("GET", "catalog")
+                assert [record.breaker_state for record in mesh.recorder.attempts] == [state]
+
+
 async def test_attempt_timeout_is_retried_and_recorded() -> None:
     """An attempt that is too slow is cut off and made again elsewhere, within the request's deadline."""
     rule = policy(

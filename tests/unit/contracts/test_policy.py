@@ -56,6 +56,7 @@ def waiting_and_retrying(draw: st.DrawFn) -> tuple[Timeout, p.Retry]:
                 draw(st.booleans()) if attempt is not None else False,
                 tuple(sorted(draw(st.sets(st.integers(400, 599), max_size=4)))),
                 tuple(sorted(draw(st.sets(st.sampled_from(p.GRPC_STATUSES[1:]), max_size=3)))),
+                draw(st.booleans()),
             ),
             backoff=p.Backoff(base, draw(seconds(round(base * 1000), 300_000))),
             budget=p.Budget(

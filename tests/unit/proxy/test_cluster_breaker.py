@@ -22,3 +22,14 @@ def test_limits_belong_to_the_question() -> None:
     load.requests = 5
     assert load.admit_request(Breaker(max_requests=5)) is Tripped.REQUESTS
     assert load.admit_request(Breaker(max_requests=6)) is None
+
+
+def test_open_is_when_one_more_would_be_refused() -> None:
+    """At the limit of requests or of waiting ones the breaker is open, whatever the connections."""
+    load, limits = Load(), Breaker(max_connections=1, max_pending=1, max_requests=2)
+    load.connections = load.requests = 1
+    assert not load.is_open(limits)
+    load.requests = 2
+    assert load.is_open(limits)
+    load.requests, load.pending = 1, 1
+    assert load.is_open(limits)

@@ -29,6 +29,9 @@ def judge(
     [
         (Failure("connect", 0, reached=False), RetryOn(), True),
         (Failure("connect", 0, reached=False), RetryOn(connect=False), False),
+        (Failure("connect", 0, reached=False, refused=True), RetryOn(connect=False), True),
+        (Failure("connect", 0, reached=False, refused=True), RetryOn(refused=False), False),
+        (Failure("connect", 0, reached=False), RetryOn(refused=False), True),
         (Failure("reset"), RetryOn(), False),
         (Failure("reset"), RetryOn(reset=True), True),
         (Failure("timeout"), RetryOn(), False),

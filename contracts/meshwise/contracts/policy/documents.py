@@ -63,6 +63,8 @@ def _retry(retry: Retry) -> dict[str, Any]:
         "timeout": retry.on.timeout,
         "codes": list(retry.on.codes),
     }
+    if not retry.on.refused:
+        on["refused"] = False
     if retry.on.grpc:
         on["grpc"] = list(retry.on.grpc)
     document: dict[str, Any] = {

@@ -85,7 +85,8 @@ class RetryOn:
     """What is worth another attempt.
 
     ``connect``: no connection was made; ``reset``: the connection ended before an answer; ``timeout``: the attempt
-    timeout passed; ``codes``: the answer's status; ``grpc``: the status of a gRPC call, by name.
+    timeout passed; ``codes``: the answer's status; ``grpc``: the status of a gRPC call, by name; ``refused``: the
+    endpoint took the connection and refused the request unseen (REFUSED_STREAM of HTTP/2).
     """
 
     connect: bool = True
@@ -93,6 +94,7 @@ class RetryOn:
     timeout: bool = False
     codes: tuple[int, ...] = ()
     grpc: tuple[str, ...] = ()
+    refused: bool = True
 
 
 @dataclass(frozen=True, slots=True)

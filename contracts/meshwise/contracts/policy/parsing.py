@@ -194,6 +194,7 @@ def _retry_on(reader: Reader) -> RetryOn:
         timeout=reader.take_flag("timeout", default.timeout),
         codes=tuple(sorted(set(codes))),
         grpc=tuple(sorted(set(statuses))),
+        refused=reader.take_flag("refused", default.refused),
     )
     reader.finish()
     return on

@@ -46,5 +46,9 @@ class Load:
         """Tell whether one more connection may be opened."""
         return self.connections < limits.max_connections
 
+    def is_open(self, limits: Breaker) -> bool:
+        """Tell whether one more request would be refused now."""
+        return self.requests >= limits.max_requests or self.pending >= limits.max_pending
+
     def __repr__(self) -> str:
         return f"<Load {self.requests} requests, {self.pending} pending, {self.connections} connections>"

@@ -7,7 +7,8 @@ All rules are here, in the order they are asked:
 3. ``method``: the method may be repeated, or the request provably never reached the application, or it carries the
    idempotency key that the policy names.
 4. ``body_too_large``: the body is still at hand.
-5. ``pushback``: the server does not forbid it (gRPC alone); the wait it names replaces the back-off.
+5. ``pushback``: the server does not forbid it (gRPC alone); the wait it names, by ``Retry-After`` over HTTP, replaces
+   the back-off.
 6. ``deadline``: the back-off ends before the request's deadline does.
 7. ``budget``: the cluster's retry budget allows one more; asked last, because the answer spends it.
 """
@@ -26,7 +27,7 @@ class Failure:
     """How an attempt failed. ``reached`` is false when the application provably never saw the request.
 
     ``grpc`` is the name of a gRPC call's status. ``pushback`` is how many seconds the server wants a retry to wait,
-    below zero when it wants none.
+    below zero when it wants none. ``refused``: an endpoint that was connected to gave the request back unseen.
     """
 
     outcome: str
@@ -34,6 +35,7 @@ class Failure:
     reached: bool = True
     grpc: str = ""
     pushback: float | None = None
+    refused: bool = False
 
     @property
     def reason(self) -> str:
@@ -71,7 +73,7 @@ def wanted(on: RetryOn, failure: Failure) -> bool:
     if failure.status in on.codes or failure.grpc in on.grpc:
         return True
     if failure.outcome == telemetry.OUTCOME_CONNECT:
-        return on.connect
+        return on.refused if failure.refused else on.connect
     if failure.outcome == telemetry.OUTCOME_RESET:
         return on.reset
     if failure.outcome == telemetry.OUTCOME_TIMEOUT:

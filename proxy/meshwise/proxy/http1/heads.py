@@ -117,6 +117,14 @@ class ResponseHead:
         self.error = b""
         """The other proxy's ``x-meshwise-error``, when it made the answer itself."""
 
+    def field(self, name: bytes) -> bytes:
+        """Return the value of the first passed-on field called ``name`` (lower case); empty without one."""
+        lines = b"\r\n" + self.kept
+        at = lines.lower().find(b"\r\n" + name + b":")
+        if at < 0:
+            return b""
+        return lines[at + len(name) + 3 :].partition(b"\r\n")[0].strip(b" \t")
+
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status} length={self.length}>"
 

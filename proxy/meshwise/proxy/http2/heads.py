@@ -69,6 +69,10 @@ class StreamAnswer(ResponseHead):
         self.grpc_status: int | None = None
         """The status of a gRPC call, when the head carries it; that is an answer without body."""
 
+    def field(self, name: bytes) -> bytes:
+        """Return the value of the first passed-on field called ``name`` (lower case); empty without one."""
+        return next((value for key, value in self.fields if key == name), b"")
+
 
 def read_request(fields: Sequence[Field]) -> StreamHead:
     """Return the head that ``fields`` are.

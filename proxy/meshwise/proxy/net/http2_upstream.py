@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from meshwise.proxy.cluster.cluster import Cluster, EndpointState
-from meshwise.proxy.errors import BadAnswer, ConnectFailed, ProxyError, UpstreamReset
+from meshwise.proxy.errors import BadAnswer, ProxyError, StreamRefused, UpstreamReset
 from meshwise.proxy.http2.codes import CANCEL, NAMES, PROTOCOL_ERROR, REFUSED_STREAM, ConnectionFault, StreamFault
 from meshwise.proxy.http2.heads import StreamAnswer, read_answer, read_trailers
 from meshwise.proxy.http2.session import Session
@@ -147,7 +147,7 @@ class UpstreamStream:
         if exchange is None:
             return
         if code == REFUSED_STREAM and self._answer is None and not why:
-            error: ProxyError = ConnectFailed(f"{self.endpoint.id} refused the stream, and has not acted on it")
+            error: ProxyError = StreamRefused(f"{self.endpoint.id} refused the stream, and has not acted on it")
             exchange.on_upstream_failed(error, reached=False)
             return
         exchange.reset_code = code
