@@ -23,7 +23,7 @@ import structlog
 
 from meshwise.collector import quarantine
 from meshwise.collector.errors import StoreAwayError, StoreRefusedError
-from meshwise.collector.landing import DATA_CODES, Landing
+from meshwise.collector.landing import DATA_CODES, Body, Landing
 from meshwise.collector.metrics import CollectorMetrics
 from meshwise.collector.signals import Signal
 from meshwise.collector.spool import segment
@@ -145,7 +145,7 @@ class Inserter:
         if not records:
             return 0
         token = f"{sealed.token}{path}"
-        problem = await self._try(token, b"".join(record.payload for record in records))
+        problem = await self._try(token, [record.payload for record in records])
         if problem is None:
             stored = sum(record.items for record in records)
             self._metrics.inserted.labels(self._signal.value).inc(stored)
@@ -158,7 +158,7 @@ class Inserter:
             sealed, records[middle:], f"{path}/1"
         )
 
-    async def _try(self, token: str, body: bytes) -> str | None:
+    async def _try(self, token: str, body: Body) -> str | None:
         """Insert until the store has it (nothing) or refuses the data (the problem)."""
         failures = 0
         while True:
@@ -182,7 +182,7 @@ class Inserter:
 
     async def _takes_empty(self, token: str) -> bool:
         try:
-            await self._landing.insert(self._signal, f"{token}/probe", b"")
+            await self._landing.insert(self._signal, f"{token}/probe", ())
         except (StoreAwayError, StoreRefusedError):
             return False
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from meshwise.collector.errors import StoreAwayError, StoreRefusedError
@@ -30,12 +31,18 @@ WAIT_CODES: Final = frozenset(
 )  # fmt: skip
 """Exceptions that pass with time or an operator's help; nothing is wrong with the data."""
 
+STREAM_BYTES: Final = 1024 * 1024
+"""Bytes handed to the connection at a time, so that an insert is in memory once."""
+
+Body = Sequence[bytes | memoryview]
+"""Serialized OTLP requests of one signal; one after the other they are one request."""
+
 
 class Landing(Protocol):
     """Where segments go."""
 
-    async def insert(self, signal: Signal, token: str, body: bytes) -> None:
-        """Insert one OTLP request in protobuf, once per ``token``.
+    async def insert(self, signal: Signal, token: str, body: Body) -> None:
+        """Insert OTLP requests in protobuf, once per ``token``.
 
         Raises StoreAwayError (try again) or StoreRefusedError (the store's own exception, code attached).
         """
@@ -56,18 +63,34 @@ class ClickHouseLanding:
         self._client: AsyncClient | None = None
         self._connecting = asyncio.Lock()
 
-    async def insert(self, signal: Signal, token: str, body: bytes) -> None:
+    async def insert(self, signal: Signal, token: str, body: Body) -> None:
         """Insert ``body`` with FORMAT ProtobufSingle: the store parses it, views spread it over the tables."""
+        from meshwise.store import otlp
+
+        if signal is Signal.TRACES and body:
+            try:
+                await self._insert(signal, token, body, quick=True)
+            except StoreRefusedError as error:
+                if otlp.UNUSUAL not in str(error):
+                    raise
+            else:
+                return
+        await self._insert(signal, token, body, quick=False)
+
+    async def _insert(self, signal: Signal, token: str, body: Body, *, quick: bool) -> None:
         import aiohttp
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
         from meshwise.store import otlp
 
-        settings = {**otlp.insert_settings(signal.value, token, cluster=self._cluster), "wait_end_of_query": 1}
+        settings = otlp.insert_settings(signal.value, token, quick=quick, cluster=self._cluster)
         client = await self._connect()
         try:
             await client.raw_insert(
-                otlp.LANDING_TABLES[signal.value], insert_block=body, settings=settings, fmt=otlp.FORMAT
+                otlp.QUICK_LANDING if quick else otlp.LANDING_TABLES[signal.value],
+                insert_block=stream(body) if body else b"",
+                settings={**settings, "wait_end_of_query": 1},
+                fmt=otlp.FORMAT,
             )
         except ClickHouseError as error:
             code = getattr(error, "code", None)
@@ -107,3 +130,20 @@ class ClickHouseLanding:
         if self._client is client:
             self._client = None
             await client.close()
+
+
+async def stream(body: Body) -> AsyncIterator[bytes]:
+    """Yield ``body`` in pieces of about ``STREAM_BYTES``."""
+    gathered: list[bytes | memoryview] = []
+    size = 0
+    for payload in body:
+        view = memoryview(payload)
+        for at in range(0, len(view), STREAM_BYTES):
+            part = view[at : at + STREAM_BYTES]
+            if gathered and size + len(part) > STREAM_BYTES:
+                yield b"".join(gathered)
+                gathered, size = [], 0
+            gathered.append(part)
+            size += len(part)
+    if gathered:
+        yield b"".join(gathered)

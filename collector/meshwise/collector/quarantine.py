@@ -97,7 +97,7 @@ async def retry(entry: Entry, landing: Landing) -> str | None:
     if not entry.can_be_sent:
         return "nothing in it can be sent again"
     try:
-        await landing.insert(Signal(entry.signal), f"quarantine/{entry.name}", entry.path.read_bytes())
+        await landing.insert(Signal(entry.signal), f"quarantine/{entry.name}", [entry.path.read_bytes()])
     except (StoreAwayError, StoreRefusedError) as error:
         return str(error)
     drop(entry)

@@ -113,7 +113,10 @@ class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
         default=1.0, gt=0, le=3600, description="age in seconds at which an open segment is sealed and inserted"
     )
     segment_bytes: int = Field(
-        default=16 * MIB, ge=4096, le=256 * MIB, description="size in bytes at which an open segment is sealed"
+        default=64 * MIB,
+        ge=4096,
+        le=256 * MIB,
+        description="size in bytes at which an open segment is sealed; one insert holds one segment in memory",
     )
     spool_max_bytes: int = Field(
         default=4 * GIB,

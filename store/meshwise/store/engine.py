@@ -189,17 +189,25 @@ class Engine:
     def _insert(self, connection: Any, judged: Judged, query: Query, query_id: str) -> Answer:
         assert query.data is not None
         answer = Answer(self, connection, query_id, "")
-        with tempfile.NamedTemporaryFile(prefix="meshwise-insert-", dir=spool_directory()) as file:
-            size = _copy(query.data_head, query.data, cast("BinaryIO", file), self._settings.max_body_bytes)
-            file.flush()
-            if size:
-                if query.format == "Values":
-                    self._check_values(connection, Path(file.name), size)
-                text = _from_infile(judged.text, file.name)
-                result = _native_query(connection, text, "Null", query.parameters)
-                answer.count(result)
+        if query.is_file:
+            self._insert_file(connection, judged, query, query.data, answer)
+        else:
+            with tempfile.TemporaryFile(dir=spool_directory()) as file:
+                _copy(query.data_head, query.data, cast("BinaryIO", file), self._settings.max_body_bytes)
+                self._insert_file(connection, judged, query, cast("BinaryIO", file), answer)
         answer.set_body(b"")
         return answer
+
+    def _insert_file(self, connection: Any, judged: Judged, query: Query, file: BinaryIO, answer: Answer) -> None:
+        """Insert what ``file`` holds; it needs no name of its own for the engine to open it again."""
+        file.flush()
+        path = f"/proc/self/fd/{file.fileno()}"
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            return
+        if query.format == "Values":
+            self._check_values(connection, Path(path), size)
+        answer.count(_native_query(connection, _from_infile(judged.text, path), "Null", query.parameters))
 
     def _check_values(self, connection: Any, path: Path, size: int) -> None:
         """Values may hold expressions: judge those of short inserts, switch them off for long ones."""

@@ -58,6 +58,7 @@ _SETTING_NAMES: Final = frozenset(
     {
         "async_insert", "wait_for_async_insert", "wait_for_async_insert_timeout", "insert_deduplicate",
         "insert_deduplication_token", "deduplicate_blocks_in_dependent_materialized_views",
+        "materialize_skip_indexes_on_insert",
         "format_schema", "format_schema_source", "format_schema_message_name", "log_comment", "session_timezone",
         "extremes", "final", "limit", "offset", "transform_null_in", "union_default_mode", "except_default_mode",
         "intersect_default_mode", "result_overflow_mode", "timeout_overflow_mode", "read_overflow_mode",

@@ -31,7 +31,10 @@ _PARAMETER: Final = "param_"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One statement with all that belongs to it. ``data`` is what an ``INSERT`` carries, else None."""
+    """One statement with all that belongs to it. ``data`` is what an ``INSERT`` carries, else None.
+
+    ``is_file``: ``data`` is a file that holds nothing else, not packed, and none of it was read yet.
+    """
 
     statement: str
     database: str = ""
@@ -42,6 +45,7 @@ class Query:
     settings: Mapping[str, str] = field(default_factory=dict)
     data: BinaryIO | None = None
     data_head: bytes = b""
+    is_file: bool = False
 
 
 def read_query(
@@ -77,10 +81,15 @@ def read_query(
     insert = lexer.insert_head(head[: max_statement_bytes + 1].decode("latin-1"))
     data: BinaryIO | None = None
     data_head = b""
+    is_file = False
     form = ""
     if insert is not None:
         statement, form, data = head[: insert.statement_end], insert.format, reader
-        data_head = head[insert.data_start :]
+        is_file = reader is body and insert.data_start == len(prefix) and not isinstance(body, io.BytesIO)
+        if is_file:
+            body.seek(0)
+        else:
+            data_head = head[insert.data_start :]
     else:
         statement = head
         if len(head) > max_statement_bytes:
@@ -107,6 +116,7 @@ def read_query(
         },
         data=data,
         data_head=data_head,
+        is_file=is_file,
     )
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from meshwise.collector.errors import StoreAwayError, StoreRefusedError
 from meshwise.collector.inserter import Inserter, Retry, StoreState
+from meshwise.collector.landing import Body
 from meshwise.collector.metrics import CollectorMetrics
 from meshwise.collector.signals import Signal
 from meshwise.collector.spool import segment
@@ -24,16 +25,17 @@ class RecordingLanding:
         self.calls = 0
         self._counted = asyncio.Condition()
 
-    async def insert(self, signal: Signal, token: str, body: bytes) -> None:
+    async def insert(self, signal: Signal, token: str, body: Body) -> None:
         assert signal is Signal.TRACES
+        joined = b"".join(body)
         async with self._counted:
             self.calls += 1
             self._counted.notify_all()
-        problem = self._fault(body)
+        problem = self._fault(joined)
         if problem is not None:
             raise problem
-        if body:
-            self.taken.setdefault(token, body)
+        if joined:
+            self.taken.setdefault(token, joined)
 
     async def called(self, times: int) -> None:
         """Wait for so many inserts."""

@@ -6,6 +6,7 @@ import pytest
 
 from meshwise.collector import quarantine
 from meshwise.collector.errors import StoreAwayError, StoreRefusedError
+from meshwise.collector.landing import Body
 from meshwise.collector.quarantine import keep
 from meshwise.collector.signals import Signal
 from meshwise.collector.spool.segment import Record
@@ -30,10 +31,10 @@ class StubLanding:
         self.taken: dict[str, tuple[Signal, bytes]] = {}
         self.problem = problem
 
-    async def insert(self, signal: Signal, token: str, body: bytes) -> None:
+    async def insert(self, signal: Signal, token: str, body: Body) -> None:
         if self.problem is not None:
             raise self.problem
-        self.taken[token] = (signal, body)
+        self.taken[token] = (signal, b"".join(body))
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -131,13 +131,18 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a small file so that after a crash it is whole or absent."""
+def write_durably(path: Path, content: bytes | memoryview) -> None:
+    """Write a file so that after a crash it is whole or absent; raises OSError, and leaves none, when that failed."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
-        os.write(handle, content)
+        left = memoryview(content)
+        while left:  # a nearly full disk takes a part of it before it refuses the rest
+            left = left[os.write(handle, left) :]
         os.fsync(handle)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
     finally:
         os.close(handle)
     draft.replace(path)

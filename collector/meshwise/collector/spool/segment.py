@@ -34,11 +34,14 @@ class UnknownFormatError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One acknowledged request: an OTLP export request in protobuf, and how many items it holds."""
+    """One acknowledged request: an OTLP export request in protobuf, and how many items it holds.
+
+    Read from a file, ``payload`` is a view of the file's bytes, so that a segment is in memory once.
+    """
 
     id: int
     items: int
-    payload: bytes
+    payload: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ def decode(data: bytes) -> Contents:
         return Contents((), 0, len(data), 0)
     _check_header(data)
     records: list[Record] = []
+    view = memoryview(data)
     at = sound = HEADER_BYTES
     lost = 0
     expected = 0
@@ -99,11 +103,10 @@ def decode(data: bytes) -> Contents:
             if at < 0:
                 break
             continue
-        payload = data[at + HEAD_BYTES : end]
         lost += record_id - expected
         expected = record_id + 1
-        if google_crc32c.value(payload) == checksum:
-            records.append(Record(record_id, items, payload))
+        if google_crc32c.value(data[at + HEAD_BYTES : end]) == checksum:
+            records.append(Record(record_id, items, view[at + HEAD_BYTES : end]))
         else:
             lost += 1
         at = sound = end
