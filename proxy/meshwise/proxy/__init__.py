@@ -10,6 +10,7 @@
 ``net/``       the only sockets: connections, pools, timers
 ``telemetry/`` records in, OTLP out, off the hot path
 ``inprocess/`` the same stack as an httpx transport and an ASGI middleware
+``workers/``   several processes as one proxy; ``handover`` lets a successor take the ports over
 ``proxy``      wires the above; ``main`` runs it as a process; ``control_client`` follows control; ``admin`` shows it
 
 Run it with ``meshwise.proxy.main.run(ProxySettings(...))``. Nothing here imports another room but the contracts.

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 
-import structlog
 from pydantic import ValidationError
 
 from meshwise.contracts.errors import ConfigError
+from meshwise.proxy.logs import configure_logs
 from meshwise.proxy.main import run
 from meshwise.proxy.settings import ProxySettings
 
 
 def main(arguments: list[str]) -> int:
     """Run the proxy that the JSON file in ``arguments`` describes; return the exit status."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-    )
+    configure_logs()
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m meshwise.proxy settings.json\n")
         return 2

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from meshwise.contracts.errors import ConfigError
-from meshwise.proxy.proxy import Proxy, proxy_version, resource_of
+from meshwise.contracts.snapshot import Snapshot
+from meshwise.proxy.net.tls import MeshTls
+from meshwise.proxy.proxy import proxy_version, resource_of
 from meshwise.proxy.settings import ProxySettings
 from meshwise.proxy.telemetry.recorder import RingRecorder
+from meshwise.proxy.telemetry.wire import AttributeValue
 
 if TYPE_CHECKING:
     from meshwise.proxy.control_client import ControlClient
@@ -15,19 +19,42 @@ if TYPE_CHECKING:
     from meshwise.proxy.telemetry.exporter import Exporter
 
 
-def exporter_of(settings: ProxySettings, recorder: RingRecorder, instance_id: str) -> Exporter | None:
-    """Return what sends ``recorder``'s telemetry, or ``None`` without a collector."""
+class DataPath(Protocol):
+    """What the companions steer: one proxy, or the workers that are one."""
+
+    identity_stats: Callable[[], Mapping[str, Any]]
+
+    @property
+    def tls(self) -> MeshTls | None:
+        """Takes the identity in force, where there is mutual TLS."""
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Put a snapshot in force."""
+
+    def policies_in_force(self) -> Mapping[str, int]:
+        """Return name → version of every policy in force."""
+
+
+def exporter_of(
+    settings: ProxySettings, recorder: RingRecorder, instance_id: str, *, process: int | None = None
+) -> Exporter | None:
+    """Return what sends ``recorder``'s telemetry, or ``None`` without a collector.
+
+    ``process`` tells the streams of several processes with one instance id apart, as OpenTelemetry wants it.
+    """
     if settings.collector_url is None:
         return None
     from meshwise.proxy.telemetry.exporter import Exporter
 
-    resource = resource_of(settings, instance_id)
+    resource: dict[str, AttributeValue] = {**resource_of(settings, instance_id)}
+    if process is not None:
+        resource["process.pid"] = process
     return Exporter(
         recorder, resource, settings.collector_url, settings.export_interval_s, token=settings.collector_token
     )
 
 
-def identity_of(settings: ProxySettings, proxy: Proxy) -> IdentityAgent | None:
+def identity_of(settings: ProxySettings, proxy: DataPath) -> IdentityAgent | None:
     """Return what gets and renews the proxy's certificate, or ``None`` without mutual TLS.
 
     Raises:
@@ -53,7 +80,13 @@ def identity_of(settings: ProxySettings, proxy: Proxy) -> IdentityAgent | None:
 
 
 def control_of(
-    settings: ProxySettings, proxy: Proxy, instance_id: str, *, port: int, admin_port: int = 0, inbound_tls: bool = True
+    settings: ProxySettings,
+    proxy: DataPath,
+    instance_id: str,
+    *,
+    port: int,
+    admin_port: int = 0,
+    inbound_tls: bool = True,
 ) -> ControlClient | None:
     """Return what follows control, or ``None`` without one. Callers reach the service on ``port``, 0 for not at all."""
     if settings.control_url is None:

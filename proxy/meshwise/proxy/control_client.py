@@ -103,14 +103,14 @@ class ControlClient:
                 log.warning("cached snapshot refused", problem=problem)
         self._task = asyncio.create_task(self._run())
 
-    async def stop(self) -> None:
-        """Stop following and take this proxy out of the mesh (a short DELETE)."""
+    async def stop(self, *, leave: bool = True) -> None:
+        """Stop following; ``leave`` takes this proxy out of the mesh (a short DELETE)."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        if self._registered:
-            self._registered = False
+        registered, self._registered = self._registered, False
+        if registered and leave:
             with contextlib.suppress(UnavailableError):
                 await self._client.request("DELETE", self._path, timeout_s=GOODBYE_S)
         await self._client.close()

@@ -18,6 +18,7 @@ from meshwise.contracts.snapshot import Snapshot, parse_snapshot
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.dispatch import Dispatcher, InboundDispatcher, OutboundDispatcher
 from meshwise.proxy.net.downstream import DownstreamConnection
+from meshwise.proxy.net.listeners import BACKLOG, Listeners, bind, port_of
 from meshwise.proxy.net.tls import MeshTls
 from meshwise.proxy.net.tls_listener import TlsListener
 from meshwise.proxy.routing import build_table
@@ -69,17 +70,20 @@ class Proxy:
         """Take calls from within this process alone: no listener is opened."""
         self._sweep()
 
-    async def start(self) -> None:
-        """Listen.
+    async def start(self, listeners: Listeners | None = None) -> None:
+        """Serve on ``listeners``, which are this proxy's from now on; without any, bind what the settings name.
 
         Raises:
             ConfigError: a port is taken.
         """
-        settings = self.settings
-        self.outbound_port = await self._listen(self.outbound, "outbound", settings.outbound_port)
+        listeners = listeners or bind(self.settings, admin=False)
+        self.outbound_port = port_of(listeners["outbound"])
+        for one in listeners["outbound"]:
+            await self._listen(self.outbound, "outbound", one)
         if self.inbound is not None:
-            listen = self._listen if self.tls is None else self._listen_tls
-            self.inbound_port = await listen(self.inbound, "inbound", settings.inbound_port)
+            self.inbound_port = port_of(listeners["inbound"])
+            for one in listeners["inbound"]:
+                await (self._listen if self.tls is None else self._listen_tls)(self.inbound, "inbound", one)
         self._sweep()
 
     def apply(self, snapshot: Snapshot) -> None:
@@ -113,6 +117,11 @@ class Proxy:
         for side in self.sides:
             side.draining = True
 
+    def stop_accepting(self) -> None:
+        """Close the listeners; connections stay."""
+        for server in self._servers:
+            server.close()
+
     async def stop(self) -> None:
         """Serve for ``drain_delay_s`` more, finish what is under way within ``drain_timeout_s``, then close."""
         if self._stopped:
@@ -120,8 +129,7 @@ class Proxy:
         self._stopped = True
         self.begin_drain()
         await asyncio.sleep(self.settings.drain_delay_s)
-        for server in self._servers:
-            server.close()
+        self.stop_accepting()
         deadline = monotonic() + self.settings.drain_timeout_s
         while monotonic() < deadline:
             busy = [c for side in self.sides for c in list(side.connections) if not c.close_if_idle()]
@@ -187,28 +195,17 @@ class Proxy:
 
     # --- inside ---
 
-    async def _listen(self, side: Dispatcher, name: str, port: int) -> int:
-        host = self.settings.host
-        try:
-            server = await self._loop.create_server(
-                lambda: DownstreamConnection(side, self._loop), host, port, backlog=1024
-            )
-        except OSError as error:
-            raise _port_taken(name, host, port, error) from None
+    async def _listen(self, side: Dispatcher, name: str, listener: socket.socket) -> None:
+        server = await self._loop.create_server(
+            lambda: DownstreamConnection(side, self._loop), sock=listener, backlog=BACKLOG
+        )
         self._servers.append(server)
-        bound = int(server.sockets[0].getsockname()[1])
-        log.info("listening", listener=name, host=host, port=bound)
-        return bound
+        log.info("listening", listener=name, host=self.settings.host, port=port_of([listener]))
 
-    async def _listen_tls(self, side: Dispatcher, name: str, port: int) -> int:
+    async def _listen_tls(self, side: Dispatcher, name: str, listener: socket.socket) -> None:
         """As ``_listen``, but mutual TLS, and plaintext too when that is permitted."""
-        tls, host = self.tls, self.settings.host
+        tls = self.tls
         assert tls is not None
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listener = socket.create_server((host, port), family=family, backlog=1024)
-        except OSError as error:
-            raise _port_taken(name, host, port, error) from None
         server = TlsListener(
             self._loop,
             listener,
@@ -219,9 +216,7 @@ class Proxy:
             max_waiting=self.settings.max_connections,
         )
         self._servers.append(server)
-        bound = int(listener.getsockname()[1])
-        log.info("listening", listener=name, host=host, port=bound, tls=tls.mode)
-        return bound
+        log.info("listening", listener=name, host=self.settings.host, port=port_of([listener]), tls=tls.mode)
 
     def _sweep(self) -> None:
         now = monotonic()
@@ -266,9 +261,3 @@ def load_snapshot_file(settings: ProxySettings) -> Snapshot | None:
         raise ConfigError(f"proxy.snapshot_file {path} cannot be read: {error.strerror}") from None
     except (orjson.JSONDecodeError, DocumentError) as error:
         raise ConfigError(f"proxy.snapshot_file {path} is no snapshot: {error}") from None
-
-
-def _port_taken(name: str, host: str, port: int, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"the {name} port {host}:{port} cannot be bound ({error.strerror}): stop what uses it, or set proxy.{name}_port"
-    )

@@ -34,6 +34,16 @@ class ProxySettings(BaseModel):
     admin_port: int = Field(
         default=15000, ge=0, le=65535, description="Port of health, metrics and the configuration dump."
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that share the listeners; above 1 each has breaker and pool of its own.",
+    )
+    handover_socket: Path | None = Field(
+        default=None,
+        description="Unix socket where the next proxy takes the listeners over; a restart then drops no connection.",
+    )
     advertise_host: str = Field(
         default="127.0.0.1", description="Address under which other proxies reach the inbound port."
     )

@@ -311,8 +311,12 @@ async def test_taps_are_bounded() -> None:
     for _ in range(5):
         tap.offer(request())
     assert (tap.seen, tap.dropped, len(await tap.take())) == (5, 2, 3)
-    replies = [await pages.reply("GET", "/tap") for _ in range(MAX_TAPS + 1)]
-    assert [reply.status for reply in replies] == [200] * MAX_TAPS + [429]
+    assert (await pages.reply("GET", "/tap")).status == 200
+    held = [view.inner.taps.open(Filter()) for _ in range(MAX_TAPS)]
+    assert (await pages.reply("GET", "/tap")).status == 429
+    view.inner.taps.close(held[0])
+    assert (await pages.reply("GET", "/tap")).status == 200  # and nobody having begun it, it holds no place
+    assert len(view.inner.taps._open) == MAX_TAPS - 1
     for query, name in (
         ("status=abc", b"status"),
         ("nope=1", b"nope"),

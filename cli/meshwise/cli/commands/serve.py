@@ -136,6 +136,7 @@ def proxy(
     outbound_port: Annotated[int | None, typer.Option(metavar="N", help="Port the application calls out by.")] = None,
     inbound_port: Annotated[int | None, typer.Option(metavar="N", help="Port other proxies call in by.")] = None,
     admin_port: Annotated[int | None, typer.Option(metavar="N", help="Port of health, metrics, state.")] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Processes that share the ports.")] = None,
     control_url: ControlUrl = None,
     collector_url: Annotated[str | None, typer.Option(metavar="URL", help="Where the collector answers.")] = None,
     data_dir: Annotated[
@@ -151,6 +152,7 @@ def proxy(
         "outbound_port": outbound_port,
         "inbound_port": inbound_port,
         "admin_port": admin_port,
+        "workers": workers,
         "control_url": control_url,
         "collector_url": collector_url,
         "snapshot_cache_dir": data_dir,

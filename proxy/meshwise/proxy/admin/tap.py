@@ -48,6 +48,16 @@ class Filter:
             and record.end_ns - record.start_ns >= self.slower_ns
         )
 
+    def to_document(self) -> dict[str, Any]:
+        """Return the document that ``filter_of`` turns back into an equal filter."""
+        document = {name: getattr(self, name) for name in self.__slots__}
+        return {**document, "status": [self.status.start, self.status.stop]}
+
+
+def filter_of(document: Mapping[str, Any]) -> Filter:
+    """Return the filter that ``Filter.to_document`` described."""
+    return Filter(**{**document, "status": range(*document["status"])})
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -117,10 +127,13 @@ class Taps:
         self._hook = hook
         self._open: list[Tap] = []
 
-    def open(self, wanted: Filter) -> Tap | None:
-        """Return a new tap, or ``None`` when too many are open."""
-        if len(self._open) >= MAX_TAPS:
-            return None
+    @property
+    def room(self) -> bool:
+        """Tell whether one more may be opened."""
+        return len(self._open) < MAX_TAPS
+
+    def open(self, wanted: Filter) -> Tap:
+        """Return a new tap; the caller has looked whether there is ``room``."""
         tap = Tap(wanted)
         self._open.append(tap)
         self._hook(self._offer)

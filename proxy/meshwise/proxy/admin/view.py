@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from itertools import chain
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -56,25 +57,25 @@ class ProcessView:
 
     def tap(self, wanted: Wanted) -> AsyncGenerator[dict[str, Any], None] | None:
         """Return requests as they finish, last of all how many there were; ``None`` when too many look on."""
+        return self._lines(wanted) if self.taps.room else None
+
+    async def _lines(self, wanted: Wanted) -> AsyncGenerator[dict[str, Any], None]:
+        # Opened here and not before: a generator that nobody begins has no end either.
         tap = self.taps.open(wanted.filter)
-        if tap is None:
-            return None
-
-        async def lines() -> AsyncGenerator[dict[str, Any], None]:
-            sent = 0
-            try:
-                async with asyncio.timeout(wanted.seconds):
-                    while sent < wanted.limit:
-                        for line in (await tap.take())[: wanted.limit - sent]:
-                            sent += 1
-                            yield line
-            except TimeoutError:
-                pass
-            finally:
-                self.taps.close(tap)
-            yield {"seen": tap.seen, "sent": sent, "dropped": tap.dropped}
-
-        return lines()
+        sent, until = 0, monotonic() + wanted.seconds
+        try:
+            while sent < wanted.limit:
+                # Only the wait is timed: a timeout around ``yield`` would strike whoever reads.
+                try:
+                    lines = await asyncio.wait_for(tap.take(), until - monotonic())
+                except TimeoutError:
+                    break
+                for line in lines[: wanted.limit - sent]:
+                    sent += 1
+                    yield line
+        finally:
+            self.taps.close(tap)
+        yield {"seen": tap.seen, "sent": sent, "dropped": tap.dropped}
 
     def log_level(self) -> str:
         """Return the least severe level that is written."""
