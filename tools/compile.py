@@ -20,9 +20,11 @@ ROOTS: Final = ("contracts", "proxy")
 """Where the types of what is compiled are."""
 
 _DATA_PATH: Final = """
-    answers arrivals attempt call channels dispatch exchange hedge replay routing stream_exchange trace_context
+    answers arrivals attempt call channels dispatch exchange hedge inbound_rules replay routing
+    stream_exchange trace_context
     cluster.balancer cluster.breaker cluster.budget cluster.cluster cluster.hedge cluster.outlier cluster.retry
     cluster.shadow
+    guard.bucket guard.concurrency guard.limiter
     http1.bodies http1.heads http1.limits http1.readers
     http2.answers http2.codes http2.decoder http2.encoder http2.frames http2.grpc http2.guards http2.heads
     http2.huffman http2.limits http2.messages http2.session http2.streams http2.tables

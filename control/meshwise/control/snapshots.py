@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from meshwise.contracts.policy import Policy
+from meshwise.contracts.policy import ANY, Policy
 from meshwise.contracts.snapshot import Endpoint, Snapshot
 from meshwise.control.registry import ProxyRecord
 from meshwise.control.rollouts import Rollout
@@ -31,12 +31,20 @@ def candidates_of(view: MeshView, proxy_id: str) -> frozenset[str]:
 def build_snapshot(view: MeshView, service: str, candidates: frozenset[str] = frozenset()) -> Snapshot:
     """Return what a proxy of ``service`` is told that carries the candidates of the rollouts ``candidates``.
 
-    A candidate stands in place of the policy of the same name. Policies of other callers are left out.
+    A candidate stands in place of the policy of the same name. Policies of other callers are left out, but for those
+    that limit calls to ``service``: its own proxies enforce them.
     """
     by_name = {policy.name: policy for policy in view.policies}
     by_name.update((r.policy.name, r.policy) for r in view.rollouts if r.id in candidates)
-    policies = tuple(by_name[name] for name in sorted(by_name) if by_name[name].match.source in (None, service))
+    policies = tuple(policy for _, policy in sorted(by_name.items()) if concerns(policy, service))
     return Snapshot(view.revision, service, clusters(view.proxies), policies)
+
+
+def concerns(policy: Policy, service: str) -> bool:
+    """Tell whether a proxy of ``service`` has anything to do with ``policy``, as the caller or as the one called."""
+    if policy.match.source in (None, service):
+        return True
+    return policy.limit is not None and policy.match.service in (ANY, service)
 
 
 def clusters(proxies: Iterable[ProxyRecord]) -> dict[str, tuple[Endpoint, ...]]:

@@ -7,22 +7,28 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from meshwise.contracts.telemetry import HEADER_ERROR, OUTCOME_ERROR, OUTCOME_OK
-from meshwise.proxy.errors import OUTCOME_OF_REASON, ProxyError
+from meshwise.proxy.errors import OUTCOME_OF_REASON, Overloaded, ProxyError
 from meshwise.proxy.http1.heads import ResponseHead
 
 MAY_NAME_A_WAIT: Final = frozenset((429, 503))
 """Statuses whose ``Retry-After`` says when to try again. source: RFC 6585 §4, RFC 9110 §15.6.4."""
+
+SHED: Final = Overloaded.reason.encode()
 
 _SECONDS: Final = re.compile(rb"[0-9]{1,9}")
 
 
 def outcome_of(head: ResponseHead, *, trusted: bool) -> str:
     """Return how an answer counts; a ``trusted`` one from another proxy may say that it was no answer of the app's."""
-    if head.status < 500:
-        return OUTCOME_OK
+    by_status = OUTCOME_OK if head.status < 500 else OUTCOME_ERROR
     if head.error and trusted:
-        return OUTCOME_OF_REASON.get(head.error.decode("latin-1"), OUTCOME_ERROR)
-    return OUTCOME_ERROR
+        return OUTCOME_OF_REASON.get(head.error.decode("latin-1"), by_status)
+    return by_status
+
+
+def blames_endpoint(head: ResponseHead, *, trusted: bool) -> bool:
+    """Tell whether an answer counts against its endpoint; one that sheds load is well, and says so."""
+    return head.status >= 500 and not (trusted and head.error == SHED)
 
 
 def retry_after_s(value: bytes, now: float) -> float | None:
@@ -51,12 +57,16 @@ def framing_of(head: ResponseHead, method: str, *, chunked: bool) -> bytes:
 def local_answer(error: ProxyError, *, close: bool, to_head: bool = False) -> bytes:
     """Return the complete answer that the proxy makes itself: one line of text that says what is wrong."""
     body = f"{error}\n".encode("utf-8", "replace")
-    return b"HTTP/1.1 %d %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n%b: %b\r\n%b\r\n%b" % (
-        error.status,
-        error.phrase.encode(),
-        len(body),
-        HEADER_ERROR.encode(),
-        error.reason.encode(),
-        b"connection: close\r\n" if close else b"",
-        b"" if to_head else body,
+    return (
+        b"HTTP/1.1 %d %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n%b: %b\r\n%b%b\r\n%b"
+        % (
+            error.status,
+            error.phrase.encode(),
+            len(body),
+            HEADER_ERROR.encode(),
+            error.reason.encode(),
+            b"retry-after: %d\r\n" % error.retry_after_s if error.retry_after_s else b"",
+            b"connection: close\r\n" if close else b"",
+            b"" if to_head else body,
+        )
     )

@@ -30,6 +30,7 @@ from meshwise.proxy.cluster import balancer, outlier, retry
 from meshwise.proxy.cluster.cluster import Cluster, EndpointState
 from meshwise.proxy.cluster.shadow import Trial
 from meshwise.proxy.errors import NoEndpoint, Overflow, ProxyError
+from meshwise.proxy.guard.limiter import Limiter
 from meshwise.proxy.http1.heads import RequestHead
 from meshwise.proxy.replay import ReplayBuffer
 from meshwise.proxy.routing import Rule
@@ -52,6 +53,7 @@ class Call(ABC):
         "_gap",
         "_hedge",
         "_hedge_at",
+        "_limiter",
         "_pending_error",
         "_pending_head",
         "_resume_at",
@@ -114,6 +116,8 @@ class Call(ABC):
         self._hedge: Call | None = None
         """Stands for the second attempt, while two are under way; ``attempt`` is the first."""
         self._hedge_at = NEVER
+        self._limiter: Limiter | None = None
+        """Who has let the request in and is to be told of its end."""
         self._trial: Trial | None = None
         """The request under a candidate policy, where one is evaluated."""
         self._tried: tuple[EndpointState, ...] = ()
@@ -146,6 +150,12 @@ class Call(ABC):
         rule.budget.request(self.started)
         extras = rule.extras
         if extras is not None:
+            if extras.limiter is not None:
+                refusal = extras.limiter.enter(self.source, self.head.field(b"priority"), self.started)
+                if refusal is not None:
+                    self.fail(refusal)
+                    return
+                self._limiter = extras.limiter
             if extras.shadow is not None:
                 self._trial = extras.shadow.begin(self.started, dispatcher.asked_s(self.head))
             if extras.hedge is not None:
@@ -283,6 +293,9 @@ class Call(ABC):
 
     def observe(self, endpoint: EndpointState, *, failed: bool) -> None:
         """Tell outlier detection how an attempt at ``endpoint`` went."""
+        extras = self.rule.extras
+        if extras is not None and extras.counts_shares:
+            outlier.count(endpoint.health, self.policy.outlier, failed=failed, now=monotonic())
         if not failed:
             endpoint.health.failures = 0
             return

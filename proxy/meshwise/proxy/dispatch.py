@@ -19,7 +19,8 @@ Inbound (another proxy calls the application)
 1. source     the caller's certificate names it; in plaintext ``x-meshwise-source``; anything else is ``unknown``
 2. trace      SERVER span below the caller's attempt; the application gets the SERVER span's id
 3. deadline   ``x-meshwise-deadline``, at most; else the setting
-4. breaker, pool, answer as above, towards one endpoint: the application. No retries.
+4. limit      of the most specific policy that has one: rate, then concurrency. 429 rate_limited, 503 overloaded
+5. breaker, pool, answer as above, towards one endpoint: the application. No retries.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from typing import Final
 
 from meshwise.contracts import telemetry
 from meshwise.contracts.policy import Breaker, Match, Policy, Retry, Timeout
-from meshwise.contracts.snapshot import Endpoint
+from meshwise.contracts.snapshot import Endpoint, Snapshot
 from meshwise.proxy.arrivals import parent_of, seconds_left, source_of
 from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.call import Call
@@ -43,6 +44,7 @@ from meshwise.proxy.hedge import Second, StreamSecond
 from meshwise.proxy.http1.heads import CHUNKED, RequestHead, ResponseHead
 from meshwise.proxy.http1.limits import Limits
 from meshwise.proxy.http2.limits import Limits as Http2Limits
+from meshwise.proxy.inbound_rules import InboundRules, build_inbound
 from meshwise.proxy.net.http2_pool import Http2Pool
 from meshwise.proxy.net.pool import UpstreamPool
 from meshwise.proxy.net.tls import MeshTls
@@ -310,6 +312,13 @@ class InboundDispatcher(Dispatcher):
             breaker=Breaker(max_connections=limit, max_pending=limit, max_requests=limit),
         )
         self._rule = Rule(policy, self.cluster.budget(policy))
+        self.rules: InboundRules | None = None
+        """The limits in force, if there are any; replaced as a whole when a snapshot arrives."""
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Put in force what ``snapshot`` says about calls to this service."""
+        known = {} if self.rules is None else self.rules.limiters
+        self.rules = build_inbound(snapshot, self.settings.service, self._rule.policy, self.cluster, known)
 
     def open(self, exchange: Exchange) -> None:
         """Steps 1 to 3; the rest is the exchange's."""
@@ -321,7 +330,10 @@ class InboundDispatcher(Dispatcher):
         parent = parent_of(head.traceparent, head.tracestate, self.traces)
         left = seconds_left(head.deadline)
         limit = self.settings.inbound_timeout_s if left is None else max(0.001, left)
-        exchange.admit(self.cluster, self._rule, self.traces.child(parent), exchange.started + limit)
+        rule = self._rule
+        if self.rules is not None:
+            rule = self.rules.rule_for(exchange.source, exchange.method, exchange.target) or rule
+        exchange.admit(self.cluster, rule, self.traces.child(parent), exchange.started + limit)
 
     def attempt_trace(self, exchange: Call) -> TraceContext:
         """The application sees the SERVER span."""

@@ -12,6 +12,8 @@ ProxyError
 ├── RoutingError      the mesh cannot take the request now
 │   ├── NoRoute               404 no_route
 │   ├── NoEndpoint            503 no_endpoint
+│   ├── RateLimited           429 rate_limited
+│   ├── Overloaded            503 overloaded
 │   └── Overflow              503 overflow
 └── UpstreamError     the endpoint, or the way to it, failed
     ├── ConnectFailed         503 connect
@@ -37,6 +39,8 @@ class ProxyError(MeshwiseError):
     phrase: ClassVar[str] = "Internal Server Error"
     reason: ClassVar[str] = "internal"
     outcome: ClassVar[str] = telemetry.OUTCOME_REJECTED
+    retry_after_s: int = 0
+    """When to try again, in whole seconds; 0 when that is not known."""
 
 
 class DownstreamError(ProxyError):
@@ -108,6 +112,18 @@ class Overflow(RoutingError):
     status, phrase, reason = 503, "Service Unavailable", "overflow"
 
 
+class RateLimited(RoutingError):
+    """More requests a second than the policy allows."""
+
+    status, phrase, reason = 429, "Too Many Requests", "rate_limited"
+
+
+class Overloaded(RoutingError):
+    """As much is under way as the application takes: shed at once, before it costs anything."""
+
+    status, phrase, reason = 503, "Service Unavailable", "overloaded"
+
+
 class UpstreamError(ProxyError):
     """The endpoint, or the way to it, failed."""
 
@@ -148,6 +164,16 @@ class RequestTimeout(UpstreamError):
 
 OUTCOME_OF_REASON: dict[str, str] = {
     kind.reason: kind.outcome
-    for kind in (ConnectFailed, StreamRefused, UpstreamReset, BadAnswer, RequestTimeout, NoEndpoint, Overflow)
+    for kind in (
+        ConnectFailed,
+        StreamRefused,
+        UpstreamReset,
+        BadAnswer,
+        RequestTimeout,
+        NoEndpoint,
+        RateLimited,
+        Overloaded,
+        Overflow,
+    )
 }
-"""How a caller counts a 5xx answer in which the other proxy gives its reason; every other 5xx is an error."""
+"""How a caller counts an answer in which the other proxy gives its reason; any other counts by its status."""

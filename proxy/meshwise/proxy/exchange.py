@@ -16,11 +16,19 @@ from typing import Any, Final
 
 from meshwise.contracts import telemetry
 from meshwise.contracts.policy import IDEMPOTENT_METHODS
-from meshwise.proxy.answers import MAY_NAME_A_WAIT, framing_of, local_answer, outcome_of, retry_after_s
+from meshwise.proxy.answers import (
+    MAY_NAME_A_WAIT,
+    SHED,
+    blames_endpoint,
+    framing_of,
+    local_answer,
+    outcome_of,
+    retry_after_s,
+)
 from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.call import Call
 from meshwise.proxy.cluster import retry
-from meshwise.proxy.errors import ProxyError, RequestTimeout, SlowRequest, StreamRefused
+from meshwise.proxy.errors import ProxyError, RateLimited, RequestTimeout, SlowRequest, StreamRefused
 from meshwise.proxy.http1.bodies import LAST_CHUNK, chunk
 from meshwise.proxy.http1.heads import CHUNKED, ResponseHead
 from meshwise.proxy.replay import ReplayBuffer
@@ -30,7 +38,7 @@ _SMALL_BODY: Final = 65_536
 
 _REFUSED: Final = StreamRefused.reason.encode()
 
-NOT_REACHED: Final = frozenset((b"connect", _REFUSED, b"no_endpoint", b"overflow"))
+NOT_REACHED: Final = frozenset((b"connect", _REFUSED, SHED, RateLimited.reason.encode(), b"no_endpoint", b"overflow"))
 """Reasons of another proxy's answer which say that the application never saw the request."""
 
 
@@ -162,12 +170,13 @@ class Exchange(Call):
         if self._trial is not None:
             attempt.answered = monotonic()
         attempt.outcome = outcome_of(head, trusted=self.dispatcher.trusts_reasons)
-        self.observe(attempt.endpoint, failed=status >= 500)
+        failed = blames_endpoint(head, trusted=self.dispatcher.trusts_reasons)
+        self.observe(attempt.endpoint, failed=failed)
         if status >= 400:
             failure = self._failure_of(head, attempt.outcome)
             if (
                 self._hedge is not None
-                and self.bad_answer(failure, failed=status >= 500)
+                and self.bad_answer(failure, failed=failed)
                 and self.replaced_by_hedge(attempt.outcome)
             ):
                 return
@@ -263,6 +272,8 @@ class Exchange(Call):
         cluster = self.cluster
         if cluster is not None:
             dispatcher = self.dispatcher
+            if self._limiter is not None:
+                self._limiter.leave(self.started, monotonic())
             cluster.load.requests -= 1
             dispatcher.in_flight -= 1
             dispatcher.recorder.active(dispatcher.side, self.destination, -1)

@@ -104,6 +104,8 @@ class Proxy:
             if name not in snapshot.clusters and not cluster.load.requests and not cluster.load.connections:
                 del self._clusters[name]
         self.outbound.table = build_table(snapshot, self.settings.service, self._clusters.__getitem__)
+        if self.inbound is not None:
+            self.inbound.apply(snapshot)
         log.info("snapshot applied", version=snapshot.version, clusters=len(snapshot.clusters))
 
     def policies_in_force(self) -> dict[str, int]:
@@ -180,7 +182,7 @@ class Proxy:
 
     def stats(self) -> Mapping[str, Any]:
         """Return counters and gauges of both sides."""
-        sides = {
+        sides: dict[str, dict[str, Any]] = {
             name: {
                 "connections": len(side.connections),
                 "in_flight": side.in_flight,
@@ -189,6 +191,8 @@ class Proxy:
             }
             for name, side in zip(("outbound", "inbound"), self.sides, strict=False)
         }
+        if self.inbound is not None and self.inbound.rules is not None:
+            sides["inbound"]["limits"] = self.inbound.rules.describe()
         if self.tls is None:
             return sides
         return {**sides, "identity": {**self.identity_stats(), "tls_failures": dict(self.tls.failures)}}

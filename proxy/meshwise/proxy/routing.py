@@ -16,6 +16,7 @@ from meshwise.proxy.cluster.budget import RetryBudget
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.cluster.hedge import HedgePolicy, budget_of
 from meshwise.proxy.cluster.shadow import ShadowPolicy
+from meshwise.proxy.guard.limiter import Limiter
 
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
@@ -24,10 +25,21 @@ _UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 class Extras:
     """What few policies use: looked at only where one does."""
 
-    __slots__ = ("hedge", "shadow")
+    __slots__ = ("counts_shares", "hedge", "limiter", "shadow")
 
-    def __init__(self, *, hedge: HedgePolicy | None, shadow: ShadowPolicy | None) -> None:
+    def __init__(
+        self,
+        *,
+        counts_shares: bool = False,
+        hedge: HedgePolicy | None = None,
+        limiter: Limiter | None = None,
+        shadow: ShadowPolicy | None = None,
+    ) -> None:
+        self.counts_shares = counts_shares
+        """Outlier detection counts what share of an endpoint's attempts fail."""
         self.hedge = hedge
+        self.limiter = limiter
+        """What lets requests in to the application, on the inbound side."""
         self.shadow = shadow
         """The candidate that is evaluated beside the policy."""
 
@@ -133,9 +145,11 @@ def rule_of(policy: Policy, cluster: Cluster) -> Rule:
 
 def _extras(policy: Policy, cluster: Cluster) -> Extras | None:
     hedge, candidate = policy.hedge, policy.candidate
-    if hedge is None and candidate is None:
+    counts_shares = policy.outlier.failure_percent is not None
+    if not (hedge or candidate or counts_shares):
         return None
     return Extras(
+        counts_shares=counts_shares,
         hedge=None if hedge is None else HedgePolicy(hedge, cluster.budget_of(policy, "hedge", budget_of(hedge))),
         shadow=None
         if candidate is None

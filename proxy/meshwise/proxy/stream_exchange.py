@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from meshwise.contracts import telemetry
 from meshwise.contracts.telemetry import OUTCOME_OK
-from meshwise.proxy.answers import outcome_of
+from meshwise.proxy.answers import SHED, blames_endpoint, outcome_of
 from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.cluster import retry
 from meshwise.proxy.errors import BadRequest, ProxyError, RequestTimeout
@@ -258,7 +258,8 @@ class StreamExchange(Exchange):
         if self.stream_head.grpc and answer.status == 200:
             return self._grpc_failure(attempt, answer.grpc_status, answer.error, answer.fields)
         outcome = outcome_of(answer, trusted=self.dispatcher.trusts_reasons)
-        return self._failure_of(answer, outcome), answer.status >= 500
+        failed = blames_endpoint(answer, trusted=self.dispatcher.trusts_reasons)
+        return self._failure_of(answer, outcome), failed
 
     def _grpc_failure(
         self, attempt: Attempt, status: int | None, error: bytes, fields: tuple[Field, ...]
@@ -269,7 +270,8 @@ class StreamExchange(Exchange):
         if code == 0:
             return retry.Failure(outcome, attempt.status), False
         name, pushback = grpc.CODES[code], grpc.pushback_s(fields)
-        return retry.Failure(outcome, attempt.status, self._reached(error), name, pushback), code in grpc.FAILURES
+        failed = code in grpc.FAILURES and not (self.dispatcher.trusts_reasons and error == SHED)
+        return retry.Failure(outcome, attempt.status, self._reached(error), name, pushback), failed
 
     def _judge_grpc(self, attempt: Attempt, status: int | None, error: bytes, fields: tuple[Field, ...]) -> bool:
         failure, failed = self._grpc_failure(attempt, status, error, fields)

@@ -71,6 +71,20 @@ def waiting_and_retrying(draw: st.DrawFn) -> tuple[Timeout, p.Retry]:
 
 
 @st.composite
+def limits(draw: st.DrawFn) -> p.Limit:
+    """Limits on anything."""
+    rate = draw(st.none() | st.floats(0.1, 1_000_000))
+    return p.Limit(
+        rate,
+        draw(st.none() | st.integers(1, 1_000_000)) if rate is not None else None,
+        draw(st.sampled_from(p.PERS)),
+        draw(st.integers(1, 1_000_000)) if rate is None else draw(st.none() | st.integers(1, 1_000_000)),
+        draw(st.booleans()) if rate is None else False,
+        draw(st.none() | st.sampled_from(p.PRIORITIES)),
+    )
+
+
+@st.composite
 def policies(draw: st.DrawFn) -> Policy:
     """Policies that parse_policy accepts, with every field drawn."""
     timeout, retry = draw(waiting_and_retrying())
@@ -90,8 +104,15 @@ def policies(draw: st.DrawFn) -> Policy:
         retry=retry,
         breaker=p.Breaker(*(draw(st.integers(1, 1_000_000)) for _ in range(3))),
         outlier=p.Outlier(
-            draw(st.integers(1, 1000)), draw(seconds(100, 300_000)), draw(st.floats(0, MAX_EJECT_PERCENT))
+            draw(st.integers(1, 1000)),
+            draw(seconds(100, 300_000)),
+            draw(st.floats(0, MAX_EJECT_PERCENT)),
+            *draw(
+                st.just((None, 10.0, 50))
+                | st.tuples(st.floats(1, 100), seconds(1000, 300_000), st.integers(1, 1_000_000))
+            ),
         ),
+        limit=draw(st.none() | limits()),
         balance=p.Balance(draw(st.sampled_from(p.ALGORITHMS))),
         shadow=shadow,
         hedge=draw(st.none() | st.builds(p.Hedge, seconds(1, round(most_s * 1000) - 1), st.floats(0, 5)))
@@ -188,6 +209,11 @@ def test_the_schema_accepts_every_policy(policy: Policy) -> None:
         ({"retry": {"methods": ["POST"]}}, "retry.methods"),
         ({"retry": {"idempotency_header": "a b"}}, "retry.idempotency_header"),
         ({"retry": {"idempotency_header": "a\r\nb"}}, "retry.idempotency_header"),
+        ({"limit": {}}, "limit"),
+        ({"limit": {"burst": 5, "max_concurrency": 3}}, "limit.burst"),
+        ({"limit": {"requests_per_second": 1, "per": "user"}}, "limit.per"),
+        ({"limit": {"adaptive": True, "priority": "vip"}}, "limit.priority"),
+        ({"outlier": {"failure_percent": 0}}, "outlier.failure_percent"),
         ({"hedge": {}}, "hedge.delay"),
         ({"hedge": {"delay": "15s"}}, "hedge.delay"),
         ({"hedge": {"delay": "1s", "max_extra_percent": 6}}, "hedge.max_extra_percent"),
@@ -246,6 +272,8 @@ def _object(node: dict[str, Any]) -> st.SearchStrategy[Any]:
 
 
 SEMANTIC = (
+    "limits nothing",
+    "needs requests_per_second",
     "is not shorter than timeout.request",
     "do not fit into",
     "is longer than timeout.request",

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwise.contracts.policy import Match, Policy, Timeout
+from meshwise.contracts.policy import Limit, Match, Policy, Timeout
 from meshwise.contracts.snapshot import parse_snapshot
 from meshwise.control.registry import ProxyRecord
 from meshwise.control.rollouts import Plan, Rollout
@@ -40,6 +40,15 @@ def test_a_canary_gets_the_candidate_and_others_the_baseline() -> None:
 def test_policies_of_other_callers_are_left_out() -> None:
     """A proxy is told what can apply to its own calls."""
     assert versions(VIEW, "c1", "catalog") == {"any.cart": 4}
+
+
+def test_a_service_is_told_of_the_limits_on_calls_to_it() -> None:
+    """Its own proxies enforce them, whoever the caller is; limits on calls to others are not its business."""
+    limited = replace(FOREIGN, limit=Limit(requests_per_second=5.0))
+    view = replace(VIEW, policies=(BASE, limited), rollouts=())
+    assert versions(view, "c1", "catalog") == {"cart.catalog": 1}
+    assert versions(view, "x1", "search") == {}
+    assert versions(view, "k1", "cart") == {"cart.catalog": 1}
 
 
 def test_a_candidate_without_baseline_is_added_on_canaries_only() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshwise.contracts.policy import Outlier
-from meshwise.proxy.cluster.outlier import MAX_EJECTION_S, Health, most_ejected, observe
+from meshwise.proxy.cluster.outlier import MAX_EJECTION_S, Health, count, most_ejected, observe
 
 PARAMS = Outlier(consecutive=3, eject_base=10.0, max_eject_percent=50.0)
 
@@ -58,3 +58,40 @@ def test_no_more_rest_than_the_share() -> None:
     """With half allowed, two of four rest and the third one stays although it fails."""
     peers = [Health() for _ in range(4)]
     assert [fail(peer, peers, 100.0) for peer in peers] == [True, True, False, False]
+
+
+SHARE = Outlier(
+    consecutive=1000, eject_base=10.0, max_eject_percent=50.0, failure_percent=40.0, interval=10.0, min_requests=5
+)
+
+
+def judge(health: Health, results: str, now: float) -> list[bool]:
+    """Feed results, ``x`` a failure, and return after each whether it ejected."""
+    peers = [health, Health()]
+    ejected = []
+    for result in results:
+        count(health, SHARE, failed=result == "x", now=now)
+        ejected.append(observe(health, peers, SHARE, failed=result == "x", now=now))
+    return ejected
+
+
+def test_a_share_of_failures_ejects_from_the_least_number_on() -> None:
+    """Two of five are 40 %; before the fifth attempt no share says anything, and a success never ejects."""
+    assert judge(Health(), "xxxx", 100.0) == [False] * 4
+    assert judge(Health(), "xo.ox".replace(".", "o"), 100.0) == [False] * 4 + [True]
+    assert judge(Health(), "xxoooo", 100.0) == [False] * 6
+    assert judge(Health(), "ooooox", 100.0) == [False] * 6, "one of six is less"
+    one = Health()
+    assert judge(one, "xxooox", 100.0)[-1]
+    assert one.reason == "3 of 6 attempts failed"
+    assert one.ejected_until == 110.0
+
+
+def test_the_share_is_of_one_interval() -> None:
+    """What failed before the interval began does not count; after an ejection the count starts from zero."""
+    one = Health()
+    assert judge(one, "xxxo", 109.9) == [False] * 4
+    assert judge(one, "x", 110.0) == [False]
+    assert judge(one, "xooo", 110.1) == [False] * 4
+    assert judge(one, "x", 110.1) == [True]
+    assert (one.total, one.bad) == (0, 0)

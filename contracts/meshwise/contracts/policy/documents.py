@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from meshwise.contracts.duration import format_duration
 
 if TYPE_CHECKING:
-    from meshwise.contracts.policy.model import Policy, Retry, Shadow, Timeout
+    from meshwise.contracts.policy.model import Limit, Policy, Retry, Shadow, Timeout
 
 
 def document_of(policy: Policy) -> dict[str, Any]:
@@ -42,6 +42,14 @@ def document_of(policy: Policy) -> dict[str, Any]:
             "delay": format_duration(policy.hedge.delay),
             "max_extra_percent": policy.hedge.max_extra_percent,
         }
+    if policy.outlier.failure_percent is not None:
+        document["outlier"].update(
+            failure_percent=policy.outlier.failure_percent,
+            interval=format_duration(policy.outlier.interval),
+            min_requests=policy.outlier.min_requests,
+        )
+    if policy.limit is not None:
+        document["limit"] = _limit(policy.limit)
     if policy.shadow is not None:
         document["shadow"] = _shadow(policy.shadow)
     if policy.reason:
@@ -81,6 +89,18 @@ def _retry(retry: Retry) -> dict[str, Any]:
     if retry.idempotency_header is not None:
         document["idempotency_header"] = retry.idempotency_header
     return document
+
+
+def _limit(limit: Limit) -> dict[str, Any]:
+    said = {
+        "requests_per_second": limit.requests_per_second,
+        "burst": limit.burst,
+        "per": limit.per,
+        "max_concurrency": limit.max_concurrency,
+        "adaptive": limit.adaptive,
+        "priority": limit.priority,
+    }
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def _shadow(shadow: Shadow) -> dict[str, Any]:

@@ -46,6 +46,13 @@ GRPC_STATUSES: Final = (
 IDEMPOTENT_METHODS: Final = ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")
 """Methods whose repetition has the effect of one request. source: RFC 9110 §9.2.2."""
 
+Priority = Literal["high", "normal", "low"]
+PRIORITIES: Final[tuple[Priority, ...]] = ("high", "normal", "low")
+Per = Literal["all", "source"]
+PERS: Final[tuple[Per, ...]] = ("all", "source")
+ADAPTIVE_CONCURRENCY: Final = 1000
+"""What an adaptive concurrency limit may grow to when the policy does not say."""
+
 Algorithm = Literal["round_robin", "least_request"]
 ALGORITHMS: Final[tuple[Algorithm, ...]] = ("round_robin", "least_request")
 
@@ -155,12 +162,35 @@ class Breaker:
 class Outlier:
     """Passive ejection: after ``consecutive`` failures an endpoint rests ``eject_base`` seconds × times ejected.
 
-    At most ``max_eject_percent`` of endpoints rest at once, but one always may when there are two or more.
+    At most ``max_eject_percent`` of endpoints rest at once, but one always may when there are two or more. With
+    ``failure_percent`` it also rests when that share of its attempts failed within one ``interval`` (seconds), once
+    there were ``min_requests`` of them.
     """
 
     consecutive: int = 5
     eject_base: float = 30.0
     max_eject_percent: float = 10.0
+    failure_percent: float | None = None
+    interval: float = 10.0
+    min_requests: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What an instance of the called service lets through to its application; enforced by its own proxy.
+
+    Over ``requests_per_second`` (with room for ``burst``, a second's worth by default; ``per`` source or for all of
+    them) a request is answered 429, over ``max_concurrency`` under way 503, each with ``Retry-After``. ``adaptive``
+    learns the concurrency from latency, up to the maximum. ``priority`` is the class of matching requests; by default
+    their ``Priority`` field gives it.
+    """
+
+    requests_per_second: float | None = None
+    burst: int | None = None
+    per: Per = "all"
+    max_concurrency: int | None = None
+    adaptive: bool = False
+    priority: Priority | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +225,7 @@ class Policy:
     breaker: Breaker = field(default_factory=Breaker)
     outlier: Outlier = field(default_factory=Outlier)
     balance: Balance = field(default_factory=Balance)
+    limit: Limit | None = None
     shadow: Shadow | None = None
     version: int = 0
     reason: str = ""

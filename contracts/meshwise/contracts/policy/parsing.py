@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TypeVar
 
 from meshwise.contracts.duration import format_duration
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.policy.model import (
+    ADAPTIVE_CONCURRENCY,
     ALGORITHMS,
     ANY,
     GRPC_STATUSES,
@@ -19,11 +21,14 @@ from meshwise.contracts.policy.model import (
     MAX_RETRIES,
     MAX_TIMEOUT_S,
     MIN_TIMEOUT_S,
+    PERS,
+    PRIORITIES,
     Backoff,
     Balance,
     Breaker,
     Budget,
     Hedge,
+    Limit,
     Match,
     Outlier,
     Policy,
@@ -37,6 +42,8 @@ from meshwise.contracts.reading import Reader, shown
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?", re.ASCII)
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # a header's name: RFC 9110 §5.1
 _METHOD = re.compile(r"[A-Z]{1,20}", re.ASCII)
+Choice = TypeVar("Choice", bound=str)
+
 _SEGMENT = re.compile(r"\{[A-Za-z0-9_]{1,40}\}|[A-Za-z0-9._~!$&'()+,;=:@%-]{1,200}", re.ASCII)
 
 
@@ -60,6 +67,7 @@ def parse_policy(document: object) -> Policy:
         breaker=_breaker(reader.take_section("breaker")),
         outlier=_outlier(reader.take_section("outlier")),
         balance=_balance(reader.take_section("balance")),
+        limit=_limit(reader),
         shadow=_shadow(reader),
         version=reader.take_count("version", 0, 0, 2**53),
         reason=reader.take_text("reason", "", longest=2000) if reader.has("reason") else "",
@@ -246,17 +254,48 @@ def _outlier(reader: Reader) -> Outlier:
     consecutive = reader.take_count("consecutive", default.consecutive, 1, 1000)
     eject_base = reader.take_seconds("eject_base", default.eject_base, 0.1, 300.0)
     percent = reader.take_number("max_eject_percent", default.max_eject_percent, 0.0, MAX_EJECT_PERCENT)
+    share = reader.take_number("failure_percent", -1.0, 1.0, 100.0)
+    interval = reader.take_seconds("interval", default.interval, 1.0, 300.0)
+    requests = reader.take_count("min_requests", default.min_requests, 1, 1_000_000)
     reader.finish()
-    return Outlier(consecutive, default.eject_base if eject_base is None else eject_base, percent)
+    if share < 0.0:
+        return Outlier(consecutive, eject_base or default.eject_base, percent)
+    return Outlier(
+        consecutive, eject_base or default.eject_base, percent, share, interval or default.interval, requests
+    )
+
+
+def _limit(document: Reader) -> Limit | None:
+    reader = _optional(document, "limit")
+    if reader is None:
+        return None
+    rate = reader.take_number("requests_per_second", 0.0, 0.1, 1_000_000.0)
+    burst = reader.take_count("burst", 0, 1, 1_000_000)
+    adaptive = reader.take_flag("adaptive", False)
+    most = reader.take_count("max_concurrency", ADAPTIVE_CONCURRENCY if adaptive else 0, 1, 1_000_000)
+    limit = Limit(
+        requests_per_second=rate or None,
+        burst=burst or None,
+        per=_choice(reader, "per", PERS, "all"),
+        max_concurrency=most or None,
+        adaptive=adaptive,
+        priority=_choice(reader, "priority", PRIORITIES, "normal") if reader.has("priority") else None,
+    )
+    reader.take("priority")
+    reader.finish()
+    if limit.requests_per_second is None and limit.max_concurrency is None:
+        raise DocumentError(
+            reader.path, "limits nothing; name requests_per_second, max_concurrency or adaptive, or remove it"
+        )
+    if limit.burst is not None and limit.requests_per_second is None:
+        raise DocumentError(reader.at("burst"), "needs requests_per_second")
+    return limit
 
 
 def _balance(reader: Reader) -> Balance:
-    name = reader.take_text("algorithm", "least_request")
+    algorithm = _choice(reader, "algorithm", ALGORITHMS, "least_request")
     reader.finish()
-    for algorithm in ALGORITHMS:
-        if name == algorithm:
-            return Balance(algorithm)
-    raise DocumentError(reader.at("algorithm"), f"{name!r} is not one of {', '.join(ALGORITHMS)}")
+    return Balance(algorithm)
 
 
 def _shadow(document: Reader) -> Shadow | None:
@@ -282,6 +321,14 @@ def _optional(document: Reader, key: str) -> Reader | None:
         return document.take_section(key)
     document.take(key)
     return None
+
+
+def _choice(reader: Reader, key: str, choices: tuple[Choice, ...], default: Choice) -> Choice:
+    said = reader.take_text(key, default)
+    for choice in choices:
+        if said == choice:
+            return choice
+    raise DocumentError(reader.at(key), f"{said[:40]!r} is not one of {', '.join(choices)}")
 
 
 def _text_items(reader: Reader, key: str, form: re.Pattern[str], wanted: str) -> Iterable[str]:

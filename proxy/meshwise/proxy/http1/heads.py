@@ -98,6 +98,10 @@ class RequestHead:
         """Tell whether a passed-on field is called ``name`` (lower case)."""
         return b"\r\n" + name + b":" in b"\r\n" + self.kept.lower()
 
+    def field(self, name: bytes) -> bytes:
+        """Return the value of the first passed-on field called ``name`` (lower case); empty without one."""
+        return _field(self.kept, name)
+
     def __repr__(self) -> str:
         return f"<RequestHead {self.method!r} {self.target!r} for {self.authority!r} length={self.length}>"
 
@@ -119,11 +123,7 @@ class ResponseHead:
 
     def field(self, name: bytes) -> bytes:
         """Return the value of the first passed-on field called ``name`` (lower case); empty without one."""
-        lines = b"\r\n" + self.kept
-        at = lines.lower().find(b"\r\n" + name + b":")
-        if at < 0:
-            return b""
-        return lines[at + len(name) + 3 :].partition(b"\r\n")[0].strip(b" \t")
+        return _field(self.kept, name)
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status} length={self.length}>"
@@ -321,6 +321,14 @@ def _apply_connection(head: RequestHead, connection: bytes, upgrade: bytes) -> N
                 raise NotSupported("upgrades are not supported")
         elif token and token not in _NOT_REMOVABLE:
             head.kept = _without(head.kept, token)
+
+
+def _field(kept: bytes, name: bytes) -> bytes:
+    lines = b"\r\n" + kept
+    at = lines.lower().find(b"\r\n" + name + b":")
+    if at < 0:
+        return b""
+    return lines[at + len(name) + 3 :].partition(b"\r\n")[0].strip(b" \t")
 
 
 def _without(kept: bytes, name: bytes) -> bytes:

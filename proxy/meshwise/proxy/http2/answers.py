@@ -13,10 +13,12 @@ def local_answer(error: ProxyError, *, to_grpc: bool, to_head: bool = False) -> 
     if to_grpc:
         return ((b":status", b"200"), (b"content-type", grpc.CONTENT_TYPE), *grpc.local_trailers(error)), b""
     body = f"{error}\n".encode("utf-8", "replace")
-    fields = (
+    fields: tuple[Field, ...] = (
         (b":status", b"%d" % error.status),
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", b"%d" % len(body)),
         (HEADER_ERROR.encode(), error.reason.encode()),
     )
+    if error.retry_after_s:
+        fields = (*fields, (b"retry-after", b"%d" % error.retry_after_s))
     return fields, b"" if to_head else body

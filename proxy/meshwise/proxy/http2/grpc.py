@@ -44,6 +44,7 @@ _OF_ERROR: Final = {
     400: INTERNAL,
     404: UNIMPLEMENTED,
     408: CANCELLED,
+    429: RESOURCE_EXHAUSTED,
     431: RESOURCE_EXHAUSTED,
     501: UNIMPLEMENTED,
     502: UNAVAILABLE,
@@ -97,11 +98,10 @@ def pushback_s(fields: Iterable[Field]) -> float | None:
 
 def outcome_of(status: int, error: bytes, *, trusted: bool) -> str:
     """Return how an answer with ``status`` counts; ``error`` is another proxy's reason, if ``trusted``."""
-    if status not in FAILURES:
-        return OUTCOME_OK
+    by_status = OUTCOME_ERROR if status in FAILURES else OUTCOME_OK
     if error and trusted:
-        return OUTCOME_OF_REASON.get(error.decode("latin-1"), OUTCOME_ERROR)
-    return OUTCOME_ERROR
+        return OUTCOME_OF_REASON.get(error.decode("latin-1"), by_status)
+    return by_status
 
 
 def local_status(error: ProxyError) -> int:
@@ -111,11 +111,14 @@ def local_status(error: ProxyError) -> int:
 
 def local_trailers(error: ProxyError) -> tuple[Field, ...]:
     """Return the trailers with which the proxy itself ends a call."""
-    return (
+    trailers = (
         (b"grpc-status", b"%d" % local_status(error)),
         (b"grpc-message", _escaped(str(error))),
         (HEADER_ERROR.encode(), error.reason.encode()),
     )
+    if error.retry_after_s:
+        return (*trailers, (b"grpc-retry-pushback-ms", b"%d" % (1000 * error.retry_after_s)))
+    return trailers
 
 
 def _escaped(message: str) -> bytes:

@@ -56,6 +56,10 @@ class StreamHead(RequestHead):
         """Tell whether a passed-on field is called ``name`` (lower case)."""
         return any(field[0] == name for field in self.fields)
 
+    def field(self, name: bytes) -> bytes:
+        """Return the value of the first passed-on field called ``name`` (lower case); empty without one."""
+        return next((value for key, value in self.fields if key == name), b"")
+
 
 class StreamAnswer(ResponseHead):
     """An answer's head. ``fields`` is what is passed on, ``:status`` first."""
