@@ -23,13 +23,14 @@ from fastapi import FastAPI, Request, Response
 from meshwise.analytics.alerts.courier import Courier
 from meshwise.analytics.alerts.lifecycle import Alert, Change
 from meshwise.analytics.alerts.messages import messages_for
-from meshwise.analytics.alerts.silences import is_active, is_over, read_silence
+from meshwise.analytics.alerts.silences import read_silence
 from meshwise.analytics.answers import as_json, refusal
 from meshwise.analytics.bodies import actor_of, is_local, read_object
 from meshwise.analytics.jobs import Cycle
 from meshwise.analytics.settings import AnalyticsSettings, WebhookSettings
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.rows import Silence
+from meshwise.contracts.silences import is_active, is_over
 
 TEST_OBJECTIVE = "meshwise-test"
 

@@ -10,9 +10,11 @@ from typing import Protocol
 from meshwise.contracts.rows import (
     AlertFinding,
     AnomalyFinding,
+    BurnDownFinding,
     EdgeFinding,
     ProposalFinding,
     RolloutFinding,
+    Silence,
     SloFinding,
 )
 
@@ -45,7 +47,13 @@ class Queries(Protocol):
         """Objectives of one analysis cycle."""
 
     def alerts(self) -> Sequence[AlertFinding]:
-        """The newest state of each alert of the last day, newest first."""
+        """The newest state of each alert that is open, or was changed in the last day; newest first."""
+
+    def burn_downs(self, at: datetime | None = None) -> Sequence[BurnDownFinding]:
+        """The course of every budget through its window, as last drawn."""
+
+    def silences(self) -> Sequence[Silence]:
+        """Silences and maintenance windows that were not ended, newest first."""
 
     def proposals(self) -> Sequence[ProposalFinding]:
         """The newest state of each proposal of the last day, newest first."""

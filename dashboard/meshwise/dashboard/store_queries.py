@@ -13,9 +13,11 @@ from meshwise.contracts.errors import UnavailableError
 from meshwise.contracts.rows import (
     AlertFinding,
     AnomalyFinding,
+    BurnDownFinding,
     EdgeFinding,
     ProposalFinding,
     RolloutFinding,
+    Silence,
     SloFinding,
 )
 from meshwise.contracts.telemetry import FAILURES
@@ -63,6 +65,14 @@ class StoreQueries:
     def alerts(self) -> Sequence[AlertFinding]:
         """See ``Queries``."""
         return self._findings(AlertFinding, "alerts", {"limit": _MOST_ROWS})
+
+    def burn_downs(self, at: datetime | None = None) -> Sequence[BurnDownFinding]:
+        """See ``Queries``."""
+        return self._findings(BurnDownFinding, "burn_downs", {"at": at or datetime.now(UTC)}, at)
+
+    def silences(self) -> Sequence[Silence]:
+        """See ``Queries``."""
+        return self._findings(Silence, "silences", {"limit": _MOST_ROWS})
 
     def proposals(self) -> Sequence[ProposalFinding]:
         """See ``Queries``."""

@@ -10,9 +10,11 @@ from typing import Any
 from meshwise.contracts.rows import (
     AlertFinding,
     AnomalyFinding,
+    BurnDownFinding,
     EdgeFinding,
     ProposalFinding,
     RolloutFinding,
+    Silence,
     SloFinding,
 )
 from meshwise.dashboard.control import PolicyView, ProxyView, RolloutView
@@ -27,6 +29,8 @@ class MemoryQueries:
     anomaly_rows: Sequence[AnomalyFinding] = ()
     slo_rows: Sequence[SloFinding] = ()
     alert_rows: Sequence[AlertFinding] = ()
+    burn_down_rows: Sequence[BurnDownFinding] = ()
+    silence_rows: Sequence[Silence] = ()
     proposal_rows: Sequence[ProposalFinding] = ()
     verdict_rows: Sequence[RolloutFinding] = ()
     traffic_points: Sequence[TrafficPoint] = ()
@@ -46,6 +50,14 @@ class MemoryQueries:
     def alerts(self) -> Sequence[AlertFinding]:
         """Return the given alerts."""
         return self.alert_rows
+
+    def burn_downs(self, at: datetime | None = None) -> Sequence[BurnDownFinding]:
+        """Return the given courses, those drawn by ``at``."""
+        return [row for row in self.burn_down_rows if at is None or row.computed_at <= at]
+
+    def silences(self) -> Sequence[Silence]:
+        """Return the given silences."""
+        return self.silence_rows
 
     def proposals(self) -> Sequence[ProposalFinding]:
         """Return the given proposals."""

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from meshwise.analytics.alerts.lifecycle import Alert
-from meshwise.analytics.alerts.silences import Silences, is_active, is_over, matches, quiet_at, read_silence
+from meshwise.analytics.alerts.silences import Silences, quiet_at, read_silence
 from meshwise.contracts.errors import DocumentError
+from meshwise.contracts.silences import is_active, is_over, matches
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

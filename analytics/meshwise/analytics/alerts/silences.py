@@ -1,7 +1,6 @@
 """Silences and maintenance windows: alerts that match are recorded, and nobody is told while the silence lasts.
 
-A silence lasts from one moment to another. A maintenance window is one that comes again, every day or week or month,
-at the same local time of its zone, whatever the clocks do. They are kept in the store; a change adds a row.
+They are kept in the store; a change adds a row.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -21,7 +19,8 @@ from meshwise.analytics.sql import load_sql
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.reading import Reader, shown
 from meshwise.contracts.rows import Silence
-from meshwise.contracts.windows import Calendar, parse_span
+from meshwise.contracts.silences import is_active, is_over, matches
+from meshwise.contracts.windows import parse_span
 from meshwise.store.findings import rows_from
 
 LABELS: Final = ("alertname", "service", "objective", "severity", "policy")
@@ -29,27 +28,6 @@ LONGEST: Final = timedelta(days=366)
 MOST: Final = 1000
 _REPEATS: Final = ("d", "w", "M")
 Insert = Callable[[Any, Sequence[Any]], object]
-
-
-def is_active(silence: Silence, now: datetime) -> bool:
-    """Tell whether ``silence`` lasts at ``now``."""
-    if silence.removed or now < silence.starts_at:
-        return False
-    if not silence.every:
-        return now < silence.ends_at
-    start = silence.starts_at.astimezone(ZoneInfo(silence.zone)).replace(tzinfo=None)
-    begin, _ = Calendar(parse_span(silence.every), start, silence.zone).period(now)
-    return now < begin + (silence.ends_at - silence.starts_at)
-
-
-def is_over(silence: Silence, now: datetime) -> bool:
-    """Tell whether ``silence`` will never last again."""
-    return silence.removed or (not silence.every and now >= silence.ends_at)
-
-
-def matches(silence: Silence, labels: Mapping[str, str]) -> bool:
-    """Tell whether ``labels`` are as the silence says; ``*`` and ``?`` in its values stand for anything."""
-    return all(fnmatchcase(labels.get(name, ""), value) for name, value in silence.matchers.items())
 
 
 def quiet_at(silences: Iterable[Silence], now: datetime) -> Callable[[Alert], str]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import html
+import itertools
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import plotly.graph_objects as go
 
+from meshwise.contracts.rows import BurnDownFinding
+from meshwise.dashboard.components.text import label
 from meshwise.dashboard.queries import TrafficPoint
 
 INK = "#7a8594"
@@ -45,6 +50,22 @@ def traffic_figure(points: Sequence[TrafficPoint]) -> go.Figure:
     figure.add_scatter(x=times, y=[point.failures / 10 for point in points], name="failures/s", line={"color": RED})
     figure.update_yaxes(rangemode="tozero")
     return themed(figure)
+
+
+def burn_down_figure(courses: Sequence[BurnDownFinding]) -> go.Figure:
+    """Return what was left of budgets, in percent, over the time of their windows."""
+    figure = go.Figure()
+    for course, color in zip(courses, itertools.cycle((RED, AMBER, BLUE, VIOLET, GREEN)), strict=False):
+        points = sorted(course.remaining)
+        figure.add_scatter(
+            x=[course.start + timedelta(seconds=course.step_s * point) for point in points],
+            y=[course.remaining[point] * 100 for point in points],
+            name=html.escape(label(course.objective)),
+            line={"color": color},
+        )
+    figure.add_hline(y=0, line={"color": RED, "width": 1, "dash": "dot"})
+    figure.update_yaxes(ticksuffix=" %")
+    return themed(figure, 280)
 
 
 def latency_figure(points: Sequence[TrafficPoint]) -> go.Figure:

@@ -38,6 +38,23 @@ def clock(value: datetime | None) -> str:
     return NOTHING if value is None else value.astimezone(UTC).strftime("%H:%M:%S")
 
 
+def length_of_time(value: float | None) -> str:
+    """Return seconds in the two largest units that fit: ``3d 4h``."""
+    if value is None:
+        return NOTHING
+    left, parts = max(0, round(value)), []
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        number, left = divmod(left, size)
+        if number:
+            parts.append(f"{number}{unit}")
+    return " ".join(parts[:2]) or "0s"
+
+
+def moment(value: datetime | None) -> str:
+    """Return a day and a time of day in UTC."""
+    return NOTHING if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+
 def label(value: str, longest: int = 40) -> str:
     """Return a name from telemetry on one line, cut with a mark: control characters become spaces."""
     clean = "".join(character if character.isprintable() else " " for character in value)
