@@ -10,13 +10,25 @@ from pathlib import Path
 
 from benchmarks.figures import Unmeasured, document, machine, write
 from benchmarks.proxy.load import LoadError
-from benchmarks.proxy.measure import Bench, Row, Size, bench, footprint, in_process, latency, mutual_tls, throughput
+from benchmarks.proxy.measure import (
+    Bench,
+    Row,
+    Size,
+    bench,
+    footprint,
+    grpc_calls,
+    in_process,
+    latency,
+    mutual_tls,
+    throughput,
+)
 from benchmarks.proxy.report import figures, plot, summary, table
 
 MEASUREMENTS: tuple[tuple[str, tuple[str, ...], Callable[[Bench, Size], list[Row]]], ...] = (
     ("throughput", ("taskset", "nginx", "wrk"), throughput),
     ("mutual TLS", ("taskset", "nginx", "wrk", "haproxy"), mutual_tls),
     ("in-process", ("taskset", "nginx"), in_process),
+    ("gRPC", ("taskset", "nginx", "h2load"), grpc_calls),
     ("latency", ("taskset", "nginx", "h2load"), latency),
     ("footprint", ("taskset", "nginx"), footprint),
 )
@@ -64,6 +76,7 @@ def main() -> None:
         ("throughput", speed),
         ("mutual", {"rps": "requests/s", "p50_us": "p50, µs", "p99_us": "p99, µs"}),
         ("in-process", {"us": "µs a call"}),
+        ("grpc", {"rps": "calls/s", "mean_us": "mean, µs", "cpu_us": "CPU a call, µs"}),
         ("latency", {"p50_us": "p50, µs", "p99_us": "p99, µs"}),
         ("footprint", {"start_s": "start, s", "idle_rss_mb": "idle, MB", "rss_1000_conns_mb": "1,000 connections, MB"}),
     ):

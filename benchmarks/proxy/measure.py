@@ -9,12 +9,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.figures import Unmeasured
-from benchmarks.proxy import mutual, peers
+from benchmarks.proxy import grpc, mutual, peers
 from benchmarks.proxy.load import LoadError, run, saturate, steady
 from benchmarks.proxy.peers import Backing, Launch, Peer
 from benchmarks.proxy.servers import Server, cores, free_port
@@ -169,6 +169,39 @@ def in_process(here: Bench, size: Size) -> list[Row]:
     for turn in range(size.rounds):
         found = json.loads(run([*command, str(size.seconds / 2)], here.core, 60.0, {"PYTHONPATH": str(peers.ROOT)}))
         rows += [{"measurement": "in-process", "proxy": name, "round": turn, "us": found[name]} for name in found]
+    return rows
+
+
+def grpc_calls(here: Bench, size: Size) -> list[Row]:
+    """Saturate the two proxies with unary gRPC calls, in turn."""
+    launch = grpc.endpoint(here.backing)
+    if isinstance(launch, Unmeasured):
+        here.absent["gRPC"] = launch.reason
+        return []
+    here.run("grpc_endpoint", launch.command, here.other_core).wait_listening(launch.port)
+    backing = replace(here.backing, endpoint_port=launch.port)
+    running: dict[str, tuple[Server, int]] = {}
+    for name, peer in (("meshwise", grpc.meshwise), ("envoy", grpc.envoy)):
+        found = peer(backing)
+        if isinstance(found, Unmeasured):
+            here.absent["gRPC"] = found.reason
+            return []
+        server = here.run(f"{name}_grpc", found.command, here.core)
+        server.wait_listening(found.port)
+        running[name] = server, found.port
+    rows: list[Row] = []
+    for turn in range(-1, size.rounds):
+        for name, (server, port) in running.items():
+            used, counted = server.cpu_s(), spans_counted(here.backing.sink_port)
+            seen = grpc.call(port, here.other_core, here.backing.directory, seconds=1 if turn < 0 else size.seconds)
+            time.sleep(0.3)
+            row: Row = {"measurement": "grpc", "proxy": name, "round": turn, "rps": round(seen.rps)}
+            row |= {"mean_us": seen.mean_us, "requests": seen.count}
+            row["cpu_us"] = round((server.cpu_s() - used) / seen.count * 1e6, 1)
+            row["spans"] = spans_counted(here.backing.sink_port) - counted
+            if turn >= 0:
+                rows.append(row)
+                print(f"{name}: {seen.rps:.0f} calls/s", file=sys.stderr, flush=True)
     return rows
 
 

@@ -31,7 +31,8 @@ def figures(rows: Sequence[Row], absent: Mapping[str, str]) -> Figures:
     """Return the figures: the median of the rounds, and the least and the most of them as the spread."""
     speed = [row for row in rows if row["measurement"] == "throughput"]
     secure = [row for row in rows if row["measurement"] == "mutual"]
-    speed, secure = ([row for row in some if _traced(row)] for some in (speed, secure))
+    calls = [row for row in rows if row["measurement"] == "grpc"]
+    speed, secure, calls = ([row for row in some if _traced(row)] for some in (speed, secure, calls))
     pythons = [name for name in ("aiohttp", "proxy.py") if _values(speed, name, "rps")]
     best = max(pythons, key=lambda name: median(_values(speed, name, "rps")), default="aiohttp")
     inside = [row for row in rows if row["measurement"] == "in-process"]
@@ -42,7 +43,7 @@ def figures(rows: Sequence[Row], absent: Mapping[str, str]) -> Figures:
         "p99_vs_envoy_traced": _ratio(speed, "p99_us", "envoy", absent, kind=Ceiling, target=1.0),
         "rps_vs_best_python_peer": _ratio(speed, "rps", best, absent, target=2.0),
         "rps_mtls_vs_envoy_mtls": _ratio(secure, "rps", "envoy", {"envoy": absent.get("mutual TLS", "")}, target=0.8),
-        "grpc_rps_vs_envoy": Unmeasured("not part of this benchmark yet"),
+        "grpc_rps_vs_envoy": _ratio(calls, "rps", "envoy", {"envoy": absent.get("gRPC", "")}, target=0.25),
         "added_p50_us": _difference(slow, "p50_us", "meshwise", "direct", absent.get("latency")),
         "added_p99_us": _difference(slow, "p99_us", "meshwise", "direct", absent.get("latency")),
         "idle_rss_mb": _plain(size, "idle_rss_mb", "MB", 60.0, absent),
