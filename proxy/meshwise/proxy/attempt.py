@@ -28,6 +28,7 @@ class Attempt:
         "deadline",
         "endpoint",
         "failure",
+        "fresh",
         "grpc_status",
         "ordinal",
         "outcome",
@@ -50,6 +51,7 @@ class Attempt:
         self.connection: Upstream | None = None
         self.cancelled = False
         self.connect_timeout = 0.0
+        self.fresh = False
         self.started = 0.0
         self.deadline = 0.0
         """When the attempt is cut off if no answer has begun; never after the request's deadline."""

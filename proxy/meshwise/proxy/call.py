@@ -60,6 +60,7 @@ class Call(ABC):
         "_retry_reason",
         "_trial",
         "_tried",
+        "answer_trailers",
         "attempt",
         "attempts",
         "cluster",
@@ -75,6 +76,7 @@ class Call(ABC):
         "protocol",
         "request_done",
         "request_id",
+        "request_trailers",
         "response_started",
         "rule",
         "source",
@@ -108,6 +110,8 @@ class Call(ABC):
         self.protocol = "1.1"
         self.grpc_status = ""
         """Name of the status that the caller of a gRPC call was told."""
+        self.request_trailers = self.answer_trailers = b""
+        """Raw lines that follow a body in chunks."""
         self._base = b""
         self._body: ReplayBuffer | None = None
         """``None`` as long as no body has come, which for most requests is ever."""
@@ -158,7 +162,7 @@ class Call(ABC):
                 self._limiter = extras.limiter
             if extras.shadow is not None:
                 self._trial = extras.shadow.begin(self.started, dispatcher.asked_s(self.head))
-            if extras.hedge is not None:
+            if extras.hedge is not None and not self.head.opens_tunnel:
                 extras.hedge.request(self.started)
                 self._hedge_at = self.started + extras.hedge.delay
         self.request_id = dispatcher.traces.request_id()
@@ -232,6 +236,7 @@ class Call(ABC):
         attempt = Attempt(call, endpoint, self.attempts, self.dispatcher.attempt_trace(self))
         attempt.started = now
         attempt.connect_timeout = policy.timeout.connect
+        attempt.fresh = self.head.method == b"CONNECT"
         remaining = self.deadline - now
         attempt.remaining_ms = max(1, int(remaining * 1000 + 0.999))
         limit = policy.timeout.attempt

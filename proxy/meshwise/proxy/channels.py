@@ -78,6 +78,8 @@ class Waiter(Protocol):
     cancelled: bool
     endpoint: EndpointState
     connect_timeout: float
+    fresh: bool
+    """No connection that was used before will do."""
 
     def on_connection(self, connection: Upstream) -> None:
         """Here it is; it may lead to another endpoint of the cluster than asked for when connections are scarce."""

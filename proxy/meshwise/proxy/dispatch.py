@@ -38,7 +38,7 @@ from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.call import Call
 from meshwise.proxy.channels import Drainable, Pool
 from meshwise.proxy.cluster.cluster import Cluster
-from meshwise.proxy.errors import NoRoute
+from meshwise.proxy.errors import NoRoute, NotSupported, PortNotAllowed
 from meshwise.proxy.exchange import Exchange
 from meshwise.proxy.hedge import Second, StreamSecond
 from meshwise.proxy.http1.heads import CHUNKED, RequestHead, ResponseHead
@@ -85,6 +85,8 @@ class Dispatcher(ABC):
         self.traces = TraceSource(settings.trace_ratio)
         self.connections: set[Drainable] = set()
         self.draining = False
+        self.tunnels = 0
+        """Connections that are upgraded, or were opened by CONNECT."""
         self.in_flight = 0
         """Requests admitted and not finished."""
         self.replay_memory = ReplayMemory(settings.replay_total_bytes)
@@ -146,13 +148,14 @@ class Dispatcher(ABC):
             framing = b"content-length: %d\r\n" % head.length
         else:
             framing = b""
-        return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b%b%b%b" % (
+        return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b%b%b%b%b" % (
             head.method,
             head.target,
             head.authority,
             head.kept,
             framing,
             b"expect: 100-continue\r\n" if head.expects else b"",
+            b"connection: upgrade\r\nupgrade: %b\r\n" % head.upgrade if head.upgrade else b"",
             b"tracestate: %b\r\n" % trace.tracestate.encode() if trace.tracestate else b"",
             b"%b: %b\r\n" % (_HEADER_SOURCE, exchange.source.encode()),
         )
@@ -210,6 +213,9 @@ class OutboundDispatcher(Dispatcher):
             name = service_name(head.authority).decode("ascii", "replace")
             why = "is no service of this mesh" if table is not None else "is not known yet: no snapshot has arrived"
             exchange.fail(NoRoute(f"{name!r} {why}"))
+            return
+        if head.method == b"CONNECT" and int(head.authority.rpartition(b":")[2]) not in self.settings.connect_ports:
+            exchange.fail(PortNotAllowed(f"proxy.connect_ports does not allow CONNECT to {head.authority.decode()}"))
             return
         rule = route.rule_for(exchange.method, exchange.target)
         exchange.source = self.settings.service
@@ -323,6 +329,9 @@ class InboundDispatcher(Dispatcher):
     def open(self, exchange: Exchange) -> None:
         """Steps 1 to 3; the rest is the exchange's."""
         head = exchange.head
+        if head.method == b"CONNECT":
+            exchange.fail(NotSupported("CONNECT is for the application beside a proxy, not for other proxies"))
+            return
         identity = exchange.downstream.identity
         if identity and head.source != identity.encode():
             self.count("source_mismatch")
@@ -393,6 +402,7 @@ def limits_of(settings: ProxySettings) -> Limits:
         head=settings.max_head_bytes,
         field=settings.max_field_bytes,
         fields=settings.max_fields,
+        upgrades=settings.upgrades,
     )
 
 

@@ -10,6 +10,7 @@ ProxyError
 │   ├── NotSupported          501 not_supported
 │   └── VersionNotSupported   505 version
 ├── RoutingError      the mesh cannot take the request now
+│   ├── PortNotAllowed        403 port_not_allowed
 │   ├── NoRoute               404 no_route
 │   ├── NoEndpoint            503 no_endpoint
 │   ├── RateLimited           429 rate_limited
@@ -92,6 +93,12 @@ class VersionNotSupported(DownstreamError):
 
 class RoutingError(ProxyError):
     """The mesh has nowhere to send the request, or no room for it."""
+
+
+class PortNotAllowed(RoutingError):
+    """CONNECT names a port that is not among those allowed."""
+
+    status, phrase, reason = 403, "Forbidden", "port_not_allowed"
 
 
 class NoRoute(RoutingError):

@@ -12,7 +12,7 @@ What the two sides of a proxy do differently is in ``dispatch``.
 from __future__ import annotations
 
 from time import monotonic, time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from meshwise.contracts import telemetry
 from meshwise.contracts.policy import IDEMPOTENT_METHODS
@@ -29,9 +29,14 @@ from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.call import Call
 from meshwise.proxy.cluster import retry
 from meshwise.proxy.errors import ProxyError, RateLimited, RequestTimeout, SlowRequest, StreamRefused
-from meshwise.proxy.http1.bodies import LAST_CHUNK, chunk
+from meshwise.proxy.http1.bodies import chunk, last_chunk
 from meshwise.proxy.http1.heads import CHUNKED, ResponseHead
 from meshwise.proxy.replay import ReplayBuffer
+from meshwise.proxy.tunnels import ESTABLISHED, open_tunnel
+
+if TYPE_CHECKING:
+    from meshwise.proxy.net.downstream import DownstreamConnection
+    from meshwise.proxy.net.upstream import UpstreamConnection
 
 _SMALL_BODY: Final = 65_536
 """A request body up to this size is read to its end before a local answer, so that the connection can go on."""
@@ -74,7 +79,7 @@ class Exchange(Call):
             return
         attempt = self.attempt
         if attempt is not None and attempt.connection is not None and self.head.length == CHUNKED:
-            attempt.connection.write(LAST_CHUNK)
+            attempt.connection.write(last_chunk(self.request_trailers))
 
     def on_downstream_gone(self, *, by_us: bool = False) -> None:
         """The caller went away, or was cut off at the end of a drain (``by_us``): the attempt is pointless."""
@@ -135,6 +140,9 @@ class Exchange(Call):
         """Send as ``send`` does; ``taker`` gets the answer."""
         attempt.connection = connection
         head = self.head
+        if head.method == b"CONNECT":
+            self._open_tunnel(attempt, connection, 200, ESTABLISHED, b"")
+            return
         if not self._base:
             self._base = self.dispatcher.request_base(self)
         data = self._base + self.dispatcher.attempt_fields(self, attempt)
@@ -142,10 +150,10 @@ class Exchange(Call):
             body = self._body.take()
             data += chunk(body) if head.length == CHUNKED else body
         if self.request_done and head.length == CHUNKED:
-            data += LAST_CHUNK
+            data += last_chunk(self.request_trailers)
         # First, because sending may find the endpoint full and hold the caller again.
         self.downstream.release_for_upstream()
-        connection.send(taker, data, to_head=head.method == b"HEAD")
+        connection.send(taker, data, to_head=head.method == b"HEAD", upgrade=head.upgrade)
 
     def on_upstream_full(self) -> None:
         """The endpoint reads too slowly."""
@@ -210,11 +218,18 @@ class Exchange(Call):
             return
         self.flush_head()
         if self._answer_chunked:
-            self.downstream.write(LAST_CHUNK)
+            self.downstream.write(last_chunk(self.answer_trailers))
         attempt.connection = None  # already given back
         outcome = attempt.outcome
         self._end_attempt(outcome, final=True)
         self.finish(outcome)
+
+    def on_switched(self, head: ResponseHead, connection: UpstreamConnection, rest: bytes) -> None:
+        """The endpoint switches to the protocol that the caller offered; ``rest`` is its first word in it."""
+        attempt = self.attempt
+        if attempt is not None:
+            answer = b"%b%bconnection: upgrade\r\nupgrade: %b\r\n\r\n" % (head.line, head.kept, head.upgrade)
+            self._open_tunnel(attempt, connection, head.status, answer, rest)
 
     def on_upstream_failed(self, error: ProxyError, *, reached: bool, stale: bool = False) -> None:
         """The attempt has failed without a complete answer."""
@@ -293,6 +308,19 @@ class Exchange(Call):
             refused=trusted and head.error == _REFUSED,
         )
 
+    def _open_tunnel(
+        self, attempt: Attempt, connection: UpstreamConnection, status: int, answer: bytes, rest: bytes
+    ) -> None:
+        """End the request here: from now on its two connections are one."""
+        attempt.status = self.status = status
+        self._answer_begins()
+        self.observe(attempt.endpoint, failed=False)
+        downstream = cast("DownstreamConnection", self.downstream)
+        open_tunnel(self.dispatcher, downstream, connection, answer=answer, rest=rest)
+        attempt.connection = None  # it is the tunnel's now
+        self._end_attempt(telemetry.OUTCOME_OK, final=True)
+        self.finish(telemetry.OUTCOME_OK)
+
     def _second(self) -> Exchange:
         return self.dispatcher.second(self)
 
@@ -342,7 +370,9 @@ class Exchange(Call):
         if self.finished:
             return
         self.status = error.status
-        close = not self.request_done or not self.head.keep_alive or self.dispatcher.draining
+        head = self.head
+        # What comes behind a tunnel that is refused was not meant for us.
+        close = not self.request_done or not head.keep_alive or head.opens_tunnel or self.dispatcher.draining
         if close:
             self.downstream.close_after_answer()
         self.dispatcher.count(error.reason)

@@ -186,6 +186,7 @@ class Proxy:
             name: {
                 "connections": len(side.connections),
                 "in_flight": side.in_flight,
+                "tunnels": side.tunnels,
                 "replay_bytes": side.replay_memory.used,
                 "events": dict(side.counts),
             }

@@ -134,6 +134,18 @@ class ProxySettings(BaseModel):
         default=65_536, ge=0, le=1_048_576, description="Request body kept for a retry, per request."
     )
     replay_total_bytes: int = Field(default=33_554_432, ge=0, description="Request bodies kept for retries, in all.")
+    upgrades: tuple[str, ...] = Field(
+        default=("websocket",), description="Protocols that a request may switch to (Upgrade)."
+    )
+    connect_ports: tuple[int, ...] = Field(
+        default=(80, 443), description="Ports of services of the mesh that CONNECT may name."
+    )
+    tunnel_idle_s: float = Field(
+        default=300.0,
+        gt=0.0,
+        le=86_400.0,
+        description="Seconds without a byte after which an upgraded, CONNECT or TCP connection is closed.",
+    )
     write_high_bytes: int = Field(
         default=32_768, ge=1024, le=16_777_216, description="Unsent bytes that pause the sender."
     )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshwise.proxy.errors import BadRequest
-from meshwise.proxy.http1.bodies import LAST_CHUNK, ChunkedBody, chunk
+from meshwise.proxy.http1.bodies import LAST_CHUNK, ChunkedBody, chunk, last_chunk
 from meshwise.proxy.http1.limits import Limits
 
 LIMITS = Limits()
@@ -59,7 +59,11 @@ def test_any_split_gives_the_same_body(pieces: list[bytes], cuts: list[int], res
     assert left + wire[at:] == rest
 
 
-def test_extensions_and_trailers_are_dropped() -> None:
-    """What only the last hop could use does not travel on."""
+def test_extensions_and_trailers_that_have_no_place_are_dropped() -> None:
+    """Extensions go no further; trailers do, but for those that would frame, route or authorise."""
     body = ChunkedBody(LIMITS)
-    assert body.feed(b'2;a="b";c\r\nab\r\n0;x\r\nContent-Length: 5\r\n\r\nnext') == (b"ab", b"next")
+    end = b"0;x\r\nContent-Length: 5\r\nX-Sum: 1\r\nx-meshwise-source: a\r\nx-b:2\r\n\r\nnext"
+    assert body.feed(b'2;a="b";c\r\nab\r\n' + end) == (b"ab", b"next")
+    assert body.trailers == b"X-Sum: 1\r\nx-b:2\r\n"
+    assert last_chunk(body.trailers) == b"0\r\nX-Sum: 1\r\nx-b:2\r\n\r\n"
+    assert last_chunk(b"") == b"0\r\n\r\n"

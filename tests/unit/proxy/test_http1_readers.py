@@ -32,6 +32,12 @@ class Events:
         else:
             self.seen.append(bytearray(data))
 
+    def on_trailers(self, lines: bytes) -> None:
+        self.seen.append(("trailers", lines))
+
+    def on_switched(self, head: ResponseHead, rest: bytes) -> None:
+        self.seen.append((head.status, rest))
+
     def on_end(self) -> None:
         self.seen.append("end")
         if self.proceed and self.reader is not None:
@@ -145,6 +151,21 @@ def test_any_split_gives_the_same_answer(wire: bytes, cuts: list[int]) -> None:
         return events.seen
 
     assert answer(cuts) == answer([]) == answer(list(range(len(wire))))
+
+
+def test_a_switch_is_read_only_when_it_was_offered() -> None:
+    """A 101 to the protocol that was offered ends the reading; any other is an error."""
+    wire = b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\nframes"
+    events = Events()
+    reader = ResponseReader(events, LIMITS)
+    reader.expect(to_head=False, upgrade=b"websocket")
+    reader.feed(wire)
+    assert events.seen == [(101, b"frames")]
+    for offered in (b"", b"other"):
+        reader = ResponseReader(Events(), LIMITS)
+        reader.expect(to_head=False, upgrade=offered)
+        with pytest.raises(BadAnswer):
+            reader.feed(wire)
 
 
 def test_unasked_bytes_are_an_error() -> None:

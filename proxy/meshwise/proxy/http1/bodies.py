@@ -10,6 +10,15 @@ from meshwise.proxy.http1.limits import Limits
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
+NOT_IN_TRAILERS: Final = frozenset(
+    (
+        b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"proxy-connection", b"upgrade", b"host",
+        b"authorization", b"proxy-authorization", b"cookie", b"set-cookie", b"te", b"trailer", b"content-encoding",
+        b"content-type", b"content-range", b"traceparent", b"tracestate", b"expect",
+    )
+)  # fmt: skip
+"""Dropped after a body: nobody may slip in what frames, routes or authorises a message later (RFC 9110 §6.5.1)."""
+
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})((?:;[\t\x20-\x7e\x80-\xff]*+)?)\r\n")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n")
 _MOST_BYTES: Final = 2**60
@@ -21,13 +30,28 @@ def chunk(payload: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(payload), payload)
 
 
+def last_chunk(trailers: bytes) -> bytes:
+    """Return what ends a body, with ``trailers`` as raw lines."""
+    return b"0\r\n%b\r\n" % trailers if trailers else LAST_CHUNK
+
+
 class ChunkedBody:
-    """Takes a chunked body apart. Extensions and trailers are dropped.
+    """Takes a chunked body apart. Extensions are dropped, and trailers of no business there.
 
     States: ``line`` → (``data`` → ``end_of_data`` → ``line``)* → ``trailers`` → done.
     """
 
-    __slots__ = ("_extensions", "_left", "_limits", "_pending", "_state", "_trailer_bytes", "_trailers", "done")
+    __slots__ = (
+        "_extensions",
+        "_left",
+        "_limits",
+        "_pending",
+        "_state",
+        "_trailer_bytes",
+        "_trailers",
+        "done",
+        "trailers",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -38,6 +62,8 @@ class ChunkedBody:
         self._trailers = 0
         self._trailer_bytes = 0
         self.done = False
+        self.trailers = b""
+        """Raw lines to pass on."""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Return ``(payload, rest)``; ``rest`` is what follows the body once ``done`` is true, else empty.
@@ -105,4 +131,7 @@ class ChunkedBody:
             raise BadRequest("too many trailers")
         if not _TRAILER.fullmatch(line):
             raise BadRequest("a trailer is malformed")
+        name = line.partition(b":")[0].lower()
+        if name not in NOT_IN_TRAILERS and not name.startswith(b"x-meshwise-"):
+            self.trailers += line
         return False

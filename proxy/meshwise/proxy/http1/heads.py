@@ -75,6 +75,7 @@ class RequestHead:
         "target",
         "traceparent",
         "tracestate",
+        "upgrade",
     )
 
     def __init__(self, method: bytes, target: bytes, minor: int) -> None:
@@ -93,6 +94,13 @@ class RequestHead:
         self.source = b""
         self.deadline = b""
         self.attempt = b""
+        self.upgrade = b""
+        """The protocol the caller wants to switch to, in lower case; it is one of those that are allowed."""
+
+    @property
+    def opens_tunnel(self) -> bool:
+        """What follows the answer may be no HTTP."""
+        return bool(self.upgrade) or self.method == b"CONNECT"
 
     def has(self, name: bytes) -> bool:
         """Tell whether a passed-on field is called ``name`` (lower case)."""
@@ -109,7 +117,7 @@ class RequestHead:
 class ResponseHead:
     """One answer's head. ``length`` is the body's size, ``CHUNKED`` or ``UNTIL_CLOSE``."""
 
-    __slots__ = ("error", "keep_alive", "kept", "length", "line", "status")
+    __slots__ = ("error", "keep_alive", "kept", "length", "line", "status", "upgrade")
 
     def __init__(self, status: int, line: bytes, *, keep_alive: bool) -> None:
         self.status = status
@@ -120,6 +128,8 @@ class ResponseHead:
         self.length = UNTIL_CLOSE
         self.error = b""
         """The other proxy's ``x-meshwise-error``, when it made the answer itself."""
+        self.upgrade = b""
+        """The protocol it switches to, in lower case."""
 
     def field(self, name: bytes) -> bytes:
         """Return the value of the first passed-on field called ``name`` (lower case); empty without one."""
@@ -210,7 +220,7 @@ def parse_request_head(data: bytes, end: int, limits: Limits, start: int = 0) ->
     elif length is not None:
         head.length = int(length)
     if connection and connection != b"keep-alive":
-        _apply_connection(head, connection, upgrade)
+        _apply_connection(head, connection, upgrade, limits)
     _read_target(head)
     return head
 
@@ -268,6 +278,8 @@ def parse_response_head(data: bytes, end: int, limits: Limits, *, to_head: bool,
                     head.keep_alive = True
                 elif token and token not in _NOT_REMOVABLE:
                     named.append(token)
+        elif name == b"upgrade":
+            head.upgrade = found[2].rstrip(b" \t")
         elif name == b"x-meshwise-error":
             head.error = found[2].rstrip(b" \t")
     if at < len(block):
@@ -310,15 +322,18 @@ def _bad_request_line(head: bytes, limits: Limits) -> ProxyError:
     return BadRequest("the request line is malformed")
 
 
-def _apply_connection(head: RequestHead, connection: bytes, upgrade: bytes) -> None:
+def _apply_connection(head: RequestHead, connection: bytes, upgrade: bytes, limits: Limits) -> None:
     """Obey ``Connection``: keep or close, and take out the fields it names."""
     for token in _TOKENS.split(connection.strip(b" \t")):
         if token == b"close":
             head.keep_alive = False
         elif token == b"upgrade":
             # An offer of h2c may be passed over (RFC 9110 §7.8); any other protocol would change what follows.
-            if upgrade and upgrade != b"h2c":
-                raise NotSupported("upgrades are not supported")
+            if not upgrade or upgrade == b"h2c" or not head.minor:
+                continue
+            if upgrade.decode("latin-1") not in limits.upgrades or head.length or head.expects:
+                raise NotSupported("the only upgrades are those proxy.upgrades names, of a request without a body")
+            head.upgrade = upgrade
         elif token and token not in _NOT_REMOVABLE:
             head.kept = _without(head.kept, token)
 
@@ -338,7 +353,13 @@ def _without(kept: bytes, name: bytes) -> bytes:
 
 def _read_target(head: RequestHead) -> None:
     target = head.target
-    if target[0] != 0x2F:  # "/"
+    if head.method == b"CONNECT":
+        # The authority is the target, and names its port (RFC 9110 §9.3.6); Host must be sound all the same.
+        if b":" not in target or target[-1] == 0x5D or not _AUTHORITY.fullmatch(head.authority) or head.length:
+            raise BadRequest("the target of CONNECT is a name with a port, and it has no body")
+        head.authority = target.lower()
+        head.target = b"/"
+    elif target[0] != 0x2F:  # "/"
         absolute = _ABSOLUTE.fullmatch(target)
         if absolute is not None:
             # The authority of an absolute target replaces Host (RFC 9112 §3.2.2); Host itself must still be sound.
@@ -348,12 +369,8 @@ def _read_target(head: RequestHead) -> None:
             rest = absolute[2]
             head.target = rest if rest.startswith(b"/") else b"/" + rest
             head.absolute = True
-        elif head.method == b"CONNECT":
-            raise NotSupported("tunnels are not supported")
         elif target != b"*" or head.method != b"OPTIONS":
             raise BadRequest("the target is neither a path nor an http URL")
-    elif head.method == b"CONNECT":
-        raise BadRequest("the target of CONNECT is an authority")
     if b"%00" in target:
         raise BadRequest("the target contains a NUL")
     authority = head.authority

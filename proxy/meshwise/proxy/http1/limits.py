@@ -18,3 +18,5 @@ class Limits:
     trailers: int = 20
     interim: int = 8
     """Interim (1xx) answers before the final one."""
+    upgrades: tuple[str, ...] = ("websocket",)
+    """Protocols, in lower case, that a request may switch to."""

@@ -34,6 +34,9 @@ class RequestSink(Protocol):
     def on_body(self, data: bytes) -> None:
         """A piece of its body, never empty, without framing."""
 
+    def on_trailers(self, lines: bytes) -> None:
+        """What follows its body, as raw lines, if anything does."""
+
     def on_end(self) -> None:
         """It is complete; the reader holds until ``proceed``."""
 
@@ -50,8 +53,14 @@ class ResponseSink(Protocol):
     def on_body(self, data: bytes) -> None:
         """A piece of its body, never empty, without framing."""
 
+    def on_trailers(self, lines: bytes) -> None:
+        """What follows its body, as raw lines, if anything does."""
+
     def on_end(self) -> None:
         """The final answer is complete."""
+
+    def on_switched(self, head: ResponseHead, rest: bytes) -> None:
+        """The answer is a 101 to the upgrade that was asked for; ``rest``, and what follows, is no HTTP any more."""
 
 
 class RequestReader:
@@ -98,6 +107,12 @@ class RequestReader:
             rest, self._rest = self._rest, b""
             self._run(rest)
 
+    def take_rest(self) -> bytes:
+        """Give up what arrived behind the message in hand, and whatever else arrives."""
+        rest, self._rest = self._rest, b""
+        self._refused = True
+        return rest
+
     def stop(self) -> None:
         """Ignore whatever else arrives."""
         self._refused = True
@@ -133,7 +148,10 @@ class RequestReader:
             if payload:
                 self._sink.on_body(payload)
             if self._body.done:
+                trailers = self._body.trailers
                 self._body = None
+                if trailers:
+                    self._sink.on_trailers(trailers)
                 self._end()
             return rest
         return self._read_head(data)
@@ -188,7 +206,18 @@ class RequestReader:
 class ResponseReader:
     """The client's half of HTTP/1.1. Tell it of every request with ``expect`` before its answer can arrive."""
 
-    __slots__ = ("_body", "_interim", "_left", "_limits", "_partial", "_sink", "_to_head", "_until_close", "between")
+    __slots__ = (
+        "_body",
+        "_interim",
+        "_left",
+        "_limits",
+        "_partial",
+        "_sink",
+        "_to_head",
+        "_until_close",
+        "_upgrade",
+        "between",
+    )
 
     def __init__(self, sink: ResponseSink, limits: Limits) -> None:
         self._sink = sink
@@ -198,13 +227,15 @@ class ResponseReader:
         self._body: ChunkedBody | None = None
         self._interim = 0
         self._to_head = False
+        self._upgrade = b""
         self._until_close = False
         self.between = True
         """No answer is expected: bytes that arrive now were not asked for."""
 
-    def expect(self, *, to_head: bool) -> None:
-        """Expect the answer to one request; ``to_head`` when its method was HEAD."""
+    def expect(self, *, to_head: bool, upgrade: bytes = b"") -> None:
+        """Expect the answer to one request; ``to_head`` when its method was HEAD, ``upgrade`` the protocol offered."""
         self._to_head = to_head
+        self._upgrade = upgrade
         self._interim = 0
         self.between = False
 
@@ -254,6 +285,8 @@ class ResponseReader:
             self._sink.on_body(payload)
         if body.done:
             self._body = None
+            if body.trailers:
+                self._sink.on_trailers(body.trailers)
             self._end()
         return rest
 
@@ -279,6 +312,9 @@ class ResponseReader:
             raise BadAnswer("the upstream's head is too large")
         head = parse_response_head(data, end, self._limits, to_head=self._to_head)
         rest = data[end:]
+        if head.status == 101 and self._upgrade and head.upgrade == self._upgrade:
+            self._sink.on_switched(head, rest)
+            return b""
         if head.status < 200:
             self._interim += 1
             if self._interim > self._limits.interim or head.status == 101:

@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Final
 
 from meshwise.proxy.errors import BadAnswer, BadRequest, ExpectationUnknown, NotSupported
+from meshwise.proxy.http1.bodies import NOT_IN_TRAILERS
 from meshwise.proxy.http1.heads import RequestHead, ResponseHead
 from meshwise.proxy.http2 import grpc
 from meshwise.proxy.http2.codes import PROTOCOL_ERROR, StreamFault
@@ -33,10 +34,6 @@ _CONNECTION: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"http2-settings")
 )
 _REQUEST_PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority"))
-_NOT_IN_TRAILERS: Final = frozenset(
-    (b"content-length", b"host", b"authorization", b"cookie", b"set-cookie", b"te", b"trailer", b"content-encoding")
-)
-"""Dropped after a body: nobody may slip in what frames, routes or authorises once it was looked at."""
 
 
 class StreamHead(RequestHead):
@@ -187,7 +184,7 @@ def read_trailers(fields: Sequence[Field]) -> tuple[Field, ...]:
         if name[0] == 0x3A or name in _CONNECTION:
             raise StreamFault(PROTOCOL_ERROR, f"{name.decode()} among the trailers")
     return tuple(
-        field for field in fields if field[0] not in _NOT_IN_TRAILERS and not field[0].startswith(b"x-meshwise-")
+        field for field in fields if field[0] not in NOT_IN_TRAILERS and not field[0].startswith(b"x-meshwise-")
     )
 
 

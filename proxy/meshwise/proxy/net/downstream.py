@@ -103,6 +103,17 @@ class DownstreamConnection(asyncio.Protocol):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             transport.abort()
 
+    def hand_over(self) -> tuple[asyncio.Transport, bytes]:
+        """Give the transport to a tunnel, with what came behind the request that opens it."""
+        assert self._transport is not None
+        self._lost = True  # for this protocol
+        self.timer.close()
+        self._dispatcher.forget_connection(self)
+        if self._holds:
+            self._holds = 0
+            self._transport.resume_reading()
+        return self._transport, self._reader.take_rest()
+
     # --- for draining ---
 
     def close_if_idle(self) -> bool:
@@ -189,6 +200,11 @@ class DownstreamConnection(asyncio.Protocol):
         """A piece of its body."""
         if self._exchange is not None:
             self._exchange.on_request_body(data)
+
+    def on_trailers(self, lines: bytes) -> None:
+        """Keep its trailers for its end."""
+        if self._exchange is not None:
+            self._exchange.request_trailers = lines
 
     def on_end(self) -> None:
         """It is complete."""

@@ -29,7 +29,7 @@ class UpstreamPool:
     ) -> None:
         self.limits = limits
         self.write_high = write_high
-        self._loop = loop
+        self.loop = loop
         self._connector = Connector(loop, tls)
         self._idle_s = idle_s
         self._connecting: set[asyncio.Task[None]] = set()
@@ -42,7 +42,7 @@ class UpstreamPool:
             Overflow: no connection may be opened and too many wait already.
         """
         idle = waiter.endpoint.idle
-        while idle:
+        while idle and not waiter.fresh:
             connection = idle.pop()
             if monotonic() - connection.idle_since < self._idle_s:
                 return connection
@@ -62,7 +62,7 @@ class UpstreamPool:
     def connect(self, cluster: Cluster, waiter: Waiter) -> None:
         """Open a connection to the waiter's endpoint, whatever is idle."""
         cluster.load.connections += 1
-        task = self._loop.create_task(self._connect(cluster, waiter.endpoint, waiter))
+        task = self.loop.create_task(self._connect(cluster, waiter.endpoint, waiter))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
@@ -80,6 +80,9 @@ class UpstreamPool:
             connection.close()
             return
         if cluster.waiting:
+            if cluster.waiting[0].fresh:
+                connection.close()  # which makes room for a new one
+                return
             waiter = cluster.waiting.popleft()
             cluster.load.pending -= 1
             waiter.on_connection(connection)

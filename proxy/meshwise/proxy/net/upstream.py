@@ -34,12 +34,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     # --- for the exchange ---
 
-    def send(self, exchange: Exchange, data: bytes, *, to_head: bool) -> None:
-        """Begin a request with its first bytes."""
+    def send(self, exchange: Exchange, data: bytes, *, to_head: bool, upgrade: bytes = b"") -> None:
+        """Begin a request with its first bytes; ``upgrade`` is the protocol that it offers to switch to."""
         self.exchange = exchange
         self._uses += 1
         self._answered = False
-        self._reader.expect(to_head=to_head)
+        self._reader.expect(to_head=to_head, upgrade=upgrade)
         self.write(data)
 
     def write(self, data: bytes) -> None:
@@ -76,6 +76,22 @@ class UpstreamConnection(asyncio.Protocol):
             self._pool.forget(self)
             if self._transport is not None:
                 self._transport.abort()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Where it runs."""
+        return self._pool.loop
+
+    def hand_over(self) -> asyncio.Transport:
+        """Give the transport to a tunnel; the pool counts the connection until ``give_back``."""
+        assert self._transport is not None
+        self.exchange = None
+        self.closed = True
+        return self._transport
+
+    def give_back(self) -> None:
+        """The tunnel has ended."""
+        self._pool.forget(self)
 
     def discard(self) -> None:
         """Opening it was given up; the pool does not count it any more."""
@@ -149,6 +165,16 @@ class UpstreamConnection(asyncio.Protocol):
         """Hand on a piece of an answer's body."""
         if self.exchange is not None:
             self.exchange.on_response_body(data)
+
+    def on_trailers(self, lines: bytes) -> None:
+        """Keep an answer's trailers for its end."""
+        if self.exchange is not None:
+            self.exchange.answer_trailers = lines
+
+    def on_switched(self, head: ResponseHead, rest: bytes) -> None:
+        """What follows is no HTTP any more."""
+        if self.exchange is not None:
+            self.exchange.on_switched(head, self, rest)
 
     def on_end(self) -> None:
         """Hand on an answer's end; first give the connection back, so that the next request finds it."""
