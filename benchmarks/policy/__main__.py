@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="file for the figures")
     arguments = parser.parse_args()
     seeds = [arguments.seed] if arguments.quick else list(range(arguments.seed, arguments.seed + 3))
-    size = Size(6_000, 20_000) if arguments.quick else Size(12_000, 40_000)
+    size = Size(6_000, 60_000) if arguments.quick else Size(12_000, 200_000)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     command = " ".join(["python", "-m", "benchmarks.policy", *sys.argv[1:]])
     trials: list[Trial] = []

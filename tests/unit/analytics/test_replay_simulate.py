@@ -40,7 +40,8 @@ class TestReplay:
         bad = block % 5 == 0
         attempts = recording(3000, 100, outcome=np.where(bad, "error", "ok"), status=np.where(bad, 500, 200))
         once, thrice = replay(attempts, on_500(0)), replay(attempts, on_500(2))
-        assert once.success.value == thrice.success.value == pytest.approx(0.8, abs=0.001)
+        assert once.success.value == pytest.approx(0.8, abs=0.001)
+        assert thrice.success.value == pytest.approx(0.8, abs=0.005)  # a retry may fall into the next, sound block
         assert thrice.success.low < 0.6
         assert thrice.success.high == 1.0
 

@@ -2,8 +2,11 @@
 
     survival   Kaplan–Meier with Greenwood intervals; where the mass of cut-off attempts goes
     attempts   recorded attempts as columns, and the query that loads them
-    blocks     attempts grouped by time block and endpoint, so that what failed together stays together
-    replay     the vectorised simulation of one policy, with block-bootstrap intervals
+    blocks     attempts in order of time, so that what failed together stays together
+    load       how much slower the callee answers under more load, where the record shows it
+    budget     the retries that the proxies' budgets would have admitted
+    play       one policy, played on every recorded request
+    simulate   what that gave, with block-bootstrap intervals
 
 Nothing here credits a policy with success at a time no recorded attempt has reached.
 """

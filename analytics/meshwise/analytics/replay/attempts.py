@@ -14,7 +14,7 @@ from meshwise.analytics.sql import load_sql
 from meshwise.analytics.world import Window
 from meshwise.contracts import telemetry
 
-MAX_PER_ROUTE: Final = 10_000
+MAX_PER_ROUTE: Final = 30_000
 """Attempts of a route and method that are loaded at most: bounds memory, and is more than a proposal needs."""
 MAX_ATTEMPTS: Final = 200_000
 """Attempts loaded in all."""

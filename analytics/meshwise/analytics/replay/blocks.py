@@ -1,13 +1,14 @@
-"""Recorded attempts of one route, arranged for drawing: by time block, and inside it by endpoint.
+"""Recorded attempts of one route, arranged for playing again: in order of time, so that neighbours in time are at hand.
 
-What fails together must be drawn together: an endpoint that was sick for ten seconds fails the first attempt and its
-retry alike. So a replayed request takes all its attempts from one time block, and a retry prefers another endpoint
-only where that block saw two.
+What fails together must be drawn together: an endpoint that was sick for three seconds fails the first attempt and a
+retry half a second later alike. So a retry is drawn from the attempts around its own moment, at an endpoint that the
+request has not tried where there is one. Blocks of ``block_s`` seconds are what intervals are made of.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -17,34 +18,37 @@ from meshwise.contracts.telemetry import OUTCOMES
 
 OK, TIMEOUT, CONNECT = OUTCOMES.index("ok"), OUTCOMES.index("timeout"), OUTCOMES.index("connect")
 
+NEAR_S: Final = 0.5
+"""Attempts that began within this time of a moment speak for it."""
+_NEAREST: Final = 4
+"""Attempts on either side that do, however far away, where traffic is thin."""
+_REDRAWS: Final = 6
+"""Leaps, and steps after them, until an endpoint tried before is taken again: there hardly is another."""
+
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Attempts sorted by block and endpoint; ``outcome`` holds positions in ``contracts.telemetry.OUTCOMES``."""
+    """Attempts in order of time; ``outcome`` holds positions in ``contracts.telemetry.OUTCOMES``."""
 
     block_s: float
+    start: FloatArray
     duration: FloatArray
     outcome: IntArray
     status: IntArray
     censored: BoolArray
     method: TextArray
+    ordinal: IntArray
     block: IntArray
     """Number of the block of each attempt."""
-    block_start: IntArray
-    """First attempt of each block, and the number of attempts at the end."""
-    peer_start: IntArray
-    peer_end: IntArray
-    """Bounds of the attempts of the same block and endpoint."""
+    endpoint: IntArray
+    instance: IntArray
+    """Numbers of the endpoint and of the calling proxy of each attempt."""
     firsts: IntArray
-    """Positions of first attempts, in order of their block."""
-    first_start: IntArray
-    """First entry of each block in ``firsts``, and their number at the end."""
+    """Positions of first attempts."""
     requests: IntArray
     """Logical requests (first attempts) per block."""
-    instances: IntArray
-    """Proxies that called, per block: each has a budget of its own."""
-    instance: IntArray
-    """Number of the calling proxy of each attempt."""
+    sticky: float
+    """Share (0–1) of retries that end as badly as the attempt before, beyond what their moment explains."""
     tail_time: FloatArray
     tail_outcome: IntArray
     tail_status: IntArray
@@ -55,6 +59,32 @@ class Blocks:
     def size(self) -> int:
         """Number of blocks."""
         return len(self.requests)
+
+    def near(self, moment: FloatArray, tried: IntArray, chance: FloatArray, leap: FloatArray) -> IntArray:
+        """Draw the position of an attempt that began about each ``moment`` (Unix seconds).
+
+        ``tried[i, k]`` are positions of attempts that request ``i`` has made: none of them is drawn, nor another at
+        their endpoints where that can be helped. ``chance`` and ``leap`` are uniform in 0–1 and decide alone, so that
+        like policies see like luck.
+        """
+        size = len(self.start)
+        middle = np.searchsorted(self.start, moment)
+        low = np.minimum(np.searchsorted(self.start, moment - NEAR_S), middle - _NEAREST).clip(0, max(0, size - 2))
+        high = np.maximum(np.searchsorted(self.start, moment + NEAR_S), middle + _NEAREST).clip(min(2, size), size)
+        width = high - low
+        place = (chance * width).astype(np.int64)
+        stride = 1 + (leap * (width - 1)).astype(np.int64)
+        open_ = np.arange(len(moment))
+        for number in range(2 * _REDRAWS):
+            seen = (self.endpoint[tried[open_]] == self.endpoint[low[open_] + place[open_]][:, None]).any(axis=1)
+            open_ = open_[seen]
+            if not len(open_):
+                return np.asarray(low + place)
+            # A few leaps, then step by step: of many endpoints the one not tried may be rare.
+            place[open_] = (place[open_] + (stride[open_] if number < _REDRAWS else 1)) % width[open_]
+        itself = open_[(tried[open_] == (low + place)[open_][:, None]).any(axis=1)]
+        place[itself] = (place[itself] + stride[itself]) % width[itself]
+        return np.asarray(low + place)
 
     def draw_tail(self, beyond: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, IntArray, IntArray]:
         """Draw how attempts cut off after ``beyond`` seconds would have ended: time, outcome, status.
@@ -93,39 +123,61 @@ def arrange(attempts: Attempts, block_s: float = 10.0) -> Blocks:
         raise ValueError("there is no first attempt to replay")
     kept: BoolArray = np.isin(numbers, with_first)
     attempts, block = attempts.select(kept), np.searchsorted(with_first, numbers[kept])
-    endpoint = np.unique(attempts.endpoint, return_inverse=True)[1].reshape(-1)
-    order = np.lexsort((endpoint, block))
-    attempts, block, endpoint = attempts.select(order), block[order], endpoint[order]
-    count, size = len(with_first), len(block)
-    peers = block * (int(endpoint.max()) + 1) + endpoint
     outcome = _codes(attempts)
+    endpoint = np.unique(attempts.endpoint, return_inverse=True)[1].reshape(-1)
     survival = KaplanMeier().fit(attempts.duration, ~attempts.censored)
     ended = np.flatnonzero(~attempts.censored)
     ended = ended[np.argsort(attempts.duration[ended], kind="stable")]
     firsts = np.flatnonzero(attempts.ordinal == 1)
-    instance = np.unique(attempts.instance, return_inverse=True)[1].reshape(-1)
-    pairs = np.unique(np.stack([block, instance]), axis=1)
     return Blocks(
         block_s=block_s,
+        start=attempts.start,
         duration=attempts.duration,
         outcome=outcome,
         status=attempts.status,
         censored=attempts.censored,
         method=attempts.method,
+        ordinal=attempts.ordinal,
         block=block,
-        block_start=np.append(np.searchsorted(block, np.arange(count)), size),
-        peer_start=np.searchsorted(peers, peers, side="left"),
-        peer_end=np.searchsorted(peers, peers, side="right"),
+        endpoint=endpoint,
+        instance=np.unique(attempts.instance, return_inverse=True)[1].reshape(-1),
         firsts=firsts,
-        first_start=np.append(np.searchsorted(block[firsts], np.arange(count)), len(firsts)),
-        requests=np.bincount(block[firsts], minlength=count),
-        instances=np.bincount(pairs[0], minlength=count),
-        instance=instance,
+        requests=np.bincount(block[firsts], minlength=len(with_first)),
+        sticky=sticky_share(attempts, endpoint),
         tail_time=attempts.duration[ended],
         tail_outcome=outcome[ended],
         tail_status=attempts.status[ended],
         tail_mass=np.cumsum(survival.jumps_[ended]),
     )
+
+
+def sticky_share(attempts: Attempts, endpoint: IntArray, least: int = 30) -> float:
+    """Return the share (0–1) of retries that fail because of the request itself.
+
+    Retries recorded are compared with first attempts of the same moment at other endpoints: what they fail more is laid
+    to the request, once it is beyond chance. Without ``least`` retries there is no saying, and nothing is.
+    """
+    again = np.flatnonzero((attempts.ordinal > 1) & (attempts.outcome != "cancelled"))
+    first = np.flatnonzero(attempts.ordinal == 1)
+    if len(again) < least or not len(first):
+        return 0.0
+    bad = ~attempts.ok
+    at = np.searchsorted(attempts.start[first], attempts.start[again])
+    around = (at[:, None] + np.arange(-_NEAREST, _NEAREST)).clip(0, len(first) - 1)
+    # A request's own first attempt failed, or there would be no retry: it says nothing about the moment.
+    other = attempts.request_id[first][around] != attempts.request_id[again][:, None]
+    elsewhere = other & (endpoint[first][around] == endpoint[again][:, None])
+    use = np.where(elsewhere.any(axis=1)[:, None], elsewhere, other)
+    counted = use.sum(axis=1)
+    known = counted > 0
+    if known.sum() < least:
+        return 0.0
+    usual = (bad[first][around] & use)[known].sum(axis=1) / counted[known]
+    failed, expected = float(bad[again][known].mean()), float(usual.mean())
+    spread = (failed * (1.0 - failed) / known.sum()) ** 0.5 + (expected * (1.0 - expected) / known.sum()) ** 0.5
+    if expected >= 1.0 or failed - expected <= 2.0 * spread:
+        return 0.0
+    return min(1.0, (failed - expected) / (1.0 - expected))
 
 
 def _codes(attempts: Attempts) -> IntArray:

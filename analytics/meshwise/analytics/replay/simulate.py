@@ -11,24 +11,29 @@ from typing import Final
 import numpy as np
 from scipy.special import stdtrit
 
-from meshwise.analytics.replay.attempts import Attempts, BoolArray, FloatArray, IntArray
-from meshwise.analytics.replay.blocks import CONNECT, OK, TIMEOUT, Blocks, arrange
+from meshwise.analytics.replay.attempts import Attempts, FloatArray, IntArray
+from meshwise.analytics.replay.blocks import Blocks, arrange
+from meshwise.analytics.replay.load import load_of
+from meshwise.analytics.replay.play import Play
 from meshwise.contracts.policy import Policy
-from meshwise.contracts.telemetry import OUTCOMES
 
 BINS_PER_DOUBLING: Final = 16
 _LOWEST_S: Final = 1e-4
 _BINS: Final = 26 * BINS_PER_DOUBLING  # 0.1 ms … 1.8 h
 BOOTSTRAPS: Final = 500
-_RESET, _ERROR = OUTCOMES.index("reset"), OUTCOMES.index("error")
+
+_FEW_RETRIES: Final = 30
+_UNSEEN: Final = 0.02
+"""Share of the requests saved by retries that is doubtful while no retry was recorded: widens the interval."""
 
 ASSUMPTIONS: Final = (
-    "the callee answers as in the recorded window; more load does not slow it down",
-    "all attempts of a request are drawn from the same 10-second block: what failed together fails together",
-    "a retry goes to another endpoint where the block saw two, and is else as likely to fail as any attempt then",
+    "the callee answers as in the recorded window; more attempts slow it down only as far as the window shows that "
+    "they do",
+    "a retry ends as attempts recorded within half a second of it did, at an endpoint not tried yet where there is one",
+    "where retries were recorded, as many fail because of the request itself as did; else none",
     "an attempt cut off earlier than the timeout tried ends as Kaplan–Meier says of those observed longer; beyond the "
     "last end observed it counts as not finished, so nothing is credited that was never seen",
-    "each calling proxy has a retry budget of its own, shared by its requests of one block",
+    "each calling proxy has a retry budget of its own",
 )
 
 
@@ -85,7 +90,7 @@ _MEASURES: Final = ("success", "p50", "p95", "p99", "p99_good", "attempts_per_re
 
 
 def replay(attempts: Attempts | Blocks, policy: Policy, n: int = 20_000, seed: int = 0) -> ReplayResult:
-    """Play ``n`` or a few more requests under ``policy``, drawn from ``attempts`` of one route.
+    """Play the recorded requests of one route under ``policy``, each so often that there are ``n`` or a few more.
 
     Deterministic for a seed.
 
@@ -93,11 +98,10 @@ def replay(attempts: Attempts | Blocks, policy: Policy, n: int = 20_000, seed: i
         ValueError: there is no first attempt.
     """
     blocks = attempts if isinstance(attempts, Blocks) else arrange(attempts)
-    rng = np.random.default_rng(seed)
-    drawn = np.maximum(1, np.ceil(blocks.requests * (n / blocks.requests.sum()))).astype(np.int64)
-    play = _Play(blocks, policy, np.repeat(np.arange(blocks.size), drawn), drawn, rng)
-    play.run()
-    return _summarise(blocks, play, drawn, np.random.default_rng([seed, 1]))
+    # Without retries and without ends to guess, every time over would be the same.
+    copies = math.ceil(n / len(blocks.firsts)) if policy.retry.max or blocks.censored.any() else 1
+    play = Play(blocks, policy, copies, seed, load_of(blocks))
+    return _summarise(blocks, play, policy, np.random.default_rng([seed, 1]))
 
 
 def difference(better: ReplayResult, worse: ReplayResult, measure: str) -> Estimate:
@@ -107,105 +111,8 @@ def difference(better: ReplayResult, worse: ReplayResult, measure: str) -> Estim
     return _interval(value, gaps, better.blocks)
 
 
-class _Play:
-    """One run: the state of every simulated request, changed attempt by attempt."""
-
-    def __init__(
-        self, blocks: Blocks, policy: Policy, block: IntArray, drawn: IntArray, rng: np.random.Generator
-    ) -> None:
-        self.blocks, self.policy, self.block, self.drawn, self.rng = blocks, policy, block, drawn, rng
-        self.size = len(block)
-        self.clock = np.zeros(self.size)
-        self.success = np.zeros(self.size, dtype=np.bool_)
-        self.made = np.ones(self.size, dtype=np.int64)
-        self.denied = np.zeros(self.size, dtype=np.int64)
-        # Each proxy keeps its own budget, so each has requests and luck of its own. A block drawn several times over is
-        # as many blocks: a window of the budget holds what the block's rate brings, whatever is drawn.
-        self.copies = np.maximum(1, np.rint(drawn / np.maximum(1, blocks.requests)).astype(np.int64))
-        self.proxies = int(blocks.instance.max()) + 1
-        self.first_purse = np.cumsum(self.copies) - self.copies
-        self.purse = np.zeros(self.size, dtype=np.int64)
-        self.allowance = np.zeros(0)
-
-    def run(self) -> None:
-        """Play first attempts, then each retry the policy allows."""
-        blocks, policy = self.blocks, self.policy
-        start = blocks.first_start[self.block]
-        offset = (self.rng.random(self.size) * (blocks.first_start[self.block + 1] - start)).astype(np.int64)
-        pick = blocks.firsts[start + offset]
-        playing = np.arange(self.size)
-        self._open_purses(pick)
-        repeatable = np.isin(blocks.method[pick], policy.retry.methods)
-        for ordinal in range(1, policy.retry.max + 2):
-            outcome, status = self._attempt(pick, playing)
-            self.success[playing] = outcome == OK
-            if ordinal > policy.retry.max:
-                return
-            wanted = self._wanted(outcome, status) & (repeatable[playing] | (outcome == CONNECT))
-            playing, pick = playing[wanted], pick[wanted]
-            wait = self.rng.random(len(playing)) * min(
-                policy.retry.backoff.max, policy.retry.backoff.base * 2.0 ** (ordinal - 1)
-            )
-            in_time = self.clock[playing] + wait < policy.timeout.request
-            playing, pick, wait = playing[in_time], pick[in_time], wait[in_time]
-            admitted = self._admit(playing)
-            playing, pick = playing[admitted], pick[admitted]
-            self.clock[playing] += wait[admitted]
-            self.made[playing] += 1
-            pick = self._elsewhere(pick)
-
-    def _attempt(self, pick: IntArray, playing: IntArray) -> tuple[IntArray, IntArray]:
-        blocks, timeout = self.blocks, self.policy.timeout
-        left = timeout.request - self.clock[playing]
-        limit = left if timeout.attempt is None else np.minimum(left, timeout.attempt)
-        duration, outcome, status = blocks.duration[pick], blocks.outcome[pick], blocks.status[pick]  # indexing copies
-        unknown = blocks.censored[pick] & (duration < limit)
-        late = (blocks.censored[pick] & ~unknown) | (duration > limit)
-        duration[unknown], outcome[unknown], status[unknown] = blocks.draw_tail(duration[unknown], self.rng)
-        late |= duration > limit
-        self.clock[playing] += np.minimum(duration, limit)
-        return np.where(late, TIMEOUT, outcome), np.where(late, 0, status)
-
-    def _wanted(self, outcome: IntArray, status: IntArray) -> BoolArray:
-        on = self.policy.retry.on
-        wanted = (outcome == CONNECT) & on.connect | (outcome == _RESET) & on.reset | (outcome == TIMEOUT) & on.timeout
-        return np.asarray(wanted | ((outcome == _ERROR) & np.isin(status, on.codes)))
-
-    def _open_purses(self, pick: IntArray) -> None:
-        """Deal the requests to the budgets they draw on: one for each block, copy of it, and calling proxy."""
-        blocks, budget = self.blocks, self.policy.retry.budget
-        copy = (self.rng.random(self.size) * self.copies[self.block]).astype(np.int64)
-        self.purse = (self.first_purse[self.block] + copy) * self.proxies + blocks.instance[pick]
-        count = int(self.copies.sum()) * self.proxies
-        requests = np.bincount(self.purse, minlength=count)
-        # Copies are whole, so what is drawn per copy is only about what was recorded.
-        scale = (self.drawn / np.maximum(1, blocks.requests) / self.copies).repeat(self.copies).repeat(self.proxies)
-        self.allowance = np.maximum(budget.percent / 100.0 * requests, budget.min_per_second * blocks.block_s * scale)
-
-    def _admit(self, playing: IntArray) -> BoolArray:
-        """Let through what the budget of each proxy still allows, in random order, and count the rest as denied."""
-        purse, size = self.purse[playing], len(self.allowance)
-        order = np.lexsort((self.rng.random(len(playing)), purse))
-        counts = np.bincount(purse, minlength=size)
-        rank = np.arange(len(playing)) - np.repeat(np.cumsum(counts) - counts, counts)
-        admitted = np.zeros(len(playing), dtype=np.bool_)
-        admitted[order] = rank < np.floor(self.allowance[purse[order]] + 1e-9)
-        self.allowance -= np.bincount(purse[admitted], minlength=size)
-        self.denied[playing[~admitted]] += 1
-        return admitted
-
-    def _elsewhere(self, pick: IntArray) -> IntArray:
-        blocks = self.blocks
-        start, end = blocks.block_start[blocks.block[pick]], blocks.block_start[blocks.block[pick] + 1]
-        mine, after = blocks.peer_start[pick], blocks.peer_end[pick]
-        alone = (after - mine) == (end - start)
-        others = np.where(alone, end - start, (end - start) - (after - mine))
-        position = start + (self.rng.random(len(pick)) * others).astype(np.int64)
-        return np.where(~alone & (position >= mine), position + (after - mine), position)
-
-
-def _summarise(blocks: Blocks, play: _Play, drawn: IntArray, rng: np.random.Generator) -> ReplayResult:
-    count = blocks.size
+def _summarise(blocks: Blocks, play: Play, policy: Policy, rng: np.random.Generator) -> ReplayResult:
+    count, drawn = blocks.size, blocks.requests * play.copies
     sums = {
         "success": np.bincount(play.block, weights=play.success, minlength=count),
         "attempts_per_request": np.bincount(play.block, weights=play.made, minlength=count),
@@ -217,7 +124,7 @@ def _summarise(blocks: Blocks, play: _Play, drawn: IntArray, rng: np.random.Gene
     estimates = {
         name: _interval(float(values.sum() / drawn.sum()), replicates[name], count) for name, values in sums.items()
     }
-    good = np.where(play.success, play.clock, np.maximum(play.clock, play.policy.timeout.request))
+    good = np.where(play.success, play.clock, np.maximum(play.clock, policy.timeout.request))
     seen, answered = _cumulative(play.clock, play.block, weights), _cumulative(good, play.block, weights)
     for name, q, clock, cumulative in (
         ("p50", 0.50, play.clock, seen),
@@ -228,11 +135,16 @@ def _summarise(blocks: Blocks, play: _Play, drawn: IntArray, rng: np.random.Gene
         position = (cumulative >= (q * totals)[:, None] - 1e-9).argmax(axis=1)
         replicates[name] = _LOWEST_S * 2.0 ** ((position - 0.5) / BINS_PER_DOUBLING)
         estimates[name] = _interval(float(np.quantile(clock, q, method="inverted_cdf")), replicates[name], count)
+    estimates["success"] = _skewed(estimates["success"], replicates["success"], count)
+    if (blocks.ordinal > 1).sum() < _FEW_RETRIES:
+        rescued = _UNSEEN * float((play.success & (play.made > 1)).mean())
+        held = estimates["success"]
+        estimates["success"] = Estimate(held.value, max(0.0, held.low - rescued), min(1.0, held.high + rescued))
     estimates["success"] = _at_least_sampling(estimates["success"], int(blocks.requests.sum()))
     # Widening may pass zero, which no share, count or duration does.
     estimates = {name: replace(estimate, low=max(0.0, estimate.low)) for name, estimate in estimates.items()}
     return ReplayResult(
-        **estimates, samples=int(blocks.requests.sum()), blocks=count, simulated=play.size, replicates=replicates
+        **estimates, samples=int(blocks.requests.sum()), blocks=count, simulated=len(play.clock), replicates=replicates
     )
 
 
@@ -266,10 +178,29 @@ def _interval(value: float, replicates: FloatArray, blocks: int) -> Estimate:
     """Percentile interval around ``value``, widened as Student's t is for so few independent runs of blocks."""
     if blocks < 2:
         return Estimate(value, float("-inf"), float("inf"))
-    runs = max(2.0, blocks / _run_length(blocks))
-    widen = float(stdtrit(runs - 1, 0.975)) / NormalDist().inv_cdf(0.975) * (runs / (runs - 1)) ** 0.5
+    widen = _t(blocks) / NormalDist().inv_cdf(0.975)
     low, high = np.quantile(replicates, [0.025, 0.975])
     return Estimate(value, value - max(0.0, value - float(low)) * widen, value + max(0.0, float(high) - value) * widen)
+
+
+def _skewed(estimate: Estimate, replicates: FloatArray, blocks: int) -> Estimate:
+    """Widen the interval of a share by that of its failures on the logarithmic scale.
+
+    Faults come in a few episodes, so the failures of a window are skewed: percentiles of what was seen say too little
+    about the windows with one episode more.
+    """
+    failed = 1.0 - estimate.value
+    if failed <= 0.0 or blocks < 2:
+        return estimate
+    reach = _t(blocks) * float(np.std(1.0 - replicates)) / failed
+    low, high = 1.0 - failed * math.exp(reach), 1.0 - failed * math.exp(-reach)
+    return Estimate(estimate.value, max(0.0, min(estimate.low, low)), max(estimate.high, high))
+
+
+def _t(blocks: int) -> float:
+    """Quantile of Student's t for as many independent runs of blocks, with the bias of so few taken out."""
+    runs = max(2.0, blocks / _run_length(blocks))
+    return float(stdtrit(runs - 1, 0.975)) * float((runs / (runs - 1)) ** 0.5)
 
 
 def _at_least_sampling(estimate: Estimate, samples: int) -> Estimate:
