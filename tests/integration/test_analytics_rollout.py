@@ -1,5 +1,6 @@
 """Analytics, control and the store as processes: a bad canary is judged and rolled back by nobody's hand."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from meshwise.store.client import connect
 from meshwise.store.findings import select_rows
 from support.analytics import analytics_command, edge_rows, insert_buckets
 from support.control import eventually, running_control
-from support.processes import free_port, start
+from support.processes import MESHWISE, free_port, run, start
 from support.store import running_store
 
 CANDIDATE = {"match": {"source": "web", "service": "cart"}, "timeout": {"request": "5ms"}}
@@ -55,6 +56,9 @@ def test_a_bad_canary_is_rolled_back_by_itself(tmp_path: Path) -> None:
                     lambda: [f for f in select_rows(client, RolloutFinding) if f.decision == "rollback"], timeout=20.0
                 )
                 assert "Traceback" not in process.stderr
+        told = run([*MESHWISE, "rollout", "explain", rollout["id"], "--control-url", control.url])
+    assert told[0] == 0, told
+    assert re.search(r"rollback\s+yes\s+analytics", told[1]), told[1]
     assert ended["verdicts"][-1]["by"] == "analytics"
     assert ended["verdicts"][-1]["decision"] == "rollback"
     assert (findings[0].rollout_id, findings[0].stage) == (rollout["id"], 0)

@@ -146,7 +146,8 @@ def _add_findings(app: FastAPI, settings: AnalyticsSettings, cycle: Cycle, reade
 
     @app.get("/v1/proposals")
     async def read_proposals() -> Response:
-        return as_json({"computed_at": cycle.board.finished_at, "proposals": cycle.board.proposals})
+        board = cycle.board
+        return as_json({"computed_at": board.finished_at, "proposals": board.proposals, "held": board.held})
 
     @app.get("/v1/rollouts")
     async def read_rollouts() -> Response:

@@ -6,7 +6,7 @@ Whatever is not told because control is away is found again by the next cycle, s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import httpx
@@ -55,8 +55,16 @@ class ControlApi:
         found = self._call("GET", "/v1/rollouts", params={"state": state} if state else None).get("rollouts", ())
         return [rollout for rollout in found if isinstance(rollout, dict)]
 
-    def submit(self, policy: Mapping[str, Any], *, reason: str, evidence: object, proposal_id: str) -> dict[str, Any]:
-        """Start a rollout of ``policy`` and return it."""
+    def submit(
+        self,
+        policy: Mapping[str, Any],
+        *,
+        reason: str,
+        evidence: object,
+        proposal_id: str,
+        mode: Literal["automatic", "approval"] = "automatic",
+    ) -> dict[str, Any]:
+        """Start a rollout of ``policy``, or lay it before an operator, and return it."""
         return self._call(
             "POST",
             "/v1/rollouts",
@@ -65,7 +73,7 @@ class ControlApi:
                 "reason": reason,
                 "evidence": evidence,
                 "proposal_id": proposal_id,
-                "mode": "automatic",
+                "mode": mode,
             },
         )
 

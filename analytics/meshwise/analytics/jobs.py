@@ -33,7 +33,7 @@ from meshwise.analytics.slo.audit import SloAudit
 from meshwise.analytics.slo.evaluate import ObjectiveState
 from meshwise.analytics.slo.promises import Promises
 from meshwise.analytics.sql import load_sql
-from meshwise.analytics.steering import moment, submittable
+from meshwise.analytics.steering import Incident, Steered, moment, steer
 from meshwise.analytics.world import World
 from meshwise.contracts.errors import MeshwiseError
 from meshwise.contracts.policy import Policy
@@ -138,11 +138,14 @@ class Cycle:
                 self._remember(_news(board.proposals, proposals))
                 board = replace(board, proposals=proposals)
         if settings.rollout_automatic and any(proposal.status == "proposed" for proposal in board.proposals):
-            submitted = self._stage("submit", lambda: self._submit(board.proposals, now))
-            if submitted:
-                done = {proposal.id: proposal for proposal in submitted}
-                self._remember(submitted)
-                board = replace(board, proposals=tuple(done.get(p.id, p) for p in board.proposals))
+            steered = self._stage("submit", lambda: self._submit(board, world, now))
+            if steered is not None:
+                done = {proposal.id: proposal for proposal in steered.chosen}
+                self._remember(steered.chosen)
+                proposals_now = tuple(done.get(p.id, p) for p in board.proposals)
+                board = replace(board, proposals=proposals_now, held=steered.held)
+        else:
+            board = replace(board, held={})
         verdicts = self._stage("rollout", lambda: self._judge(now))
         if verdicts:
             self._remember(verdicts)
@@ -221,23 +224,37 @@ class Cycle:
             log.warning("not known which proposals were submitted", problem=str(error))
             return set()
 
-    def _submit(self, proposals: Iterable[ProposalFinding], now: datetime) -> tuple[ProposalFinding, ...]:
+    def _submit(self, board: Board, world: World | None, now: datetime) -> Steered:
+        settings = self._settings
+        edges = world.edges if world is not None else {}
+        firing = {alert.service for alert in board.alerts.values() if alert.state == "firing"}
+        steered = steer(
+            board.proposals,
+            self._control.rollouts(),
+            now,
+            cooldown_s=settings.rollout_cooldown_s,
+            memory_s=settings.rollout_memory_s,
+            incidents=[Incident(name, likely_cause(name, edges, board.anomalies)) for name in sorted(firing)],
+        )
         submitted: list[ProposalFinding] = []
-        chosen = submittable(proposals, self._control.rollouts(), now, self._settings.rollout_cooldown_s)
-        for proposal in chosen:
+        for proposal in steered.chosen:
             try:
                 rollout = self._control.submit(
                     orjson.loads(proposal.policy),
                     reason=proposal.sentence,
                     evidence=orjson.loads(proposal.evidence),
                     proposal_id=proposal.id,
+                    mode="approval" if proposal.destination in settings.rollout_approval else "automatic",
                 )
             except RefusedError as error:
                 log.warning("proposal refused by control", proposal=proposal.id, problem=str(error))
                 continue
             log.info("proposal submitted", proposal=proposal.id, rollout=rollout.get("id"))
             submitted.append(replace(proposal, status="submitted", created_at=now))
-        return tuple(submitted)
+        for proposal_id, why in steered.held.items():
+            if board.held.get(proposal_id) != why:
+                log.info("proposal waits", proposal=proposal_id, reason=why)
+        return Steered(tuple(submitted), steered.held)
 
     def _judge(self, now: datetime) -> tuple[RolloutFinding, ...]:
         verdicts: list[RolloutFinding] = []

@@ -174,6 +174,15 @@ class AnalyticsSettings(BaseModel):
     rollout_automatic: bool = Field(
         default=False, description="Submit proposals to control as canary rollouts by itself."
     )
+    rollout_approval: tuple[str, ...] = Field(
+        default=(),
+        description="Called services whose rollouts wait for an operator, also those submitted by themselves.",
+    )
+    rollout_memory_s: float = Field(
+        default=21_600.0,
+        ge=0,
+        description="How long a policy that was rolled back or replaced is not submitted again, in seconds.",
+    )
     rollout_cooldown_s: float = Field(
         default=600.0,
         ge=0,

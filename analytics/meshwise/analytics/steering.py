@@ -4,42 +4,142 @@
 2. Never while a rollout for the same destination, or for all of them, is waiting or under way.
 3. Never within the cool-down after a rollout for the same destination ended, whichever way.
 4. At most one proposal per destination at a time: the one that rests on most samples.
+5. Never back: what was rolled back for this edge, or what a promoted rollout replaced there, is not tried again within
+   the time of memory. Advice that alternates follows noise, or itself.
+6. Never during an incident that lies elsewhere: while an alert of the caller or the callee fires and its likely cause
+   is at a third service, what is measured here is that service's fault.
+
+A proposal that waits is told with the rule that holds it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from meshwise.contracts.policy import ANY
-from meshwise.contracts.rows import ProposalFinding
+import orjson
+
+from meshwise.contracts.errors import DocumentError
+from meshwise.contracts.policy import ANY, Policy, parse_policy
+from meshwise.contracts.rows import AnomalyFinding, ProposalFinding
 
 ACTIVE: Final = ("awaiting_approval", "canary")
+_ALIKE: Final = 1.1
+"""Attempt timeouts within this ratio are the same advice."""
 
 
-def submittable(
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A firing alert of ``service`` and its likely cause, if one is known."""
+
+    service: str
+    cause: AnomalyFinding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """``submitted`` in order of their destination; ``held`` says by proposal id why it waits."""
+
+    chosen: tuple[ProposalFinding, ...]
+    held: Mapping[str, str]
+
+
+def steer(
     proposals: Iterable[ProposalFinding],
     rollouts: Iterable[Mapping[str, Any]],
     now: datetime,
+    *,
     cooldown_s: float,
-) -> tuple[ProposalFinding, ...]:
-    """Return the proposals to submit now, in order of their destination; ``rollouts`` are control's documents."""
-    tried, resting = set(), set()
-    for rollout in rollouts:
-        tried.add(rollout.get("proposal_id"))
-        if rollout.get("state") in ACTIVE or _age_s(rollout, now) < cooldown_s:
-            resting.add(destination_of(rollout))
-    if ANY in resting:
-        return ()
+    memory_s: float,
+    incidents: Iterable[Incident] = (),
+) -> Steered:
+    """Return the proposals to submit now; ``rollouts`` are control's documents."""
+    known, firing = list(rollouts), list(incidents)
+    held: dict[str, str] = {}
     best: dict[str, ProposalFinding] = {}
     for proposal in proposals:
-        if proposal.status != "proposed" or proposal.id in tried or proposal.destination in resting:
+        if proposal.status != "proposed":
             continue
-        seen = best.get(proposal.destination)
-        if seen is None or (proposal.samples, proposal.id) > (seen.samples, seen.id):
-            best[proposal.destination] = proposal
-    return tuple(best[destination] for destination in sorted(best))
+        why = (
+            _busy(proposal, known, now, cooldown_s)
+            or _alternates(proposal, known, now, memory_s)
+            or _elsewhere(proposal, firing)
+        )
+        if why:
+            held[proposal.id] = why
+            continue
+        seen = best.setdefault(proposal.destination, proposal)
+        if seen is proposal:
+            continue
+        best[proposal.destination] = max(seen, proposal, key=_weight)
+        lesser = min(seen, proposal, key=_weight)
+        held[lesser.id] = f"another proposal for {proposal.destination} rests on more requests"
+    return Steered(tuple(best[destination] for destination in sorted(best)), held)
+
+
+def _weight(proposal: ProposalFinding) -> tuple[int, str]:
+    return proposal.samples, proposal.id
+
+
+def _busy(proposal: ProposalFinding, rollouts: Iterable[Mapping[str, Any]], now: datetime, cooldown_s: float) -> str:
+    for rollout in rollouts:
+        if rollout.get("proposal_id") == proposal.id:
+            return "it was tried already"
+        if destination_of(rollout) not in (proposal.destination, ANY):
+            continue
+        if rollout.get("state") in ACTIVE:
+            return f"rollout {rollout.get('id')} for {proposal.destination} is not over"
+        if _age_s(rollout, now) < cooldown_s:
+            return f"{proposal.destination} rests for {cooldown_s:g} s after rollout {rollout.get('id')}"
+    return ""
+
+
+def _alternates(
+    proposal: ProposalFinding, rollouts: Iterable[Mapping[str, Any]], now: datetime, memory_s: float
+) -> str:
+    wanted = _policy(_loads(proposal.policy))
+    if wanted is None:
+        return ""
+    for rollout in rollouts:
+        tried, replaced = _policy(rollout.get("policy")), _policy(rollout.get("baseline"))
+        if tried is None or tried.match != wanted.match or _age_s(rollout, now) >= memory_s:
+            continue
+        if rollout.get("state") == "rolled_back" and _alike(tried, wanted):
+            return f"rollout {rollout.get('id')} rolled the same policy back"
+        if rollout.get("state") == "promoted" and replaced is not None and _alike(replaced, wanted):
+            return f"it would go back to what rollout {rollout.get('id')} replaced: the advice alternates"
+    return ""
+
+
+def _elsewhere(proposal: ProposalFinding, incidents: Iterable[Incident]) -> str:
+    for incident in incidents:
+        cause = incident.cause
+        if incident.service not in (proposal.source, proposal.destination) or cause is None:
+            continue
+        if cause.destination not in (proposal.source, proposal.destination):
+            return f"an alert of {incident.service} fires and its likely cause is {cause.source} → {cause.destination}"
+    return ""
+
+
+def _alike(one: Policy, other: Policy) -> bool:
+    first, second = (policy.timeout.attempt or policy.timeout.request for policy in (one, other))
+    return one.retry.max == other.retry.max and max(first, second) <= _ALIKE * min(first, second)
+
+
+def _loads(text: str) -> object:
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return None
+
+
+def _policy(document: object) -> Policy | None:
+    try:
+        return parse_policy(document)
+    except DocumentError:
+        return None
 
 
 def destination_of(rollout: Mapping[str, Any]) -> str:

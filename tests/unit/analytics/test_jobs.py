@@ -244,12 +244,27 @@ class TestCycle:
         bench.cycle.run(NOW)
         assert bench.control.submitted == []
 
+    def test_approval_per_service(self) -> None:
+        """A callee that is named waits for an operator, though everything else goes by itself."""
+        bench = Bench(rollout_automatic=True, rollout_approval=["cart"])
+        bench.cycle.run(NOW)
+        assert [submitted["mode"] for submitted in bench.control.submitted] == ["approval"]
+
+    def test_what_waits_says_why(self) -> None:
+        """A proposal that is not submitted stands on the board with the rule that holds it."""
+        bench = Bench(rollout_automatic=True)
+        bench.control.found = [{**CANARY, "id": "r9", "state": "awaiting_approval", "proposal_id": "x"}]
+        board = bench.cycle.run(NOW)
+        assert bench.control.submitted == []
+        assert board.held == {"p1": "rollout r9 for cart is not over"}
+
     def test_automatic_submission_happens_once(self) -> None:
         """With rollout_automatic a proposal is submitted with its evidence, once, also after a restart."""
         bench = Bench(rollout_automatic=True)
         board = bench.cycle.run(NOW)
         (submitted,) = bench.control.submitted
-        assert submitted == {"policy": {"name": "x"}, "reason": "Cut.", "evidence": {"n": 1}, "proposal_id": "p1"}
+        told = {"policy": {"name": "x"}, "reason": "Cut.", "evidence": {"n": 1}, "proposal_id": "p1"}
+        assert submitted == {**told, "mode": "automatic"}
         assert [p.status for p in board.proposals] == ["submitted"]
         assert [p.status for p in bench.of(ProposalFinding)] == ["proposed", "submitted"]
         bench.cycle.run(NOW + timedelta(seconds=40))

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from meshwise.analytics.rollout.arms import collect, load_arms
+from meshwise.analytics.rollout.arms import Ends, collect, load_arms
 from meshwise.analytics.rollout.config import RolloutConfig
 from meshwise.analytics.sql import load_sql
 from meshwise.contracts.histogram import bucket_index
@@ -52,7 +52,8 @@ class TestLoadArms:
         client = Recording()
         load_arms(client, ROLLOUT, STARTED + timedelta(seconds=60))
         load_arms(client, ROLLOUT | {"baseline": ROLLOUT["policy"]}, STARTED + timedelta(seconds=60))
-        assert [parameters["route"] for _, parameters in client.asked] == ["", "/r"]
+        asked = [parameters["route"] for query, parameters in client.asked if query == load_sql("rollout_arms")]
+        assert asked == ["", "", "/r", "/r"]  # the stage and the time before it, of two rollouts
 
     def test_too_early(self) -> None:
         """Before the first whole block nothing is asked and nothing is known."""
@@ -66,10 +67,25 @@ class TestLoadArms:
         client = Recording()
         rollout = ROLLOUT | {"control_proxies": []}
         counts = load_arms(client, rollout, STARTED + timedelta(seconds=60), RolloutConfig(before_s=30))
-        assert client.asked[1][1]["end"] == EPOCH
-        assert client.asked[1][1]["start"] == EPOCH - 30
+        before = [parameters for query, parameters in client.asked if query == load_sql("rollout_arms")][1]
+        assert (before["start"], before["end"]) == (EPOCH - 30, EPOCH)
         assert counts.before is not None
         assert counts.reference is counts.before
+
+    def test_both_ends(self) -> None:
+        """What callers sent and callees took in is asked for, without what was derived from spans."""
+
+        class Ended(Recording):
+            def query(self, query: str, parameters: dict[str, Any]) -> Any:
+                super().query(query, parameters)
+                return Recording([(120, 118)] if query == load_sql("rollout_ends") else [])
+
+        client = Ended()
+        counts = load_arms(client, ROLLOUT, STARTED + timedelta(seconds=38))
+        assert counts.ends == Ends(120, 118)
+        query, parameters = next(one for one in client.asked if one[0] == load_sql("rollout_ends"))
+        assert all(f"{{{name}:" in query for name in parameters)
+        assert (parameters["source"], parameters["destination"]) == ("frontend", "recommendation")
 
 
 class TestCollect:

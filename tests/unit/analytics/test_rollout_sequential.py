@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwise.analytics.rollout.sequential import Difference, Share, design_effect, minus, radius, share_of
+from meshwise.analytics.rollout.sequential import TUNED_AT, Difference, Share, design_effect, minus, radius, share_of
 
 
 class TestRadius:
@@ -13,7 +13,7 @@ class TestRadius:
         """The boundary is the one at which the normal mixture martingale reaches 1 / alpha."""
         for information in (10.0, 1e3, 1e5):
             reach = radius(information, 0.01)
-            mixture = 5000.0 / (2 * math.log(100) + math.log(1 + 2 * math.log(100)))
+            mixture = TUNED_AT / (2 * math.log(100) + math.log(1 + 2 * math.log(100)))
             total, v = reach * information, information
             martingale = math.sqrt(mixture / (v + mixture)) * math.exp(total**2 / (2 * (v + mixture)))
             assert martingale == pytest.approx(100.0)

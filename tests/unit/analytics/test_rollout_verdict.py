@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from meshwise.analytics.rollout.arms import Arm, ArmCounts
+from meshwise.analytics.rollout.arms import Arm, ArmCounts, Ends
 from meshwise.analytics.rollout.config import RolloutConfig
 from meshwise.analytics.rollout.verdict import Verdict, judge
 from support.rollout_arms import two_arms, until
@@ -28,21 +28,37 @@ def first_decision(counts: ArmCounts) -> tuple[str, int]:
     return "hold", len(counts.block_starts)
 
 
-def decisions(canary: float, control: float, blocks: int, runs: int, clumping: float = 0.0) -> list[tuple[str, int]]:
-    return [first_decision(two_arms(seed, canary, control, blocks, clumping=clumping)) for seed in range(runs)]
+def decisions(
+    canary: float, control: float, blocks: int, runs: int, *, clumping: float = 0.0, rate: float = 12.0
+) -> list[tuple[str, int]]:
+    arms = (two_arms(seed, canary, control, blocks, rate=rate, clumping=clumping) for seed in range(runs))
+    return [first_decision(counts) for counts in arms]
 
 
 class TestSimulatedRollouts:
     @pytest.mark.parametrize(("share", "clumping"), [(0.99, 0.0), (0.97, 0.02), (0.9, 0.05)])
     def test_equal_is_not_rolled_back(self, share: float, clumping: float) -> None:
         """Of 100 rollouts of an identical policy, looked at every 10 s for 4 minutes, at most 2 are rolled back."""
-        counted = Counter(decision for decision, _ in decisions(share, share, 24, 100, clumping))
+        counted = Counter(decision for decision, _ in decisions(share, share, 24, 100, clumping=clumping))
         assert counted["rollback"] <= 2
 
-    def test_five_points_worse(self) -> None:
-        """5 points worse is rolled back in 100 of 100, within two windows of a minute."""
-        found = decisions(0.94, 0.99, 12, 100)
+    @pytest.mark.parametrize(("usual", "rate"), [(0.99, 12.0), (0.95, 20.0), (0.9, 50.0)])
+    def test_five_points_worse(self, usual: float, rate: float) -> None:
+        """5 points worse is rolled back in 100 of 100, within two windows of a minute.
+
+        A route that fails more by itself takes more requests a second to tell.
+        """
+        found = decisions(usual - 0.05, usual, 12, 100, rate=rate)
         assert Counter(decision for decision, _ in found) == {"rollback": 100}
+
+    def test_one_point_worse(self) -> None:
+        """1 point worse at 50 requests/s: rolled back within ten minutes, and never let pass."""
+        assert Counter(decision for decision, _ in decisions(0.98, 0.99, 60, 40, rate=50.0)) == {"rollback": 40}
+
+    def test_two_points_better(self) -> None:
+        """2 points better at 50 requests/s passes its stage within two minutes, long before half an hour."""
+        found = decisions(0.99, 0.97, 12, 40, rate=50.0)
+        assert Counter(decision for decision, _ in found) == {"advance": 40}
 
     def test_eight_points_better(self) -> None:
         """8 points better passes: none is rolled back, most are decided within 30 or 40 s and all in two minutes."""
@@ -124,6 +140,29 @@ class TestRules:
         verdict = at(ArmCounts(counts.block_starts, counts.canary, Arm.empty((), 4), before=counts.control))
         assert verdict.decision == "rollback"
         assert verdict.evidence["compared_with"] == "the time before"
+
+    def test_incident_freezes(self) -> None:
+        """When the control group itself has fallen since before the stage, nothing advances; harm still goes back."""
+        counts = two_arms(0, 0.95, 0.80, 12, rate=50)
+        earlier = two_arms(1, 0.99, 0.99, 3, rate=50).control
+        verdict = at(replace(counts, earlier=earlier))
+        assert verdict.decision == "hold"
+        assert verdict.reason.startswith("Frozen")
+        assert at(replace(counts, earlier=two_arms(1, 0.8, 0.8, 3, rate=50).control)).decision == "advance"
+        worse = two_arms(0, 0.5, 0.80, 12, rate=50)
+        assert at(replace(worse, earlier=earlier)).decision == "rollback"
+
+    @pytest.mark.parametrize(
+        ("arrived", "decision"), [(0, "advance"), (4900, "advance"), (3000, "hold"), (9000, "hold")]
+    )
+    def test_ends_that_disagree(self, arrived: int, decision: str) -> None:
+        """A stage is not passed on counts that the edge's other end contradicts; an end that is silent cannot."""
+        counts = replace(two_arms(0, 0.99, 0.9, 12, rate=50), ends=Ends(5000, arrived))
+        verdict = at(counts)
+        assert verdict.decision == decision
+        if decision == "hold":
+            assert "5000" in verdict.reason
+            assert str(arrived) in verdict.reason
 
     def test_reason_has_the_numbers(self) -> None:
         """The sentence carries both shares, both samples and the interval."""

@@ -1,8 +1,11 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from meshwise.analytics.steering import moment, submittable
-from meshwise.contracts.rows import ProposalFinding
+import orjson
+
+from meshwise.analytics.steering import Incident, moment, steer
+from meshwise.contracts.rows import AnomalyFinding, ProposalFinding
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -17,10 +20,22 @@ def rollout(state: str, service: str = "cart", finished: object = None, proposal
 
 
 def chosen(proposals: list[ProposalFinding], rollouts: list[dict[str, Any]]) -> list[str]:
-    return [p.id for p in submittable(proposals, rollouts, NOW, 600.0)]
+    return [p.id for p in steer(proposals, rollouts, NOW, cooldown_s=600.0, memory_s=3600.0).chosen]
 
 
-class TestSubmittable:
+def document(attempt: str, retries: int = 1) -> dict[str, Any]:
+    return {
+        "match": {"source": "web", "service": "cart"},
+        "timeout": {"request": "1s", "attempt": attempt},
+        "retry": {"max": retries, "on": {"timeout": True}},
+    }
+
+
+def asks_for(attempt: str, retries: int = 1) -> ProposalFinding:
+    return replace(proposal(), policy=orjson.dumps(document(attempt, retries)).decode())
+
+
+class TestSteer:
     def test_a_fresh_proposal_goes(self) -> None:
         """A proposal for a destination without rollouts is submitted; other statuses never are."""
         assert chosen([proposal()], []) == ["p"]
@@ -52,6 +67,69 @@ class TestSubmittable:
     def test_odd_documents_are_survived(self) -> None:
         """Documents without the expected fields neither crash nor block."""
         assert chosen([proposal()], [{}, {"policy": 3}, {"policy": {"match": None}, "finished_at": "soon"}]) == ["p"]
+
+
+class TestAlternation:
+    """Rollouts are half an hour old: past the cool-down, within memory."""
+
+    ENDED = (NOW - timedelta(seconds=1800)).isoformat()
+
+    def ended(self, state: str, policy: dict[str, Any], baseline: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "id": "r",
+            "state": state,
+            "policy": policy,
+            "baseline": baseline,
+            "finished_at": self.ENDED,
+            "proposal_id": "x",
+        }
+
+    def held(self, wanted: ProposalFinding, rollout: dict[str, Any], memory_s: float = 3600.0) -> str:
+        steered = steer([wanted], [rollout], NOW, cooldown_s=600.0, memory_s=memory_s)
+        assert bool(steered.chosen) is (wanted.id not in steered.held)
+        return steered.held.get(wanted.id, "")
+
+    def test_not_what_was_rolled_back(self) -> None:
+        """A policy that was rolled back half an hour ago is not tried again, nor one within a tenth of it."""
+        bad = self.ended("rolled_back", document("100ms"), document("250ms"))
+        assert "rolled the same policy back" in self.held(asks_for("100ms"), bad)
+        assert "rolled the same policy back" in self.held(asks_for("105ms"), bad)
+        assert self.held(asks_for("150ms"), bad) == ""
+        assert self.held(asks_for("100ms", retries=2), bad) == ""
+
+    def test_not_back_and_forth(self) -> None:
+        """What a promoted rollout replaced is not proposed back; a step further is."""
+        good = self.ended("promoted", document("125ms"), document("100ms"))
+        assert "alternates" in self.held(asks_for("100ms"), good)
+        assert self.held(asks_for("150ms"), good) == ""
+
+    def test_memory_ends(self) -> None:
+        """After the time of memory the mesh may have changed, and anything may be tried."""
+        bad = self.ended("rolled_back", document("100ms"), document("250ms"))
+        assert self.held(asks_for("100ms"), bad, memory_s=1700.0) == ""
+
+
+class TestIncident:
+    def cause(self, source: str, destination: str) -> AnomalyFinding:
+        return AnomalyFinding(NOW, NOW, NOW, source, destination, 0.9, True, {}, "slow")
+
+    def test_elsewhere(self) -> None:
+        """While the callee's alert is due to a service below it, nothing is submitted, and the cause is named."""
+        incident = Incident("cart", self.cause("cart", "db"))
+        steered = steer([proposal()], [], NOW, cooldown_s=0.0, memory_s=0.0, incidents=[incident])
+        assert steered.chosen == ()
+        assert "cart → db" in steered.held["p"]
+
+    def test_its_own(self) -> None:
+        """An incident of the very edge is what a proposal is for; one of strangers does not matter."""
+        for incident in (
+            Incident("cart", self.cause("web", "cart")),
+            Incident("web", self.cause("ingress", "web")),
+            Incident("cart"),
+            Incident("other", self.cause("x", "y")),
+        ):
+            steered = steer([proposal()], [], NOW, cooldown_s=0.0, memory_s=0.0, incidents=[incident])
+            assert [p.id for p in steered.chosen] == ["p"]
 
 
 def test_moment_reads_both_forms() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,7 +17,14 @@ from meshwise.analytics.sql import load_sql
 from meshwise.analytics.steering import moment
 from meshwise.contracts.histogram import share_at_most
 from meshwise.contracts.policy import ANY
-from meshwise.contracts.telemetry import OUTCOME_CANCELLED, OUTCOME_OK, SIDE_CLIENT
+from meshwise.contracts.rows import SPANS_INSTANCE
+from meshwise.contracts.telemetry import (
+    OUTCOME_CANCELLED,
+    OUTCOME_CONNECT,
+    OUTCOME_OK,
+    OUTCOME_REJECTED,
+    SIDE_CLIENT,
+)
 
 BLOCK_S: Final = 10
 """Length of a block in seconds: that of the finest rollup."""
@@ -57,14 +64,27 @@ class Arm:
         return float(self.attempts.sum()) / self.total if self.total else math.nan
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Attempts that callers counted as sent over the edge, and requests that its callees counted as taken in."""
+
+    sent: int
+    arrived: int
+
+
 @dataclass(frozen=True, eq=False)
 class ArmCounts:
-    """Both arms over the same complete blocks; ``before`` stands in where there is no control group."""
+    """Both arms over the same complete blocks; ``before`` stands in where there is no control group.
+
+    ``earlier`` is what the control group counted just before the stage, ``ends`` what the edge's two ends did since.
+    """
 
     block_starts: tuple[int, ...]
     canary: Arm
     control: Arm
     before: Arm | None = None
+    earlier: Arm | None = None
+    ends: Ends | None = None
 
     @property
     def reference(self) -> Arm:
@@ -87,13 +107,15 @@ def load_arms(
     start = end if started is None else min(end, math.ceil(started.timestamp() / BLOCK_S) * BLOCK_S)
     rows = _read(client, rollout, [*canaries, *controls], start, end)
     counts = collect(rows, range(start, end, BLOCK_S), canaries, controls, config.slow_threshold_s)
-    if controls or started is None:
+    if started is None or start >= end:
         return counts
+    counts = replace(counts, ends=_ends(client, rollout, start, end))
     before_end = int(started.timestamp() // BLOCK_S) * BLOCK_S
-    before = range(before_end - math.ceil(config.before_s / BLOCK_S) * BLOCK_S, before_end, BLOCK_S)
-    rows = _read(client, rollout, canaries, before.start, before.stop)
-    earlier = collect(rows, before, canaries, (), config.slow_threshold_s).canary
-    return ArmCounts(counts.block_starts, counts.canary, counts.control, earlier)
+    length = config.earlier_s if controls else config.before_s
+    before = range(before_end - math.ceil(length / BLOCK_S) * BLOCK_S, before_end, BLOCK_S)
+    rows = _read(client, rollout, controls or canaries, before.start, before.stop)
+    past = collect(rows, before, controls or canaries, (), config.slow_threshold_s).canary
+    return replace(counts, earlier=past) if controls else replace(counts, before=past)
 
 
 def collect(
@@ -149,6 +171,23 @@ def _read(
     )
     rows: Sequence[Sequence[Any]] = result.result_rows
     return rows
+
+
+def _ends(client: Client, rollout: Mapping[str, Any], start: int, end: int) -> Ends | None:
+    match = _match(rollout.get("policy"))
+    result = client.query(
+        load_sql("rollout_ends"),
+        parameters={
+            "start": start,
+            "end": end,
+            "source": match.get("source") or "",
+            "destination": "" if match.get("service") == ANY else match.get("service", ""),
+            "unsent": [OUTCOME_CONNECT, OUTCOME_REJECTED],
+            "derived": SPANS_INSTANCE,
+        },
+    )
+    rows = result.result_rows
+    return Ends(int(rows[0][0]), int(rows[0][1])) if rows and len(rows[0]) == 2 else None
 
 
 def _match(policy: object) -> Mapping[str, Any]:

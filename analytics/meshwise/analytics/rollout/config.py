@@ -31,10 +31,10 @@ class RolloutConfig(BaseModel):
     min_requests: int = Field(default=300, ge=1, description="Fewest requests per arm before a stage is passed.")
     min_blocks: int = Field(default=3, ge=2, description="Fewest 10-second blocks before a stage is passed.")
     fast_points: float = Field(
-        default=0.05, gt=0, lt=1, description="Loss in the share of good requests that ends a rollout at once."
+        default=0.03, gt=0, lt=1, description="Loss in the share of good requests that ends a rollout at once."
     )
     fast_errors: float = Field(
-        default=4.0, gt=0, description="Standard errors that the fast path wants between the arms."
+        default=3.5, gt=0, description="Standard errors that the fast path wants between the arms."
     )
     fast_min_requests: int = Field(
         default=100, ge=1, description="Fewest requests per arm before a rollout can be judged harmful."
@@ -47,6 +47,23 @@ class RolloutConfig(BaseModel):
     )
     missing_min_requests: float = Field(
         default=10.0, gt=0, description="Requests a silent canary must have been due in those blocks."
+    )
+    earlier_s: float = Field(
+        default=30.0,
+        ge=10,
+        description="Window before the stage that tells whether the control group has fallen since, in seconds.",
+    )
+    incident_points: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="Loss of good requests of the control group since before the stage that freezes a rollout.",
+    )
+    max_disagreement: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="Most by which the counts of an edge's two ends may differ when a stage is passed, relative.",
     )
     before_s: float = Field(
         default=120.0,

@@ -18,15 +18,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import chdtri
 
 Counts = npt.NDArray[np.int64]
 
-TUNED_AT: Final = 5_000.0
-"""Information (one over the variance) at which the boundary is tightest: some 500 requests an arm at 95 % success."""
+TUNED_AT: Final = 10_000.0
+"""Information (one over the variance) at which the boundary is tightest: some 1,000 requests an arm at 95 % success."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,10 @@ class Difference:
         """Square root of the variance."""
         return math.sqrt(self.variance)
 
+    def below(self, alpha: float) -> float:
+        """Return what the difference is below, with an error of ``alpha`` at all times together."""
+        return self.interval(2.0 * alpha)[1]
+
     def interval(self, alpha: float) -> tuple[float, float]:
         """Return the two-sided confidence sequence's interval now, ``(-inf, inf)`` while nothing is known."""
         if not math.isfinite(self.variance):
@@ -90,7 +96,8 @@ def design_effect(good: Counts, total: Counts) -> float:
     """Return how much more a share varies than were its requests independent, at least 1.
 
     The greatest of three ways to cluster: proxy × block, block over all proxies, and proxy over all blocks when there
-    are three proxies or more. Each is the variance of a ratio estimator (linearised) over the binomial variance.
+    are three proxies or more. Each is the variance of a ratio estimator (linearised) over the binomial variance, and
+    counts when chance alone would rarely reach it: the greatest of three noisy ones would always be above 1.
     """
     found = 1.0
     ways = [(good.ravel(), total.ravel()), (good.sum(axis=0), total.sum(axis=0))]
@@ -105,8 +112,16 @@ def design_effect(good: Counts, total: Counts) -> float:
         if clusters < 2:
             continue
         residual = float(((k[used] - share * n[used]) ** 2).sum()) * clusters / (clusters - 1)
-        found = max(found, residual / everything / (share * (1.0 - share)))
+        effect = residual / everything / (share * (1.0 - share))
+        if effect > _by_chance(clusters):
+            found = max(found, effect)
     return found
+
+
+@cache
+def _by_chance(clusters: int) -> float:
+    """Return the design effect that independent requests stay below nine times in ten."""
+    return float(chdtri(clusters - 1, 0.1)) / (clusters - 1)
 
 
 def radius(information: float, alpha: float, tuned_at: float = TUNED_AT) -> float:

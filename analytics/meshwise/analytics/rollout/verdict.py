@@ -3,12 +3,14 @@
 The rules in order; the first that applies decides:
 
 1. A canary that went silent for two blocks, while the others have traffic: ``rollback``.
-2. Fast path: good requests 5 points fewer, over at least 100 requests and 4 standard errors apart: ``rollback``.
+2. Fast path: good requests 3 points fewer, over at least 100 requests and 3.5 standard errors apart: ``rollback``.
 3. More attempts per request than 1.2 times the control group's, beyond chance: ``rollback``.
 4. The always-valid interval of (canary − control) lies below zero, for good requests or those in time: ``rollback``.
 5. Fewer requests or blocks than the floors: ``hold``.
-6. Both intervals lie above "not worse than the margin": ``advance``.
-7. Else ``hold``: time decides, and at the deadline control rolls back.
+6. The control group has fallen by 5 points since before the stage: ``hold``. Something else is going on.
+7. Callers and callees count the edge's requests differently: ``hold``. Somebody's counts are wrong.
+8. Both intervals lie above "not worse than the margin": ``advance``.
+9. Else ``hold``: time decides, and at the deadline control rolls back.
 
 Retries count as what the caller saw: a request is good or not, however many attempts it took.
 """
@@ -24,6 +26,7 @@ from typing import Any, Literal
 from meshwise.analytics.load import Client
 from meshwise.analytics.rollout.arms import Arm, ArmCounts, load_arms
 from meshwise.analytics.rollout.config import RolloutConfig
+from meshwise.analytics.rollout.record import record, restored
 from meshwise.analytics.rollout.sequential import Difference, design_effect, minus, share_of
 
 Decision = Literal["advance", "rollback", "hold"]
@@ -56,6 +59,7 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
         "compared_with": "control" if counts.control.instances else "the time before",
         "canary": _shown(canary),
         "control": _shown(control),
+        "inputs": record(counts, config),
     }
     if rollout.get("stage_started_at") is None:
         return Verdict("hold", "Not every canary has applied the candidate yet.", evidence)
@@ -79,9 +83,9 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
         load = _overload(canary, control, config)
         if load:
             return Verdict("rollback", load, evidence | {"rule": "load ceiling"})
-        if good.interval(config.harm_alpha)[1] < 0.0:
+        if good.below(config.harm_alpha) < 0.0:
             return Verdict("rollback", f"Worse: {numbers}.", evidence | {"rule": "good requests"})
-        if timely.interval(config.harm_alpha)[1] < 0.0:
+        if timely.below(config.harm_alpha) < 0.0:
             return Verdict(
                 "rollback",
                 f"Slower: {-timely.value * 100:.1f} points fewer requests were good within "
@@ -91,12 +95,32 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
     lacking = _lacking(canary, control, config)
     if lacking:
         return Verdict("hold", f"Too early: {lacking}; so far {numbers}.", evidence)
+    doubt = _incident(counts, config) or _disagreement(counts, config)
+    if doubt:
+        return Verdict("hold", f"{doubt}; so far {numbers}.", evidence | {"rule": "doubt"})
     low_good, low_timely = good.interval(config.promote_alpha)[0], timely.interval(config.promote_alpha)[0]
     numbers = _numbers(canary, control, good, config.promote_alpha)
     if low_good > -config.margin and low_timely > -config.timely_margin:
         better = "Better" if low_good > 0.0 else f"Not worse by more than {config.margin * 100:g} points"
         return Verdict("advance", f"{better}: {numbers}.", evidence | {"rule": "not worse"})
     return Verdict("hold", f"Not decided: {numbers}.", evidence)
+
+
+def judge_again(rollout: Mapping[str, Any], evidence: Mapping[str, Any]) -> Verdict | None:
+    """Reach a verdict again from its stored evidence; ``None`` where the counts were too many to be stored.
+
+    Raises:
+        ValueError: the evidence is no verdict's.
+    """
+    inputs, at, stage = evidence.get("inputs"), evidence.get("at"), evidence.get("stage")
+    if inputs is None:
+        return None
+    try:
+        now = datetime.fromisoformat(str(at))
+    except ValueError as error:
+        raise ValueError("not the evidence of a verdict: it has no time") from error
+    counts, config = restored(inputs)
+    return judge({**rollout, "stage": stage, "stage_started_at": str(at)}, counts, now, config)
 
 
 def _silent(counts: ArmCounts, config: RolloutConfig) -> tuple[str, ...]:
@@ -134,6 +158,32 @@ def _lacking(canary: Arm, control: Arm, config: RolloutConfig) -> str:
     return ""
 
 
+def _incident(counts: ArmCounts, config: RolloutConfig) -> str:
+    """Say so when the control group itself, which runs the old policy, does much worse than before the stage."""
+    now, earlier = counts.control, counts.earlier
+    if earlier is None or min(now.total, earlier.total) < config.fast_min_requests:
+        return ""
+    change = minus(share_of(now.good, now.requests), share_of(earlier.good, earlier.requests))
+    if change.value > -config.incident_points or -change.value < config.fast_errors * change.standard_error:
+        return ""
+    return (
+        f"Frozen: the control group, which keeps the old policy, fell by {-change.value * 100:.1f} points since the "
+        "stage began, so an incident is under way that the canary did not cause"
+    )
+
+
+def _disagreement(counts: ArmCounts, config: RolloutConfig) -> str:
+    """Say so when both ends of the edge report and their counts cannot be reconciled."""
+    ends = counts.ends
+    if ends is None or not ends.arrived or not ends.sent:
+        return ""
+    # What is on its way at the bounds of the window is counted by one end only.
+    slack = config.max_disagreement * ends.sent + ends.sent / max(1, len(counts.block_starts)) / 2.0
+    if abs(ends.sent - ends.arrived) <= slack:
+        return ""
+    return f"The ends of the edge disagree: callers sent {ends.sent} attempts, callees took in {ends.arrived} requests"
+
+
 def _numbers(canary: Arm, control: Arm, good: Difference, alpha: float) -> str:
     return (
         f"{canary.good.sum() / canary.total:.2%} of {canary.total} canary requests were good, "
@@ -148,11 +198,11 @@ def _range(difference: Difference, alpha: float) -> str:
 
 
 def _interval(difference: Difference, config: RolloutConfig) -> dict[str, float]:
-    harm, promote = difference.interval(config.harm_alpha), difference.interval(config.promote_alpha)
+    promote = difference.interval(config.promote_alpha)
     return {
         "difference": round(difference.value, 6),
         "standard_error": round(difference.standard_error, 6),
-        "harm_high": round(harm[1], 6),
+        "harm_high": round(difference.below(config.harm_alpha), 6),
         "promote_low": round(promote[0], 6),
     }
 

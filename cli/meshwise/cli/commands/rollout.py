@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from meshwise.cli.commands.options import OPERATOR_PANEL, Config, ControlUrl, Json, Reason
 from meshwise.cli.control_api import open_control, segment
 from meshwise.cli.tables import table
+from meshwise.contracts.errors import MeshwiseError
 
 Id = Annotated[str, typer.Argument(help="Id of the rollout.", metavar="ID")]
 
@@ -19,6 +21,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="List, show, approve and roll back canary rollouts.")
     group.command("list", help="Every rollout, the newest first.")(list_rollouts)
     group.command("show", help="One rollout with its proxies and verdicts.")(show)
+    group.command("explain", help="Why a rollout went as it did, its verdicts reached again.")(explain)
     group.command("approve", help="Let a waiting rollout begin.")(approve)
     group.command("rollback", help="Take a rollout back at once.")(rollback)
     app.add_typer(group, name="rollout", rich_help_panel=OPERATOR_PANEL)
@@ -46,6 +49,29 @@ def show(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, 
     typer.echo(f"control  {', '.join(rollout['control_proxies']) or '-'}")
     rows = [(v["at"], str(v["stage"]), v["decision"], v["by"], v["reason"]) for v in rollout["verdicts"]]
     typer.echo("\n" + table(("AT", "STAGE", "DECISION", "BY", "REASON"), rows))
+
+
+def explain(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, as_json: Json = False) -> None:
+    """Print what a rollout rested on, and reach each of its verdicts again from the stored counts."""
+    from meshwise.analytics.rollout.explain import explain as judged_again
+    from meshwise.analytics.rollout.explain import proposal_lines
+
+    rollout = open_control(config, control_url).get(f"/v1/rollouts/{segment(rollout_id)}")
+    verdicts = judged_again(rollout)
+    if as_json:
+        typer.echo(json.dumps([{**asdict(one), "holds": one.holds} for one in verdicts], indent=2))
+        return
+    typer.echo(
+        f"{rollout['policy_name']}: {rollout['state']}, stage {_stage(rollout)}, begun by {rollout['created_by']}"
+    )
+    typer.echo(f"reason    {rollout['reason']}")
+    for line in proposal_lines(rollout.get("evidence")):
+        typer.echo(line)
+    told = {True: "yes", False: "no", None: "-"}
+    rows = [(v.at, str(v.stage), v.decision, told[v.holds], v.by, v.reason) for v in verdicts]
+    typer.echo("\n" + table(("AT", "STAGE", "DECISION", "REACHED AGAIN", "BY", "REASON"), rows))
+    if any(one.holds is False for one in verdicts):
+        raise MeshwiseError("a verdict is not what its stored counts give: the evidence or the judge has changed since")
 
 
 def approve(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, reason: Reason = "") -> None:
