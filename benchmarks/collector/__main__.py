@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.collector.measure import Row, Size, acknowledgement, outage, throughput
+from benchmarks.collector.measure import Row, Size, acknowledgement, crashes, outage, throughput
 from benchmarks.collector.report import figures
 from benchmarks.figures import Unmeasured, document, machine, write
 from benchmarks.proxy.report import summary
@@ -17,6 +17,7 @@ MEASUREMENTS: tuple[tuple[str, Callable[[Size], list[Row]]], ...] = (
     ("throughput", throughput),
     ("acknowledgement", acknowledgement),
     ("outage", outage),
+    ("crashes", crashes),
 )
 
 
@@ -27,8 +28,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="file for the figures")
     parser.add_argument("--only", choices=[name for name, _ in MEASUREMENTS], help="one measurement alone")
     given = parser.parse_args()
-    quick = Size(throughput_s=15, baseline_s=8, steady_s=10, outage_s=10)
-    size = quick if given.quick else Size(throughput_s=60, baseline_s=20, steady_s=30, outage_s=60)
+    quick = Size(throughput_s=15, baseline_s=8, steady_s=10, outage_s=10, crashes_s=20)
+    size = quick if given.quick else Size(throughput_s=60, baseline_s=20, steady_s=30, outage_s=60, crashes_s=60)
     rows: list[Row] = []
     absent: dict[str, str] = {}
     for name, measure in MEASUREMENTS:

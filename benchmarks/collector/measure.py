@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -33,6 +34,7 @@ class Size:
     baseline_s: float
     steady_s: float
     outage_s: float
+    crashes_s: float
 
 
 class Watch:
@@ -158,6 +160,24 @@ def outage(size: Size) -> list[Row]:
         row |= {"rows": count, "distinct": distinct, "acknowledged": before.accepted + sent["spans"]}
         _say(row, "rss_mb", "catch_up_s")
         return [row]
+
+
+def crashes(size: Size) -> list[Row]:
+    """Kill, freeze and disturb collector, store and network under load, and count what is lost or twice in the table.
+
+    Raises:
+        RuntimeError: the run did not come to its end.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "support.crashes", "--seconds", str(size.crashes_s)],
+        cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))},
+    )  # fmt: skip
+    if not done.stdout.startswith("{"):
+        raise RuntimeError(f"the crashes ended with status {done.returncode}: {done.stderr.strip()[-300:]}")
+    row: Row = {"measurement": "crashes", **json.loads(done.stdout)}
+    _say(row, "acknowledged", "lost", "duplicated")
+    return [row]
 
 
 def _say(row: Row, *keys: str) -> None:

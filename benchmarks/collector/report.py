@@ -31,7 +31,11 @@ def figures(rows: Sequence[Row], absent: Mapping[str, str]) -> Figures:
     gone = Unmeasured(absent.get("outage", "the outage was not measured"))
     found["outage_rss_mb"] = _one(away["rss_mb"], "MB", 300.0) if away else gone
     found["outage_catch_up_s"] = _one(away["catch_up_s"], "s", 60.0) if away else gone
-    for key in ("map_24h_ms", "trace_by_id_ms", "crash_lost", "crash_duplicated"):
+    hurt = _row(rows, "crashes")
+    for key in ("lost", "duplicated"):
+        unhurt = Unmeasured(absent.get("crashes", "crashes were not measured"))
+        found[f"crash_{key}"] = _one(hurt[key], "spans", 0.0) if hurt else unhurt
+    for key in ("map_24h_ms", "trace_by_id_ms"):
         found[key] = Unmeasured("not part of this benchmark yet")
     return found
 

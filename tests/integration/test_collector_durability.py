@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import shutil
-import threading
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,7 +11,7 @@ import pytest
 
 from meshwise.store.client import connect
 from support.collector import Collector, collector_command, running_collector
-from support.otlp import span_id, traces
+from support.otlp import traces
 from support.processes import free_port, run, start
 from support.store import running_store, store_command
 
@@ -64,43 +60,6 @@ def test_kill_between_answer_and_insert_loses_and_doubles_nothing(tmp_path: Path
             collector.wait_stored(40)
         assert not segment.exists()
         assert spans(store.url) == (50, 50)
-
-
-def test_kills_at_any_moment_keep_the_ledger(tmp_path: Path) -> None:
-    """Whenever the collector is killed under load: what was acknowledged is stored, and nothing is stored twice."""
-    acknowledged: list[int] = []
-    attempted: list[int] = []
-    numbers = itertools.count()
-
-    def push(collector: Collector) -> None:
-        with httpx.Client() as client, contextlib.suppress(httpx.TransportError):
-            while True:
-                mine = [next(numbers) for _ in range(5)]
-                attempted.extend(mine)
-                body = traces(mine).SerializeToString()
-                headers = {"content-type": "application/x-protobuf"}
-                if client.post(f"{collector.url}/v1/traces", content=body, headers=headers).status_code == 200:
-                    acknowledged.extend(mine)
-
-    with running_store() as store:
-        for pushed in (3, 20, 45):
-            with running_collector(store.url, tmp_path / "c", flush_interval_s=0.02) as collector:
-                before = len(acknowledged)
-                senders = [threading.Thread(target=push, args=(collector,)) for _ in range(3)]
-                for sender in senders:
-                    sender.start()
-                while len(acknowledged) < before + pushed * 5:
-                    time.sleep(0.001)
-                collector.process.kill()
-                for sender in senders:
-                    sender.join()
-        with running_collector(store.url, tmp_path / "c") as collector:
-            collector.wait_stored(int(collector.metric("recovered_items_total")))
-        with connect(store.url) as client:
-            rows = [row[0] for row in client.query("SELECT SpanId FROM otel_traces").result_rows]
-    assert len(rows) == len(set(rows))
-    assert {span_id(number).hex() for number in acknowledged} <= set(rows)
-    assert set(rows) <= {span_id(number).hex() for number in attempted}
 
 
 def test_a_store_that_comes_late_gets_everything_once(tmp_path: Path) -> None:

@@ -46,8 +46,9 @@ class StoreAwayError(UnavailableError):
 
 
 class StoreRefusedError(MeshwiseError):
-    """The store answered with exception ``code``."""
+    """The store answered with exception ``code``; ``in_part`` when some tables may have taken the insert before."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, *, in_part: bool = False) -> None:
         super().__init__(f"code {code}: {message}")
         self.code = code
+        self.in_part = in_part

@@ -7,6 +7,8 @@
    until the records it refuses stand alone: those go to the quarantine, all others are in the tables.
 4. An exception of unknown meaning counts as a data error only after ``PROBE_AFTER`` tries and only while the store
    takes an empty request.
+5. When a view behind the tables fails, rows may be in the tables already, and halves under other tokens would be there
+   twice. So after ``PROBE_AFTER`` tries all of the insert goes to the quarantine as one request, with its token.
 """
 
 from __future__ import annotations
@@ -145,21 +147,24 @@ class Inserter:
         if not records:
             return 0
         token = f"{sealed.token}{path}"
-        problem = await self._try(token, [record.payload for record in records])
-        if problem is None:
+        refusal = await self._try(token, [record.payload for record in records])
+        if refusal is None:
             stored = sum(record.items for record in records)
             self._metrics.inserted.labels(self._signal.value).inc(stored)
             return stored
+        if refusal.in_part:
+            await self._put_aside(sealed, join(records), str(refusal), token)
+            return 0
         if len(records) == 1:
-            await self._put_aside(sealed, records[0], problem)
+            await self._put_aside(sealed, records[0], str(refusal))
             return 0
         middle = len(records) // 2
         return await self._insert(sealed, records[:middle], f"{path}/0") + await self._insert(
             sealed, records[middle:], f"{path}/1"
         )
 
-    async def _try(self, token: str, body: Body) -> str | None:
-        """Insert until the store has it (nothing) or refuses the data (the problem)."""
+    async def _try(self, token: str, body: Body) -> StoreRefusedError | None:
+        """Insert until the store has it (nothing) or refuses the data (its refusal)."""
         failures = 0
         while True:
             started = time.monotonic()
@@ -167,8 +172,9 @@ class Inserter:
                 await self._landing.insert(self._signal, token, body)
             except StoreRefusedError as error:
                 failures += 1
-                if error.code in DATA_CODES or (failures >= PROBE_AFTER and await self._takes_empty(token)):
-                    return str(error)
+                at_once = error.code in DATA_CODES and not error.in_part
+                if at_once or (failures >= PROBE_AFTER and await self._takes_empty(token)):
+                    return error
                 self._note(f"code {error.code}", str(error), failures)
             except StoreAwayError as error:
                 failures += 1
@@ -196,7 +202,7 @@ class Inserter:
                 "insert failed, will be tried again", signal=self._signal.value, problem=problem, tries=failures
             )
 
-    async def _put_aside(self, sealed: Sealed, record: Record, reason: str) -> None:
+    async def _put_aside(self, sealed: Sealed, record: Record, reason: str, token: str = "") -> None:
         path = await asyncio.to_thread(
             quarantine.keep,
             self._directory.quarantine,
@@ -205,6 +211,7 @@ class Inserter:
             record,
             reason=reason,
             at=time.time(),
+            token=token,
         )
         self._metrics.quarantined.labels(self._signal.value).inc(record.items)
         log.error("record quarantined", signal=self._signal.value, file=str(path), items=record.items, reason=reason)
@@ -213,6 +220,12 @@ class Inserter:
 def read(path: Path) -> segment.Contents:
     """Read and check a segment file."""
     return segment.decode(path.read_bytes())
+
+
+def join(records: Sequence[Record]) -> Record:
+    """Make one record of several: their bytes one after the other are one request."""
+    payload = b"".join(record.payload for record in records)
+    return Record(records[0].id, sum(record.items for record in records), payload)
 
 
 def remove(path: Path) -> None:

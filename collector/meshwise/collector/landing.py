@@ -31,6 +31,13 @@ WAIT_CODES: Final = frozenset(
 )  # fmt: skip
 """Exceptions that pass with time or an operator's help; nothing is wrong with the data."""
 
+PUSHED: Final = "while pushing to view"
+"""How the store names each view on the way to a failure. The first one is ours, and fails before anything is written; a
+failure further on leaves rows in the tables before it."""
+
+ERROR_BYTES: Final = 64 * 1024
+"""Most characters of a message that are looked at; the store spells out whole expressions in them."""
+
 STREAM_BYTES: Final = 1024 * 1024
 """Bytes handed to the connection at a time, so that an insert is in memory once."""
 
@@ -98,7 +105,7 @@ class ClickHouseLanding:
             if code is None or code in WAIT_CODES:
                 await self._forget(client)
                 raise StoreAwayError(problem) from None
-            raise StoreRefusedError(code, problem) from None
+            raise StoreRefusedError(code, problem, in_part=str(error).count(PUSHED) > 1) from None
         except (OSError, TimeoutError, aiohttp.ClientError) as error:
             await self._forget(client)
             raise StoreAwayError(f"{type(error).__name__}: {error}") from None
@@ -109,8 +116,12 @@ class ClickHouseLanding:
             await self._forget(self._client)
 
     async def _connect(self) -> AsyncClient:
+        from clickhouse_connect import common
+
         from meshwise.store.client import connect_async
 
+        # Messages are cut to 240 characters otherwise; which views failed stands at their end.
+        common.set_setting("max_error_size", ERROR_BYTES)
         async with self._connecting:
             if self._client is None:
                 try:

@@ -35,6 +35,7 @@ class Entry:
     at: float
     reason: str
     path: Path
+    token: str
 
     @property
     def can_be_sent(self) -> bool:
@@ -50,14 +51,19 @@ class Usage:
     size: int = 0
 
 
-def keep(directory: Path, signal: Signal, segment: str, record: Record, *, reason: str, at: float) -> Path:
+def keep(
+    directory: Path, signal: Signal, segment: str, record: Record, *, reason: str, at: float, token: str = ""
+) -> Path:
     """Write ``record`` (an OTLP request in protobuf) and beside it a JSON file that says why; returns the former.
 
-    Doing it twice leaves one pair: names follow from segment and record. ``at`` is Unix time in seconds.
+    Doing it twice leaves one pair: names follow from segment and record. ``at`` is Unix time in seconds. A record that
+    some tables may hold already has a ``token``, under which it must be sent again.
     """
     payload = directory / f"{segment}-{record.id:08d}{PAYLOAD}"
     write_durably(payload, record.payload)
     note = {"signal": signal.value, "segment": segment, "record": record.id, "items": record.items, "at": at}
+    if token:
+        note["token"] = token
     write_durably(payload.with_suffix(NOTE), json.dumps({**note, "reason": reason}).encode())
     return payload
 
@@ -92,12 +98,13 @@ def drop(entry: Entry) -> None:
 async def retry(entry: Entry, landing: Landing) -> str | None:
     """Send a record to the store again; it is dropped when the store took it, else the problem is returned.
 
-    The deduplication token follows from the name: sending it twice, by whomever, stores it once.
+    The deduplication token is the one of the insert that failed in part, else it follows from the name: sending it
+    twice, by whomever, stores it once.
     """
     if not entry.can_be_sent:
         return "nothing in it can be sent again"
     try:
-        await landing.insert(Signal(entry.signal), f"quarantine/{entry.name}", [entry.path.read_bytes()])
+        await landing.insert(Signal(entry.signal), entry.token, [entry.path.read_bytes()])
     except (StoreAwayError, StoreRefusedError) as error:
         return str(error)
     drop(entry)
@@ -136,7 +143,8 @@ def _entry(path: Path) -> Entry:
         at, items = _modified(path), 0
     signal = str(note.get("signal") or path.name.partition("-")[0])
     missing = "a copy of a damaged segment" if path.suffix == DAMAGED else "its note is missing"
-    return Entry(path.stem, signal, items, _size(path), at, str(note.get("reason") or missing), path)
+    token = str(note.get("token") or f"quarantine/{path.stem}")
+    return Entry(path.stem, signal, items, _size(path), at, str(note.get("reason") or missing), path, token)
 
 
 def _modified(path: Path) -> float:

@@ -52,3 +52,10 @@ def test_less_is_better_for_the_answer_and_the_outage() -> None:
     assert measured("ack_p99_ms", rows).met is True
     assert measured("outage_rss_mb", rows).met is False
     assert measured("outage_catch_up_s", rows).met is True
+
+
+def test_one_lost_span_is_one_too_many() -> None:
+    """Nothing may be lost or doubled."""
+    rows = [{"measurement": "crashes", "lost": 1, "duplicated": 0}]
+    assert measured("crash_lost", rows).met is False
+    assert measured("crash_duplicated", rows).met is True

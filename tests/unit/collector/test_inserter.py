@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from meshwise.collector import quarantine
 from meshwise.collector.errors import StoreAwayError, StoreRefusedError
 from meshwise.collector.inserter import Inserter, Retry, StoreState
 from meshwise.collector.landing import Body
@@ -36,6 +37,10 @@ class RecordingLanding:
             raise problem
         if joined:
             self.taken.setdefault(token, joined)
+
+    def mend(self) -> None:
+        """Fail no more."""
+        self._fault = lambda _: None
 
     async def called(self, times: int) -> None:
         """Wait for so many inserts."""
@@ -135,6 +140,21 @@ async def test_a_replay_of_a_half_done_search_stores_nothing_twice(tmp_path: Pat
         bench.directory.close()
     assert landing.letters == list("abdefg")
     assert bench.quarantined() == ["c"]
+
+
+async def test_what_is_stored_in_part_is_never_halved(tmp_path: Path) -> None:
+    """A failure behind the tables may leave rows there: all is put aside as one request, to be sent under its token."""
+    landing = RecordingLanding(lambda body: StoreRefusedError(395, "a view", in_part=True) if body else None)
+    bench = Bench(tmp_path, landing)
+    await bench.inserter.deliver(bench.sealed("abc"))
+    assert bench.quarantined() == ["abc"]
+    (entry,) = quarantine.entries(bench.directory.quarantine)
+    assert (entry.items, entry.token) == (3, "id/traces-1-a")
+    landing.mend()
+    assert await quarantine.retry(entry, landing) is None
+    assert landing.taken == {"id/traces-1-a": b"abc"}
+    assert bench.quarantined() == []
+    bench.directory.close()
 
 
 async def test_an_exception_of_unknown_meaning_is_data_only_when_the_store_works(tmp_path: Path) -> None:
