@@ -104,6 +104,23 @@ class TestLoadAttempts:
         client.insert("otel_traces", [row], column_names=_SPAN)
         assert len(load_attempts(client, Window(end - timedelta(seconds=60), end))) == 1
 
+    def test_of_a_sampled_route_only_what_chance_kept_counts(self, client: Any) -> None:
+        """Failures that were kept beyond their share are left out; a route beside it that was not sampled is whole."""
+        end = END - timedelta(days=2)
+        rows = []
+        for number in range(8):
+            row = _span(number)
+            row[0], row[4] = end - timedelta(seconds=10, milliseconds=number), 1_000_000
+            row[5] = {**row[5], telemetry.HTTP_ROUTE: "/sampled" if number < 6 else "/whole"}
+            # Randomness f0…: kept by a threshold of c0… (a quarter). 10…: kept because it failed.
+            low = "f0" if number % 2 else "10"
+            state = "ot=th:c,x=y" if number % 2 and number < 6 else "x=y"
+            rows.append([*row, "0" * 17 + "1" + low + "0" * 12, state])
+        rows[2][8] = "ot=rv:f0000000000000"
+        client.insert("otel_traces", rows, column_names=[*_SPAN, "TraceId", "TraceState"])
+        found = load_attempts(client, Window(end - timedelta(seconds=60), end))
+        assert {key.route: len(part) for key, part in found.groups()} == {"/sampled": 4, "/whole": 2}
+
     def test_round_trip(self, client: Any) -> None:
         """Spans come back as the attempts they were made of."""
         attempts = load_attempts(client, Window(END - timedelta(seconds=130), END))

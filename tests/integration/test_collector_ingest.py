@@ -165,3 +165,28 @@ def test_the_ledger_adds_up_at_rest(collector: Collector) -> None:
     assert settled == accepted > 0
     assert collector.metric("spool_bytes") == 0
     assert collector.metric("lag_seconds") == 0
+
+
+def test_sampling_keeps_what_matters_and_the_counts(store: Store, query: Any) -> None:
+    """Of many traces a tenth stays and says so, every failed one whole; the ledger has the rest as sampled out."""
+    sampling = {"ratio": 0.1, "slow_s": 0, "slow_share": 0, "rare_per_minute": 0, "wait_s": 0.5}
+    with running_collector(store.url, sampling=sampling) as collector:
+        request = traces(range(400), service="sampled")
+        for number, span in enumerate(request.resource_spans[0].scope_spans[0].spans):
+            span.trace_id = b"\x03" + bytes(8) + ((2 * number + 1) * 2**56 // 800).to_bytes(7, "big")
+        ends = traces(range(3), service="ends")
+        for number, span in enumerate(ends.resource_spans[0].scope_spans[0].spans):
+            span.trace_id = request.resource_spans[0].scope_spans[0].spans[number].trace_id
+            span.status.code = 2  # type: ignore[assignment]
+        for body in (request, ends):
+            answer = httpx.post(f"{collector.url}/v1/traces", content=body.SerializeToString(), headers=PROTOBUF)
+            assert answer.status_code == 200
+        collector.wait_stored(46)
+        assert collector.metric("sampled_out_items_total") == 403 - 46
+    rows = query(
+        "SELECT ServiceName, TraceState, SpanAttributes['SampleRate'], count() FROM otel_traces "
+        "WHERE ServiceName IN ('sampled', 'ends') GROUP BY ALL ORDER BY ALL"
+    )
+    assert [(service, state != "", rate, count) for service, state, rate, count in rows] == [
+        ("ends", False, "", 3), ("sampled", False, "", 3), ("sampled", True, "10", 40),
+    ]  # fmt: skip

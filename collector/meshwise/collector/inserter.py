@@ -27,6 +27,7 @@ from meshwise.collector import quarantine
 from meshwise.collector.errors import StoreAwayError, StoreRefusedError
 from meshwise.collector.landing import DATA_CODES, Body, Landing
 from meshwise.collector.metrics import CollectorMetrics
+from meshwise.collector.sampling.sampler import Sampler
 from meshwise.collector.signals import Signal
 from meshwise.collector.spool import segment
 from meshwise.collector.spool.backlog import Backlog, Sealed
@@ -92,6 +93,7 @@ class Inserter:
         store: StoreState,
         retry: Retry,
         metrics: CollectorMetrics,
+        sampler: Sampler | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._signal = signal
@@ -102,6 +104,7 @@ class Inserter:
         self._store = store
         self._retry = retry
         self._metrics = metrics
+        self._sampler = sampler
         self._jitter = jitter
 
     async def run(self) -> None:
@@ -124,12 +127,19 @@ class Inserter:
 
     async def deliver(self, sealed: Sealed) -> None:
         """Return when every record of ``sealed`` is in the store or in the quarantine, and the file is gone."""
+        if self._sampler is not None:
+            await asyncio.sleep(self._sampler.wait_left(sealed.path, time.time()))
         contents = await asyncio.to_thread(read, sealed.path)
         if contents.lost_records:
             log.error("spool segment damaged", segment=sealed.name, lost_records=contents.lost_records)
             self._metrics.lost_records.labels(self._signal.value).inc(contents.lost_records)
         started = time.monotonic()
-        stored = await self._insert(sealed, contents.records)
+        records = contents.records
+        if self._sampler is not None:
+            thinned = await asyncio.to_thread(self._sampler.thin, records)
+            records = thinned.records
+            self._metrics.sampled_out.labels(self._signal.value).inc(thinned.dropped)
+        stored = await self._insert(sealed, records)
         await asyncio.to_thread(remove, sealed.path)
         self._space.add(-sealed.size)
         self._metrics.segments.labels(self._signal.value).inc()

@@ -25,7 +25,9 @@ from meshwise.collector.receivers.grpc import GrpcReceiver, build_server
 from meshwise.collector.receivers.http import HttpReceiver
 from meshwise.collector.receivers.tls import CertificateProtocol, check_authority, grpc_credentials, http_options
 from meshwise.collector.reporter import Reporter, StatsTable
-from meshwise.collector.settings import CollectorSettings
+from meshwise.collector.sampling.sampler import Sampler
+from meshwise.collector.sampling.watch import Rules
+from meshwise.collector.settings import CollectorSettings, SamplingSettings
 from meshwise.collector.signals import Signal
 from meshwise.collector.spool.backlog import Backlog
 from meshwise.collector.spool.directory import SpoolDirectory, SpoolSpace
@@ -92,6 +94,20 @@ def _landing(settings: CollectorSettings) -> ClickHouseLanding:
     )
 
 
+def _sampler(settings: SamplingSettings) -> Sampler | None:
+    if settings.ratio >= 1.0:
+        return None
+    rules = Rules(
+        errors=settings.errors,
+        slow_s=settings.slow_s,
+        slow_share=settings.slow_share,
+        rare_per_minute=settings.rare_per_minute,
+        most_traces=settings.max_traces,
+        most_routes=settings.max_routes,
+    )
+    return Sampler(settings.ratio, rules, settings.wait_s)
+
+
 class _HttpServer(uvicorn.Server):
     """Leaves signals to the collector, which has more to stop than HTTP."""
 
@@ -118,6 +134,7 @@ class _Collector:
         landing = _landing(settings)
         rule = SealRule(settings.segment_bytes, settings.flush_interval_s, settings.retry_after_s)
         retry = Retry(settings.insert_retry_min_s, settings.insert_retry_max_s)
+        sampler = _sampler(settings.sampling)
         lanes: dict[Signal, Lane] = {}
         inserters: list[Inserter] = []
         for name in Signal:
@@ -133,11 +150,12 @@ class _Collector:
                     space=space,
                     store=store,
                     retry=retry,
+                    sampler=sampler if name is Signal.TRACES else None,
                     metrics=metrics,
                 )
             )
             await self._recover(name, backlog, space)
-        pipeline = Pipeline(settings, lanes, space, metrics)
+        pipeline = Pipeline(settings, lanes, space, metrics, sampler)
         instance = settings.instance_id or f"{socket.gethostname()}:{listener.getsockname()[1]}"
         stats = StatsTable(settings.store_url, settings.store_user, settings.store_password, settings.insert_timeout_s)
         reporter = Reporter(

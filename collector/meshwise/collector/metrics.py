@@ -1,6 +1,7 @@
 """Counters of one collector process, in a registry of its own; written so that the ledger adds up per signal.
 
-received = accepted + rejected items; accepted = inserted + quarantined + lost + what the spool still holds.
+received = accepted + rejected items
+accepted = inserted + sampled out + quarantined + lost + what the spool still holds
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class CollectorMetrics:
         self.tenant_rejected = counter("tenant_rejected_items", "Rejected items by tenant.", "signal", "tenant")
         self.recovered = counter("recovered_items", "Items found in the spool at start.", "signal")
         self.inserted = counter("inserted_items", "Items the store has taken.", "signal")
+        self.sampled_out = counter("sampled_out_items", "Items that sampling left out.", "signal")
         self.segments = counter("inserted_segments", "Segments the store has taken.", "signal")
         self.quarantined = counter("quarantined_items", "Items the store refused, kept in the quarantine.", "signal")
         self.lost_records = counter("lost_records", "Acknowledged records found damaged on disk.", "signal")
@@ -60,7 +62,14 @@ class CollectorMetrics:
         self.store_up = gauge("store_up", "1 when the last insert worked, 0 when it failed.")
         for signal in Signal:
             # Series exist from the start, so that a rate over the first event is right.
-            for metric in (self.accepted, self.rejected, self.inserted, self.quarantined, self.lost_records):
+            for metric in (
+                self.accepted,
+                self.rejected,
+                self.inserted,
+                self.sampled_out,
+                self.quarantined,
+                self.lost_records,
+            ):
                 metric.labels(signal.value)
 
     def text(self) -> bytes:

@@ -18,6 +18,7 @@ from meshwise.collector.inflate import IDENTITY, inflate, too_large
 from meshwise.collector.items import ItemLimits
 from meshwise.collector.metrics import CollectorMetrics
 from meshwise.collector.otlp_json import to_protobuf
+from meshwise.collector.sampling.sampler import Sampler
 from meshwise.collector.settings import CollectorSettings
 from meshwise.collector.signals import DOORS, Signal
 from meshwise.collector.spool.backlog import Backlog
@@ -57,7 +58,9 @@ class Pipeline:
         lanes: Mapping[Signal, Lane],
         space: SpoolSpace,
         metrics: CollectorMetrics,
+        sampler: Sampler | None = None,
     ) -> None:
+        self._sampler = sampler
         self._lanes = lanes
         self._space = space
         self._metrics = metrics
@@ -131,7 +134,11 @@ class Pipeline:
 
     def _judge(self, signal: Signal, request: bytes, sender: Sender) -> Verdict:
         verdict = validate(signal, request, self._limits)
-        return stamp(signal, verdict, sender, self._limits) if sender.is_bound else verdict
+        if sender.is_bound:
+            verdict = stamp(signal, verdict, sender, self._limits)
+        if self._sampler is not None and signal is Signal.TRACES:
+            self._sampler.learn(verdict.body)
+        return verdict
 
     def refused(self, signal: Signal | None, refusal: RefusedError) -> None:
         """Count a refusal."""

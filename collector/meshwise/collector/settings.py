@@ -31,6 +31,35 @@ class TenantSettings(BaseModel, frozen=True, extra="forbid"):
     proxies: bool = Field(default=False, description="whether it may report as a proxy, whose counts move policies")
 
 
+class SamplingSettings(BaseModel, frozen=True, extra="forbid"):
+    """Which spans go on to the store; metrics and logs are never sampled."""
+
+    ratio: float = Field(
+        default=1.0, gt=0, le=1, description="share of the traces kept by chance (0-1]; 1 keeps everything"
+    )
+    errors: bool = Field(default=True, description="keep every trace with a span that failed")
+    slow_s: float = Field(
+        default=1.0, ge=0, description="keep every trace with a span of this many seconds or more; 0 switches it off"
+    )
+    slow_share: float = Field(
+        default=0.01,
+        ge=0,
+        le=0.5,
+        description="keep traces with a span among this share of the slowest of its route; 0 switches it off",
+    )
+    rare_per_minute: int = Field(
+        default=6, ge=0, description="keep the traces of so many spans of each route a minute; 0 switches it off"
+    )
+    wait_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=600,
+        description="time the rest of a trace has to arrive before it is decided, in seconds",
+    )
+    max_traces: int = Field(default=200_000, ge=1000, description="traces remembered as worth keeping")
+    max_routes: int = Field(default=10_000, ge=10, description="routes (service and span name) told apart")
+
+
 class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of one collector process."""
 
@@ -128,6 +157,10 @@ class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
     )
     retry_after_s: float = Field(
         default=5.0, gt=0, le=3600, description="what a refused sender is told to wait, in seconds"
+    )
+
+    sampling: SamplingSettings = Field(
+        default_factory=SamplingSettings, description="which spans go on to the store: by chance, and for what they are"
     )
 
     insert_timeout_s: float = Field(default=60.0, gt=0, description="time one insert may take, in seconds")

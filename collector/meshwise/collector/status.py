@@ -28,6 +28,7 @@ class Tally:
     rejected: int = 0
     recovered: int = 0
     inserted: int = 0
+    sampled_out: int = 0
     quarantined: int = 0
     lost: int = 0
     insert_failures: int = 0
@@ -43,6 +44,7 @@ _COUNTERS: Final = {
     "rejected_items_total": "rejected",
     "recovered_items_total": "recovered",
     "inserted_items_total": "inserted",
+    "sampled_out_items_total": "sampled_out",
     "quarantined_items_total": "quarantined",
     "lost_records_total": "lost",
     "insert_failures_total": "insert_failures",
@@ -114,6 +116,7 @@ def stats_row(
         backlog_segments=now.backlog_segments,
         spool_bytes=spool_bytes,
         lag_s=now.lag_s,
+        sampled_out=now.sampled_out - before.sampled_out,
     )
 
 
@@ -134,6 +137,7 @@ def status_document(
                 "recovered": one.recovered,
                 "spooled": one.spooled,
                 "inserted": one.inserted,
+                "sampled_out": one.sampled_out,
                 "quarantined": one.quarantined,
                 "lost": one.lost,
                 "insert_failures": one.insert_failures,

@@ -202,6 +202,7 @@ class CollectorStats:
     backlog_segments: int
     spool_bytes: int
     lag_s: float
+    sampled_out: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,7 @@ def _summary(document: dict[str, Any]) -> str:
         "REFUSED",
         "SPOOLED",
         "INSERTED",
+        "SAMPLED OUT",
         "QUARANTINED",
         "LOST",
         "LAG",
@@ -192,7 +193,7 @@ def _summary(document: dict[str, Any]) -> str:
             name,
             *(str(one[key]) for key in ("accepted", "rejected")),
             str(sum(one["refused"].values())),
-            *(str(one[key]) for key in ("spooled", "inserted", "quarantined", "lost")),
+            *(str(one[key]) for key in ("spooled", "inserted", "sampled_out", "quarantined", "lost")),
             f"{one['lag_s']:.1f} s",
             "-" if one["insert_p99_s"] is None else f"{one['insert_p99_s'] * 1000:.0f} ms",
         )
