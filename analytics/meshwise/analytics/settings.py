@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from meshwise.analytics.alerts import pagerduty
 from meshwise.analytics.alerts.signature import decode_secret
 from meshwise.analytics.alerts.template import check_template
 from meshwise.analytics.anomaly.config import AnomalyConfig
@@ -18,6 +17,8 @@ from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.rehearsal.config import RehearsalConfig
 from meshwise.analytics.rollout.config import RolloutConfig
 from meshwise.analytics.slo.objectives import ObjectiveDefaults, ObjectiveOverride
+
+PAGERDUTY_URL: Final = "https://events.pagerduty.com/v2/enqueue"
 
 
 class WebhookSettings(BaseModel):
@@ -55,7 +56,7 @@ class WebhookSettings(BaseModel):
     @classmethod
     def _known_url(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("format") == "pagerduty" and not given.get("url"):
-            return {**given, "url": pagerduty.URL}
+            return {**given, "url": PAGERDUTY_URL}
         return given
 
     @model_validator(mode="after")

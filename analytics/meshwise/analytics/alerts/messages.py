@@ -9,8 +9,16 @@ from typing import Any, Final
 
 from meshwise.analytics.alerts import cloudevents
 from meshwise.analytics.alerts.cloudevents import cloud_event
-from meshwise.analytics.alerts.groups import Context, Group, group_changes, message_id
-from meshwise.analytics.alerts.lifecycle import Alerts, Change
+from meshwise.analytics.alerts.groups import (
+    Context,
+    Group,
+    annotations_of,
+    group_changes,
+    labels_of,
+    message_id,
+    written,
+)
+from meshwise.analytics.alerts.lifecycle import Alert, Alerts, Change
 from meshwise.analytics.alerts.pagerduty import pagerduty_event
 from meshwise.analytics.alerts.payload import api_alerts, webhook_document
 from meshwise.analytics.alerts.slack import slack_message
@@ -72,4 +80,18 @@ def _documents(
                 key = webhook.routing_key.get_secret_value() if webhook.routing_key else ""
                 yield message_id([alert]), pagerduty_event(alert, context, key, url)
             else:
-                yield message_id([alert]), fill(webhook.template, alert, context, url)
+                yield message_id([alert]), fill(webhook.template, _values(alert, context, url))
+
+
+def _values(alert: Alert, context: Context, url: str) -> dict[str, str]:
+    return {
+        **labels_of(alert),
+        **annotations_of(alert, context),
+        "status": "resolved" if alert.state == "resolved" else "firing",
+        "started_at": written(alert.started_at),
+        "ended_at": written(alert.ended_at) if alert.ended_at else "",
+        "fingerprint": alert.fingerprint,
+        "burn_long": f"{alert.burn_long:.2f}",
+        "burn_short": f"{alert.burn_short:.2f}",
+        "url": url,
+    }

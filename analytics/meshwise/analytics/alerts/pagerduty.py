@@ -10,7 +10,6 @@ from typing import Any, Final
 from meshwise.analytics.alerts.groups import Context, annotations_of, clean, labels_of, written
 from meshwise.analytics.alerts.lifecycle import Alert
 
-URL: Final = "https://events.pagerduty.com/v2/enqueue"
 MAX_SUMMARY: Final = 1024
 _SEVERITIES: Final = {"page": "critical", "ticket": "warning"}
 

@@ -6,12 +6,9 @@ place; there are no expressions, and nothing is executed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from string import Template
 from typing import Any, Final
-
-from meshwise.analytics.alerts.groups import Context, annotations_of, labels_of, written
-from meshwise.analytics.alerts.lifecycle import Alert
 
 NAMES: Final = (
     "status", "alertname", "service", "objective", "severity", "policy", "summary", "likely_cause", "proposal",
@@ -35,19 +32,9 @@ def check_template(template: object) -> None:
                 raise ValueError(f"${name} is not known; known are {', '.join(f'${one}' for one in NAMES)}")
 
 
-def fill(template: Any, alert: Alert, context: Context, external_url: str) -> Any:
-    """Return ``template`` with every name replaced by what ``alert`` says."""
-    values = dict.fromkeys(NAMES, "") | labels_of(alert) | annotations_of(alert, context)
-    values |= {
-        "status": "resolved" if alert.state == "resolved" else "firing",
-        "started_at": written(alert.started_at),
-        "ended_at": written(alert.ended_at) if alert.ended_at else "",
-        "fingerprint": alert.fingerprint,
-        "burn_long": f"{alert.burn_long:.2f}",
-        "burn_short": f"{alert.burn_short:.2f}",
-        "url": external_url,
-    }
-    return _filled(template, values)
+def fill(template: Any, values: Mapping[str, str]) -> Any:
+    """Return ``template`` with every name replaced by its value; one without a value is empty."""
+    return _filled(template, dict.fromkeys(NAMES, "") | dict(values))
 
 
 def _filled(template: Any, values: dict[str, str]) -> Any:
