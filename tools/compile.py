@@ -20,7 +20,7 @@ ROOTS: Final = ("contracts", "proxy")
 """Where the types of what is compiled are."""
 
 _DATA_PATH: Final = """
-    answers arrivals attempt call channels dispatch exchange hedge inbound_rules replay routing
+    answers arrivals attempt call channels client_hello dispatch exchange hedge inbound_rules replay routing
     stream_exchange trace_context tunnels
     cluster.balancer cluster.breaker cluster.budget cluster.cluster cluster.hedge cluster.outlier cluster.retry
     cluster.shadow
@@ -29,7 +29,8 @@ _DATA_PATH: Final = """
     http2.answers http2.codes http2.decoder http2.encoder http2.frames http2.grpc http2.guards http2.heads
     http2.huffman http2.limits http2.messages http2.session http2.streams http2.tables
     inprocess.call
-    net.downstream net.http2_downstream net.http2_pool net.http2_upstream net.pool net.timers net.tunnel net.upstream
+    net.downstream net.http2_downstream net.http2_pool net.http2_upstream
+    net.original_destination net.pool net.timers net.tunnel net.upstream
     telemetry.metrics telemetry.otlp telemetry.recorder telemetry.records telemetry.wire
 """
 MODULES: Final = tuple(f"meshwise.proxy.{name}" for name in _DATA_PATH.split())

@@ -257,7 +257,7 @@ async def outbound(
 
 
 @contextlib.asynccontextmanager
-async def inbound(app_port: int, service: str = "catalog", **settings: Any) -> AsyncIterator[Mesh]:
+async def inbound(app_port: int | None, service: str = "catalog", **settings: Any) -> AsyncIterator[Mesh]:
     """An inbound proxy of ``service`` in front of the application on ``app_port``."""
     recorder = ListRecorder()
     chosen = {

@@ -45,6 +45,7 @@ from meshwise.proxy.http1.heads import CHUNKED, RequestHead, ResponseHead
 from meshwise.proxy.http1.limits import Limits
 from meshwise.proxy.http2.limits import Limits as Http2Limits
 from meshwise.proxy.inbound_rules import InboundRules, build_inbound
+from meshwise.proxy.net.connecting import UNIX
 from meshwise.proxy.net.http2_pool import Http2Pool
 from meshwise.proxy.net.pool import UpstreamPool
 from meshwise.proxy.net.tls import MeshTls
@@ -85,6 +86,8 @@ class Dispatcher(ABC):
         self.traces = TraceSource(settings.trace_ratio)
         self.connections: set[Drainable] = set()
         self.draining = False
+        self.service = ""
+        """To which every connection goes as it is, whatever it carries; empty where requests say where they go."""
         self.tunnels = 0
         """Connections that are upgraded, or were opened by CONNECT."""
         self.in_flight = 0
@@ -214,7 +217,11 @@ class OutboundDispatcher(Dispatcher):
             why = "is no service of this mesh" if table is not None else "is not known yet: no snapshot has arrived"
             exchange.fail(NoRoute(f"{name!r} {why}"))
             return
-        if head.method == b"CONNECT" and int(head.authority.rpartition(b":")[2]) not in self.settings.connect_ports:
+        if (
+            head.method == b"CONNECT"
+            and not head.raw
+            and int(head.authority.rpartition(b":")[2]) not in self.settings.connect_ports
+        ):
             exchange.fail(PortNotAllowed(f"proxy.connect_ports does not allow CONNECT to {head.authority.decode()}"))
             return
         rule = route.rule_for(exchange.method, exchange.target)
@@ -304,9 +311,8 @@ class InboundDispatcher(Dispatcher):
 
     def __init__(self, settings: ProxySettings, recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(settings, recorder, loop, pool_idle_s=settings.app_pool_idle_s)
-        assert settings.app_port is not None
         self.cluster = Cluster(settings.service)
-        self.cluster.update([Endpoint("application", settings.app_host, settings.app_port)])
+        self.cluster.update([application_of(settings)])
         limit = settings.max_connections
         policy = Policy(
             name="inbound",
@@ -318,6 +324,7 @@ class InboundDispatcher(Dispatcher):
             breaker=Breaker(max_connections=limit, max_pending=limit, max_requests=limit),
         )
         self._rule = Rule(policy, self.cluster.budget(policy))
+        self.service = settings.service if settings.app_protocol == "tcp" else ""
         self.rules: InboundRules | None = None
         """The limits in force, if there are any; replaced as a whole when a snapshot arrives."""
 
@@ -329,7 +336,7 @@ class InboundDispatcher(Dispatcher):
     def open(self, exchange: Exchange) -> None:
         """Steps 1 to 3; the rest is the exchange's."""
         head = exchange.head
-        if head.method == b"CONNECT":
+        if head.method == b"CONNECT" and not head.raw:
             exchange.fail(NotSupported("CONNECT is for the application beside a proxy, not for other proxies"))
             return
         identity = exchange.downstream.identity
@@ -393,6 +400,14 @@ class InboundDispatcher(Dispatcher):
                 exchange.grpc_status,
             )
         )
+
+
+def application_of(settings: ProxySettings) -> Endpoint:
+    """Return the one endpoint of the inbound side."""
+    if settings.app_socket is not None:
+        return Endpoint("application", f"{UNIX}{settings.app_socket}", 0)
+    assert settings.app_port is not None
+    return Endpoint("application", settings.app_host, settings.app_port)
 
 
 def limits_of(settings: ProxySettings) -> Limits:

@@ -141,7 +141,7 @@ class Exchange(Call):
         attempt.connection = connection
         head = self.head
         if head.method == b"CONNECT":
-            self._open_tunnel(attempt, connection, 200, ESTABLISHED, b"")
+            self._open_tunnel(attempt, connection, 200, b"" if head.raw else ESTABLISHED, b"")
             return
         if not self._base:
             self._base = self.dispatcher.request_base(self)
@@ -376,6 +376,10 @@ class Exchange(Call):
         if close:
             self.downstream.close_after_answer()
         self.dispatcher.count(error.reason)
+        if head.raw:
+            self.downstream.abort()  # nobody there who could read an answer
+            self.finish(outcome or error.outcome)
+            return
         self.downstream.write(local_answer(error, close=close, to_head=self.method == "HEAD"))
         self.finish(outcome or error.outcome)
 

@@ -18,7 +18,7 @@ from meshwise.contracts.snapshot import Snapshot, parse_snapshot
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.dispatch import Dispatcher, InboundDispatcher, OutboundDispatcher
 from meshwise.proxy.net.downstream import DownstreamConnection
-from meshwise.proxy.net.listeners import BACKLOG, Listeners, bind, port_of
+from meshwise.proxy.net.listeners import BACKLOG, TCP, Listeners, bind, port_of
 from meshwise.proxy.net.tls import MeshTls
 from meshwise.proxy.net.tls_listener import TlsListener
 from meshwise.proxy.routing import build_table
@@ -43,12 +43,14 @@ class Proxy:
         self.settings = settings
         self.outbound_port = 0
         self.inbound_port = 0
+        self.tcp_ports: dict[str, int] = {}
+        """Where each TCP service is reached."""
         loop = asyncio.get_running_loop()
         self.tls = None if settings.identity == "off" else MeshTls(settings.identity)
         """Mutual TLS with other proxies; it works as soon as somebody gives it credentials."""
         self.identity_stats: Callable[[], Mapping[str, Any]] = dict
         self.outbound = OutboundDispatcher(settings, recorder, loop, self.tls)
-        self.inbound = InboundDispatcher(settings, recorder, loop) if settings.app_port is not None else None
+        self.inbound = InboundDispatcher(settings, recorder, loop) if settings.has_application else None
         self._loop = loop
         self._clusters: dict[str, Cluster] = {}
         self._servers: list[asyncio.Server | TlsListener] = []
@@ -84,6 +86,11 @@ class Proxy:
             self.inbound_port = port_of(listeners["inbound"])
             for one in listeners["inbound"]:
                 await (self._listen if self.tls is None else self._listen_tls)(self.inbound, "inbound", one)
+        for service in self.settings.tcp_services:
+            group = listeners[f"{TCP}{service}"]
+            self.tcp_ports[service] = port_of(group)
+            for one in group:
+                await self._listen(self.outbound, f"{TCP}{service}", one, service=service)
         self._sweep()
 
     def apply(self, snapshot: Snapshot) -> None:
@@ -200,9 +207,9 @@ class Proxy:
 
     # --- inside ---
 
-    async def _listen(self, side: Dispatcher, name: str, listener: socket.socket) -> None:
+    async def _listen(self, side: Dispatcher, name: str, listener: socket.socket, service: str = "") -> None:
         server = await self._loop.create_server(
-            lambda: DownstreamConnection(side, self._loop), sock=listener, backlog=BACKLOG
+            lambda: DownstreamConnection(side, self._loop, service=service), sock=listener, backlog=BACKLOG
         )
         self._servers.append(server)
         log.info("listening", listener=name, host=self.settings.host, port=port_of([listener]))

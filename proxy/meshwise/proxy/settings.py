@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -50,6 +50,23 @@ class ProxySettings(BaseModel):
     app_host: str = Field(default="127.0.0.1", description="Address of the application beside this proxy.")
     app_port: int | None = Field(
         default=None, ge=1, le=65535, description="Port of the application; unset: no inbound side."
+    )
+    app_socket: Path | None = Field(
+        default=None, description="Unix socket of the application, in place of its address and port."
+    )
+    app_protocol: Literal["http", "tcp"] = Field(
+        default="http", description="What the application speaks: http, or tcp, which is relayed without a look at it."
+    )
+    tcp_services: dict[str, int] = Field(
+        default_factory=dict,
+        description=(
+            "Services reached by plain TCP, each with the port on which this proxy listens for it; with"
+            " transparent capture, also the port that callers of it connect to."
+        ),
+    )
+    transparent: bool = Field(
+        default=False,
+        description="Connections are redirected here by netfilter; the port they were made to names a TCP service.",
     )
 
     control_url: str | None = Field(
@@ -170,6 +187,22 @@ class ProxySettings(BaseModel):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError(f"{value!r} must start with http:// or https://")
         return value.rstrip("/") if value is not None else None
+
+    @field_validator("tcp_services")
+    @classmethod
+    def _tcp_services_are_named(cls, value: dict[str, int]) -> dict[str, int]:
+        for name, port in value.items():
+            if not _NAME.fullmatch(name) or not 0 <= port <= 65_535:
+                raise ValueError(f"{name!r}: {port} must be a service and a port from 0 to 65535")
+        ports = [port for port in value.values() if port]
+        if len(ports) != len(set(ports)):
+            raise ValueError("two services have the same port")
+        return value
+
+    @property
+    def has_application(self) -> bool:
+        """There is an inbound side."""
+        return self.app_port is not None or self.app_socket is not None
 
     @model_validator(mode="after")
     def _identity_is_complete(self) -> Self:

@@ -43,6 +43,7 @@ def open_tunnel(
     far = upstream.hand_over()
     dispatcher.connections.add(tunnel)
     tunnel.join(near, far, near_full=full)
-    tunnel.near.send(answer + rest)
+    if answer or rest:
+        tunnel.near.send(answer + rest)
     if early:
         tunnel.far.send(early)

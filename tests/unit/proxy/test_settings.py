@@ -26,3 +26,11 @@ def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
     """Bad names, schemes, ranges and unknown keys are errors."""
     with pytest.raises(ValidationError):
         ProxySettings.model_validate({"service": "a", **wrong})
+
+
+@pytest.mark.parametrize("services", [{"Db": 5432}, {"db": -1}, {"db": 70_000}, {"db": 5432, "other": 5432}])
+def test_tcp_services_are_services_with_ports_of_their_own(services: dict[str, int]) -> None:
+    """A name that is no service, a port that is none, or one port for two services is refused."""
+    with pytest.raises(ValidationError):
+        ProxySettings(service="frontend", tcp_services=services)
+    assert ProxySettings(service="frontend", tcp_services={"db": 0, "other": 0})

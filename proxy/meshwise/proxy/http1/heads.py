@@ -71,6 +71,7 @@ class RequestHead:
         "length",
         "method",
         "minor",
+        "raw",
         "source",
         "target",
         "traceparent",
@@ -94,6 +95,8 @@ class RequestHead:
         self.source = b""
         self.deadline = b""
         self.attempt = b""
+        self.raw = False
+        """There is no such head on the wire: its connection is to be joined to an endpoint's as it is."""
         self.upgrade = b""
         """The protocol the caller wants to switch to, in lower case; it is one of those that are allowed."""
 

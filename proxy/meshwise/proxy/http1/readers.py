@@ -107,6 +107,11 @@ class RequestReader:
             rest, self._rest = self._rest, b""
             self._run(rest)
 
+    def hold(self, data: bytes) -> None:
+        """Read no request from ``data`` and what follows; ``take_rest`` returns it all."""
+        self._held = True
+        self._rest = data
+
     def take_rest(self) -> bytes:
         """Give up what arrived behind the message in hand, and whatever else arrives."""
         rest, self._rest = self._rest, b""

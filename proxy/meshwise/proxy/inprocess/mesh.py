@@ -78,7 +78,9 @@ class Mesh:
         self._loop = asyncio.get_running_loop()
         self._timers = SharedTimer(self._loop)
         # Without an application behind it: the middleware calls that instead of connecting to it.
-        proxy = Proxy(settings.model_copy(update={"app_port": None, "drain_delay_s": 0.0}), self.recorder)
+        proxy = Proxy(
+            settings.model_copy(update={"app_port": None, "app_socket": None, "drain_delay_s": 0.0}), self.recorder
+        )
         if snapshot is not None:
             try:
                 proxy.apply(snapshot)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from typing import Final
 
 from meshwise.proxy.cluster.cluster import Cluster, EndpointState
 from meshwise.proxy.net.tls import SHUTDOWN_S, MeshTls, reason_of
+
+UNIX: Final = "unix:"
+"""What the host of an endpoint begins with that is a Unix socket; its path follows."""
 
 
 class Connector:
@@ -26,7 +30,10 @@ class Connector:
         if tls is None:
             if offered == "strict":
                 raise OSError(None, "it takes mutual TLS alone, and proxy.identity is off")
-            await self._loop.create_connection(lambda: protocol, endpoint.host, endpoint.port)
+            if endpoint.host.startswith(UNIX):
+                await self._loop.create_unix_connection(lambda: protocol, endpoint.host[len(UNIX) :])
+            else:
+                await self._loop.create_connection(lambda: protocol, endpoint.host, endpoint.port)
             return
         if offered == "off":
             if tls.mode == "strict":

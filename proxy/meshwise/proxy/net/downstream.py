@@ -8,13 +8,16 @@ import struct
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
+from meshwise.contracts.telemetry import SIDE_CLIENT
 from meshwise.proxy.answers import local_answer
+from meshwise.proxy.client_hello import HANDSHAKE, NoHello, server_name
 from meshwise.proxy.errors import ProxyError, SlowRequest
 from meshwise.proxy.exchange import Exchange
 from meshwise.proxy.http1.heads import RequestHead
 from meshwise.proxy.http1.readers import RequestReader
 from meshwise.proxy.http2.frames import PREFACE
 from meshwise.proxy.net.http2_downstream import Http2Downstream
+from meshwise.proxy.net.original_destination import original_destination
 from meshwise.proxy.net.timers import LazyTimer
 
 if TYPE_CHECKING:
@@ -33,7 +36,14 @@ _RESET: Final = struct.pack("ii", 1, 0)
 class DownstreamConnection(asyncio.Protocol):
     """The server's side of one keep-alive connection."""
 
-    def __init__(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop, tls: MeshTls | None = None) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        loop: asyncio.AbstractEventLoop,
+        tls: MeshTls | None = None,
+        *,
+        service: str = "",
+    ) -> None:
         self.timer = LazyTimer(loop, self._on_timer)
         self._dispatcher = dispatcher
         self._reader = RequestReader(self, dispatcher.limits)
@@ -54,6 +64,8 @@ class DownstreamConnection(asyncio.Protocol):
         self.identity = ""
         """The service that the caller proved to be, over mutual TLS."""
         self._tls = tls
+        self._service = service or dispatcher.service
+        """Where all of this connection goes, whatever it is; empty when its requests say so."""
         self.full = False
         """The caller reads more slowly than we write."""
 
@@ -152,6 +164,9 @@ class DownstreamConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
         self.timer.set(monotonic() + self._dispatcher.settings.keep_alive_s)
+        service = self._service or self._captured()
+        if service:
+            self._relay(service, b"")
 
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
@@ -220,8 +235,55 @@ class DownstreamConnection(asyncio.Protocol):
 
     # --- inside ---
 
+    def _captured(self) -> str:
+        """Return the TCP service that a redirected connection was made to; empty for anything else."""
+        settings = self._dispatcher.settings
+        sock = self._socket
+        if not settings.transparent or sock is None or self._dispatcher.side != SIDE_CLIENT:
+            return ""
+        meant = original_destination(sock)
+        if meant is None:
+            return ""
+        return next((name for name, port in settings.tcp_services.items() if port == meant[1]), "")
+
+    def _relay(self, service: str, data: bytes) -> None:
+        """Join this connection to an endpoint of ``service``; ``data`` is what has come of it so far."""
+        self._opening = None
+        self._reader.hold(data)
+        head = RequestHead(b"CONNECT", b"/", 1)
+        head.authority = service.encode("latin-1")
+        head.raw = True
+        self.on_head(head)
+        self.on_end()
+        if data and self._exchange is not None:
+            self._hold(_PIPELINED)
+
+    def _greet(self, data: bytes) -> bytes:
+        """Relay a TLS connection to the service that its ClientHello names."""
+        self._opening = data
+        try:
+            name = server_name(data)
+        except NoHello:
+            self._opening = None
+            return data  # no request either, and answered as one
+        if name is None:
+            self._wait_for_opening()
+        elif not name:
+            self._dispatcher.count("tls_without_name")
+            self.abort()
+        else:
+            self._relay(name, data)
+        return b""
+
+    def _wait_for_opening(self) -> None:
+        if not self._head_begun:
+            self._head_begun = monotonic()
+            self.timer.set(self._head_begun + self._dispatcher.settings.head_timeout_s)
+
     def _decide(self, data: bytes) -> bytes:
         """Return the bytes to read as HTTP/1.1; none while HTTP/2 is possible, or when it is another's connection."""
+        if data[0] == HANDSHAKE and self._dispatcher.side == SIDE_CLIENT:
+            return self._greet(data)
         if data.startswith(PREFACE):
             self._opening = None
             self._lost = True  # for this protocol
@@ -236,9 +298,7 @@ class DownstreamConnection(asyncio.Protocol):
             return b""
         if PREFACE.startswith(data):
             self._opening = data
-            if not self._head_begun:
-                self._head_begun = monotonic()
-                self.timer.set(self._head_begun + self._dispatcher.settings.head_timeout_s)
+            self._wait_for_opening()
             return b""
         self._opening = None
         return data
@@ -262,6 +322,9 @@ class DownstreamConnection(asyncio.Protocol):
             self._exchange.on_timer(now)
         elif self._lingering:
             self._end()
+        elif self._opening and self._opening[0] == HANDSHAKE:
+            self._dispatcher.count(SlowRequest.reason)
+            self.abort()
         elif self._head_begun:
             self._reader.stop()
             self._refuse(SlowRequest("the request's head took too long"))

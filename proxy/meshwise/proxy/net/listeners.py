@@ -18,8 +18,11 @@ from meshwise.proxy.settings import ProxySettings
 BACKLOG: Final = 1024
 """Connections that may wait to be accepted, a socket."""
 
+TCP: Final = "tcp_"
+"""What the name of a TCP service's listener begins with; the service follows."""
+
 Listeners: TypeAlias = Mapping[str, Sequence[socket.socket]]
-"""Sockets by listener: outbound, admin, and inbound when there is an application."""
+"""Sockets by listener: outbound, admin, inbound when there is an application, and one for each TCP service."""
 
 
 def bind(settings: ProxySettings, *, admin: bool = True) -> dict[str, list[socket.socket]]:
@@ -59,8 +62,10 @@ def extend(listeners: dict[str, list[socket.socket]], settings: ProxySettings) -
 def ports_of(settings: ProxySettings) -> dict[str, int]:
     """Return the port that each listener should have; 0 for any."""
     ports = {"outbound": settings.outbound_port, "admin": settings.admin_port}
-    if settings.app_port is not None:
+    if settings.has_application:
         ports["inbound"] = settings.inbound_port
+    for service, port in settings.tcp_services.items():
+        ports[f"{TCP}{service}"] = port
     return ports
 
 
@@ -112,8 +117,9 @@ def _bind_one(name: str, host: str, port: int, *, reuse_port: bool = True, liste
     except OSError as error:
         with contextlib.suppress(OSError):
             one.close()
+        setting = "tcp_services" if name.startswith(TCP) else f"{name}_port"
         where = f"the {name} port {host}:{port}"
         if error.errno == errno.EADDRINUSE:
-            raise ConfigError(f"{where} is in use: stop what uses it, or set proxy.{name}_port") from None
-        raise ConfigError(f"{where} cannot be bound ({error.strerror}): set proxy.host or proxy.{name}_port") from None
+            raise ConfigError(f"{where} is in use: stop what uses it, or set proxy.{setting}") from None
+        raise ConfigError(f"{where} cannot be bound ({error.strerror}): set proxy.host or proxy.{setting}") from None
     return one
