@@ -1,4 +1,4 @@
-"""Run the benchmark: ``python -m benchmarks.collector [--quick] [--only NAME] --json FILE``."""
+"""Run the benchmark: ``python -m benchmarks.collector [--quick] [--only NAME] [--plot FILE] --json FILE``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.collector.measure import Row, Size, acknowledgement, crashes, outage, throughput
-from benchmarks.collector.report import figures
+from benchmarks.collector.queries import queries
+from benchmarks.collector.report import figures, plot
 from benchmarks.figures import Unmeasured, document, machine, write
 from benchmarks.proxy.report import summary
 
@@ -18,7 +19,10 @@ MEASUREMENTS: tuple[tuple[str, Callable[[Size], list[Row]]], ...] = (
     ("acknowledgement", acknowledgement),
     ("outage", outage),
     ("crashes", crashes),
+    ("queries", queries),
 )
+
+MILLIONS = (1_000_000, 10_000_000, 50_000_000)
 
 
 def main() -> None:
@@ -26,10 +30,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.collector", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="shorter runs: under two minutes")
     parser.add_argument("--json", type=Path, required=True, help="file for the figures")
+    parser.add_argument("--plot", type=Path, help="file for the plot of query times (SVG)")
     parser.add_argument("--only", choices=[name for name, _ in MEASUREMENTS], help="one measurement alone")
     given = parser.parse_args()
-    quick = Size(throughput_s=15, baseline_s=8, steady_s=10, outage_s=10, crashes_s=20)
-    size = quick if given.quick else Size(throughput_s=60, baseline_s=20, steady_s=30, outage_s=60, crashes_s=60)
+    quick = Size(
+        throughput_s=15, baseline_s=8, steady_s=10, outage_s=10, crashes_s=15, tables=(100_000, 300_000, 1_000_000)
+    )
+    size = (
+        quick
+        if given.quick
+        else Size(throughput_s=60, baseline_s=20, steady_s=30, outage_s=60, crashes_s=60, tables=MILLIONS)
+    )
     rows: list[Row] = []
     absent: dict[str, str] = {}
     for name, measure in MEASUREMENTS:
@@ -47,6 +58,8 @@ def main() -> None:
     command = " ".join(["python", "-m", "benchmarks.collector", *sys.argv[1:]])
     context = {**machine(("chdb", "clickhouse-connect", "protobuf", "uvloop")), "command": command, "absent": absent}
     write(given.json, document(measured, rows, **context))
+    if given.plot is not None and any(row["measurement"] == "queries" for row in rows):
+        given.plot.write_text(plot(rows), encoding="utf-8")
     print(summary(measured))
     if not all(isinstance(one, Unmeasured) or one.met is not False for one in measured.values()):
         print("\nAt least one figure falls short of its target.", file=sys.stderr)

@@ -35,6 +35,8 @@ class Size:
     steady_s: float
     outage_s: float
     crashes_s: float
+    tables: tuple[int, ...]
+    """Spans in the table at which queries are timed."""
 
 
 class Watch:

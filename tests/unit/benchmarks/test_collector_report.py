@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.collector.report import figures
+from benchmarks.collector.report import figures, plot
 from benchmarks.figures import Figure, Unmeasured
 
 KEYS = {
@@ -59,3 +59,22 @@ def test_one_lost_span_is_one_too_many() -> None:
     rows = [{"measurement": "crashes", "lost": 1, "duplicated": 0}]
     assert measured("crash_lost", rows).met is False
     assert measured("crash_duplicated", rows).met is True
+
+
+def test_queries_count_at_the_largest_table() -> None:
+    """The figures of queries are those of the most spans; the plot has both lines."""
+    rows = [
+        {
+            "measurement": "queries",
+            "spans": spans,
+            "trace_ms": ms,
+            "trace_spread_ms": [1.0, ms],
+            "map_ms": 90.0,
+            "map_spread_ms": [80.0, 99.0],
+        }
+        for spans, ms in ((1_000_000, 20.0), (50_000_000, 60.0))
+    ]
+    assert (measured("trace_by_id_ms", rows).value, measured("map_24h_ms", rows).value) == (60.0, 90.0)
+    drawn = plot(rows)
+    assert drawn.count("<polyline") == 2
+    assert "50 M" in drawn

@@ -1,0 +1,180 @@
+"""How long a reader waits as spans pile up: a trace by its id, and the map of a day from the rollups.
+
+Spans are made in the store itself, as wide as those of ``spans``, so that fifty million take minutes. The rollups hold
+what 500 services and 5,000 edges leave behind in a day, whatever the number of spans.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from clickhouse_connect.driver.client import Client
+
+from benchmarks.collector.measure import Row, Size
+from benchmarks.collector.spans import SPANS_PER_TRACE
+from benchmarks.collector.system import system
+from meshwise.analytics.keys import Window
+from meshwise.analytics.load import load_totals
+from meshwise.analytics.service_map import service_map
+from meshwise.store.client import connect
+
+SERVICES: Final = 500
+EDGES: Final = 5000
+DAY_S: Final = 86_400
+STEP: Final = 500_000
+"""Spans made by one statement."""
+ASKED: Final = 15
+"""Traces that are looked up, none of them twice."""
+
+_SPANS: Final = """
+INSERT INTO otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, ResourceAttributes,
+    ScopeName, ScopeVersion, SpanAttributes, Duration, StatusCode, Events.Timestamp, Events.Name, Events.Attributes)
+WITH
+    intDiv(number, {per_trace:UInt64}) AS trace,
+    cityHash64(number) AS noise,
+    {start:UInt64} + cityHash64(trace) % 86400 * 1000000000 + noise % 1000000000 AS at_ns,
+    fromUnixTimestamp64Nano(toInt64(at_ns), 'UTC') AS at,
+    toString(cityHash64(trace, number % {per_trace:UInt64}) % {services:UInt64}) AS service,
+    ['/api/v1/orders/{id}', '/api/v1/cart', '/api/v1/products', '/api/v1/checkout', '/healthz'][noise % 5 + 1] AS route
+SELECT
+    at, lower(hex(sipHash128(trace))), lower(hex(noise)), lower(hex(cityHash64(number - 1))), concat('GET ', route),
+    ['Server', 'Client'][noise % 2 + 1], concat('service-', service),
+    map('service.name', concat('service-', service), 'service.namespace', 'shop', 'service.version', '1.14.2',
+        'service.instance.id', lower(hex(cityHash64(service))), 'deployment.environment.name', 'production',
+        'k8s.pod.name', concat('service-', service, '-7d9f8b6c5'), 'host.name', concat('ip-10-0-', service)),
+    'opentelemetry.instrumentation.asgi', '0.66b0',
+    map('http.request.method', 'GET', 'url.scheme', 'http', 'url.path', concat(route, toString(noise % 1000000)),
+        'url.query', concat('page=', toString(noise % 50)), 'http.route', route,
+        'server.address', 'shop.svc.cluster.local',
+        'network.protocol.version', '1.1', 'network.peer.address', concat('10.0.', toString(noise % 256)),
+        'client.address', concat('192.168.', toString(noise % 65536)), 'user_agent.original', 'Mozilla/5.0 (Linux)',
+        'service.peer.name', concat('service-', toString(noise % 500)), 'user.id', substring(lower(hex(noise)), 1, 12),
+        'session.id', lower(hex(cityHash64(noise))), 'thread.name', concat('worker-', toString(noise % 16)),
+        'code.function.name', 'handlers.orders.get', 'http.response.status_code', '200', 'server.port', '8080',
+        'network.peer.port', toString(30000 + noise % 30000), 'http.response.body.size', toString(noise % 20000),
+        'app.cache.hit', if(noise % 2 = 0, 'true', 'false')),
+    noise % 50000000, 'Unset', [at], ['db.query'], [map('db.query.summary', 'SELECT orders')]
+FROM numbers({first:UInt64}, {count:UInt64})
+SETTINGS materialize_skip_indexes_on_insert = 0, max_partitions_per_insert_block = 10
+"""
+
+_ROLLUP: Final = """
+INSERT INTO {table} (bucket, source, destination, route, method, side, {instance} outcome, requests, attempts, latency)
+WITH number % {{edges:UInt64}} AS edge, intDiv(number, {{edges:UInt64}}) AS turn
+SELECT
+    toDateTime({{start:UInt64}} + turn * {{every:UInt64}}, 'UTC'),
+    concat('service-', toString(edge % {{services:UInt64}})),
+    concat('service-', toString((edge * 7 + intDiv(edge, {{services:UInt64}}) + 1) % {{services:UInt64}})),
+    '/api/v1/orders', 'GET', side, {value} outcome, 100 + edge % 900, 101 + edge % 900,
+    mapFromArrays(arrayMap(i -> toInt32(edge % 40 + i - 120), range(20)), arrayMap(i -> toUInt64(5 + i), range(20)))
+FROM numbers({{count:UInt64}}) ARRAY JOIN ['client', 'server'] AS side
+ARRAY JOIN ['success', 'error'] AS outcome
+"""
+
+_TRACE_TIMES: Final = "SELECT min(Start), max(End) + 1 FROM otel_traces_trace_id_ts WHERE TraceId = {trace:String}"
+_TRACE: Final = """
+SELECT * FROM otel_traces
+WHERE TraceId = {trace:String} AND Timestamp >= {low:DateTime} AND Timestamp <= {high:DateTime}
+"""
+
+
+def queries(size: Size) -> list[Row]:
+    """Let the table grow to each of ``size.tables`` spans and ask both questions there; one row a step."""
+    rows: list[Row] = []
+    with system() as here:
+        here.start_store()
+        with connect(here.store_url) as client:
+            now = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
+            fill_rollups(client, now)
+            there = 0
+            for step in size.tables:
+                begun = time.monotonic()
+                make_spans(client, there, step, now - timedelta(days=1))
+                there = step
+                settle(client)
+                made_s = time.monotonic() - begun
+                trace_ms = [timed(lambda one=one: trace_by_id(client, one)) for one in some_traces(client)]  # type: ignore[misc]
+                maps_ms = [timed(lambda: day_map(client, now)) for _ in range(7)]
+                ((parts, on_disk),) = client.query(
+                    "SELECT count(), sum(bytes_on_disk) FROM system.parts WHERE active AND table = 'otel_traces'"
+                ).result_rows
+                rows.append({
+                    "measurement": "queries", "spans": step, "parts": parts, "bytes_per_span": round(on_disk / step, 1),
+                    "made_s": round(made_s, 1), "trace_ms": round(statistics.median(trace_ms), 1),
+                    "trace_spread_ms": [round(min(trace_ms), 1), round(max(trace_ms), 1)],
+                    "map_ms": round(statistics.median(maps_ms), 1),
+                    "map_spread_ms": [round(min(maps_ms), 1), round(max(maps_ms), 1)],
+                })  # fmt: skip
+                print(rows[-1], file=sys.stderr, flush=True)
+    return rows
+
+
+def make_spans(client: Client, there: int, wanted: int, start: datetime) -> None:
+    """Make spans number ``there`` to ``wanted`` of the day that begins at ``start``."""
+    start_ns = int(start.timestamp()) * 10**9
+    for first in range(there, wanted, STEP):
+        given = {"first": first, "count": min(STEP, wanted - first), "start": start_ns}
+        client.command(_SPANS, parameters={**given, "services": SERVICES, "per_trace": SPANS_PER_TRACE})
+
+
+def fill_rollups(client: Client, now: datetime) -> None:
+    """Put a day of traffic into the rollups: hours, and the minutes and ten seconds at its ends that a map reads."""
+    end = int(now.timestamp())
+    plans = (
+        ("mesh_edge_1h", "", "", 3600, end - DAY_S - 3600, 26),
+        ("mesh_edge_1m", "", "", 60, end - 3600, 60),
+        ("mesh_edge_1m", "", "", 60, end - DAY_S - 3600, 60),
+        ("mesh_edge_10s", "instance,", "'one',", 10, end - 120, 12),
+    )
+    for table, instance, value, every, start, turns in plans:
+        statement = _ROLLUP.format(table=table, instance=instance, value=value)
+        given = {"edges": EDGES, "services": SERVICES, "every": every, "start": start // every * every}
+        # Inserting into the finest would run the views behind it; each table gets its own rows here.
+        client.command(statement, parameters={**given, "count": EDGES * turns})
+
+
+def settle(client: Client, longest_s: float = 300.0) -> None:
+    """Wait until the store merges nothing any more."""
+    deadline = time.monotonic() + longest_s
+    while time.monotonic() < deadline:
+        if client.query("SELECT count() FROM system.merges").result_rows == [(0,)]:
+            return
+        time.sleep(0.5)
+
+
+def some_traces(client: Client) -> list[str]:
+    """Ids from all over the table."""
+    found = client.query(
+        "SELECT DISTINCT TraceId FROM otel_traces_trace_id_ts WHERE cityHash64(TraceId) % 1000 = 0 "
+        "ORDER BY rand() LIMIT {n:UInt32}",
+        parameters={"n": ASKED},
+    ).result_rows
+    return [row[0] for row in found]
+
+
+def trace_by_id(client: Client, trace: str) -> None:
+    """Fetch a whole trace as Grafana and HyperDX do: when it was, then its spans in that time."""
+    ((low, high),) = client.query(_TRACE_TIMES, parameters={"trace": trace}).result_rows
+    spans = client.query(_TRACE, parameters={"trace": trace, "low": low, "high": high}).result_rows
+    if len(spans) != SPANS_PER_TRACE:
+        raise RuntimeError(f"trace {trace} has {len(spans)} spans, not {SPANS_PER_TRACE}")
+
+
+def day_map(client: Client, now: datetime) -> None:
+    """Make the map of the last day as analytics and the notebook do."""
+    window = Window(now - timedelta(days=1), now)
+    found = service_map(load_totals(client, window, now))
+    if len(found.edges) != EDGES:
+        raise RuntimeError(f"the map has {len(found.edges)} edges, not {EDGES}")
+
+
+def timed(call: Callable[[], None]) -> float:
+    """Milliseconds that ``call`` takes."""
+    begun = time.perf_counter()
+    call()
+    return (time.perf_counter() - begun) * 1e3

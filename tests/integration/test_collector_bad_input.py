@@ -1,0 +1,184 @@
+"""What is wrong with a request is told by the specified answer, through both doors, at a bounded cost."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+import zstandard
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from meshwise.collector.wire import write_varint
+from support.collector import Collector, running_collector
+from support.fuzz import METHOD, fuzz
+from support.otlp import traces
+
+NOBODY = "http://127.0.0.1:1/meshwise"
+LIMIT = 4 * 2**20
+MEMORY_MB = 200
+"""Most that all of it may add to the memory of the process at its highest."""
+
+
+def nested(levels: int) -> bytes:
+    """A value inside a list inside a list, as deep as asked, in a span's attribute."""
+    value = b""
+    for _ in range(levels):
+        value = b"\x0a" + write_varint(len(value)) + value
+        value = b"\x2a" + write_varint(len(value)) + value
+    for tag in (b"\x12", b"\x4a", b"\x12", b"\x12", b"\x0a"):  # value, attribute, span, scope_spans, resource_spans
+        value = tag + write_varint(len(value)) + value
+    return value
+
+
+def in_scope(content: bytes) -> bytes:
+    """``content`` as the fields of a ScopeSpans."""
+    scope = b"\x12" + write_varint(len(content)) + content
+    return b"\x0a" + write_varint(len(scope)) + scope
+
+
+GOOD = traces([1]).SerializeToString()
+MALFORMED = {
+    "cut in the middle": GOOD[: len(GOOD) // 2],
+    "noise": b"\xff\xfe\xfd" * 100,
+    "field number zero": b"\x02\x00",
+    "group tags": b"\x0b\x0c" * 10 + b"\x0b",
+    "length beyond the end": b"\x0a\xff\xff\xff\xff\x07",
+    "text that is not UTF-8": traces([1], service="MARK").SerializeToString().replace(b"MARK", b"\xc3\x28\xa0\xa1"),
+    "ten thousand levels": nested(10_000),
+    "gzip that is cut": gzip.compress(GOOD)[:-9],
+    "gzip with a wrong checksum": gzip.compress(GOOD)[:-8] + bytes(8),
+    "gzip and rubbish": gzip.compress(GOOD) + b"rubbish",
+}
+TOO_LARGE = {
+    "a byte more than the limit": b"\x7a" + write_varint(LIMIT) + bytes(LIMIT),
+    "a bomb": gzip.compress(bytes(64 * LIMIT)),
+    "a bomb that just passes the limit": gzip.compress(bytes(LIMIT + 1)),
+    "a million empty spans": in_scope(b"\x12\x00" * 1_000_000),
+    "a hundred thousand and one empty spans": in_scope(b"\x12\x00" * 100_001),
+    "a million empty groups": b"\x0a\x00" * 1_000_000,
+}
+short = traces([1])
+short.resource_spans[0].scope_spans[0].spans[0].trace_id = b"short"
+nobody = traces([1])
+nobody.resource_spans[0].scope_spans[0].spans[0].span_id = bytes(8)
+crowded = traces([1])
+crowded.resource_spans[0].scope_spans[0].spans[0].MergeFromString(b"\x4a\x00" * 1_000_000)
+IN_PART = {
+    "a trace id of five bytes": short.SerializeToString(),
+    "a span id of zeros": nobody.SerializeToString(),
+    "a million empty attributes": crowded.SerializeToString(),
+}
+
+
+@pytest.fixture(scope="module")
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """A collector whose store is away, so that its spool tells what was taken; its memory is looked at in the end."""
+    directory: Path = tmp_path_factory.mktemp("bad-input")
+    with running_collector(NOBODY, directory, max_body_bytes=LIMIT, drain_s=0.0) as one:
+        before = highest_mb(one)
+        yield one
+        assert highest_mb(one) - before < MEMORY_MB
+
+
+def highest_mb(one: Collector) -> float:
+    """The most memory the process ever had, in MB."""
+    status = Path(f"/proc/{one.process.pid}/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+def by_http(collector: Collector, body: bytes, **headers: str) -> httpx.Response:
+    packed = {"content-encoding": "gzip"} if body.startswith(b"\x1f\x8b") else {}
+    given = {"content-type": "application/x-protobuf", **packed, **headers}
+    return httpx.post(f"{collector.url}/v1/traces", content=body, headers=given, timeout=60.0)
+
+
+def by_grpc(collector: Collector, body: bytes) -> tuple[grpc.StatusCode, bytes, dict[str, bytes]]:
+    with grpc.insecure_channel(collector.grpc_address) as channel:
+        try:
+            answer = channel.unary_unary(METHOD, bytes, bytes)(body, timeout=60.0)
+        except grpc.RpcError as error:
+            trailers = {one.key: one.value for one in error.trailing_metadata() or ()}
+            return error.code(), b"", trailers
+        return grpc.StatusCode.OK, answer, {}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        *(pytest.param(body, 400, grpc.StatusCode.INVALID_ARGUMENT, id=name) for name, body in MALFORMED.items()),
+        *(pytest.param(body, 413, grpc.StatusCode.RESOURCE_EXHAUSTED, id=name) for name, body in TOO_LARGE.items()),
+    ],
+)
+def test_what_is_wrong_for_ever_is_refused_for_ever(
+    collector: Collector, body: bytes, status: int, code: grpc.StatusCode
+) -> None:
+    """Both doors say what is wrong in a Status, give no hint to try again, and take nothing."""
+    before = collector.metric("accepted_items_total")
+    answer = by_http(collector, body)
+    assert answer.status_code == status, answer.text
+    assert "retry-after" not in answer.headers
+    told = Status.FromString(answer.content)
+    assert told.code == code.value[0]
+    assert told.message
+    assert not told.details
+    found, _, trailers = by_grpc(collector, body)
+    assert found is code
+    assert not Status.FromString(trailers["grpc-status-details-bin"]).details
+    assert collector.metric("accepted_items_total") == before
+
+
+@pytest.mark.parametrize("body", IN_PART.values(), ids=IN_PART)
+def test_a_bad_item_is_rejected_alone(collector: Collector, body: bytes) -> None:
+    """A span nobody could use is counted back in the answer of success."""
+    answer = by_http(collector, body)
+    assert answer.status_code == 200
+    code, content, _ = by_grpc(collector, body)
+    assert code is grpc.StatusCode.OK
+    for one in (answer.content, content):
+        assert ExportTraceServiceResponse.FromString(one).partial_success.rejected_spans == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/x-protobuf; charset=latin-1"}, 415),
+        ({"content-encoding": "br"}, 415),
+        ({"content-encoding": "gzip, gzip"}, 415),
+        ({"content-type": "application/json"}, 400),
+    ],
+)
+def test_wrong_headers_are_named(collector: Collector, headers: dict[str, str], status: int) -> None:
+    """A type or coding we do not speak is 415, a body that is not what its header says 400."""
+    assert by_http(collector, GOOD, **headers).status_code == status
+    assert by_http(collector, GOOD, **{"content-encoding": "gzip"}).status_code == 400
+    zstd = zstandard.compress(GOOD)
+    assert by_http(collector, zstd[:-3], **{"content-encoding": "zstd"}).status_code == 400
+
+
+def test_a_request_that_is_sent_by_half_leaves_nothing(collector: Collector) -> None:
+    """A sender that leaves in the middle of its body is forgotten."""
+    before = collector.metric("accepted_items_total")
+    for half in (GOOD[:20], b""):
+        with socket.create_connection(("127.0.0.1", collector.http_port)) as connection:
+            head = f"POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(GOOD)}\r\n"
+            connection.sendall(head.encode() + b"content-type: application/x-protobuf\r\n\r\n" + half)
+    deadline = time.monotonic() + 10.0
+    while collector.metric("parse_bytes") > 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert collector.metric("accepted_items_total") == before
+
+
+def test_mutated_requests_get_an_answer_and_keep_the_ledger(tmp_path: Path) -> None:
+    """However a request is damaged, the answer is one of OTLP's, and what it acknowledges is on disk and decodes."""
+    with running_collector(NOBODY, tmp_path, drain_s=0.0) as collector:
+        answers = fuzz(collector, 20_261, lambda number: number < 400)
+    assert answers.keys() >= {"200", "400", "OK", "INVALID_ARGUMENT"}
