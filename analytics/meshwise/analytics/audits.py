@@ -46,12 +46,18 @@ def audits_for(settings: AnalyticsSettings) -> Audits:
     """Return the audits as ``settings`` tune them."""
     from meshwise.analytics.anomaly import detect
     from meshwise.analytics.proposal import load_attempts, propose
+    from meshwise.analytics.proposal.ends import load_ends
     from meshwise.analytics.rollout import judge_from_store
 
     return Audits(
         detect=lambda world: detect(world, settings.anomaly),
         propose=lambda client, window, world, policies: propose(
-            load_attempts(client, window), world, policies, settings.proposal, settings.rehearsal
+            load_attempts(client, window),
+            world,
+            policies,
+            settings.proposal,
+            rehearsal=settings.rehearsal,
+            ends=load_ends(client, window),
         ),
         judge=lambda document, client, now: judge_from_store(document, client, now, settings.rollout),
     )

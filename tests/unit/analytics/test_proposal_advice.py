@@ -9,9 +9,10 @@ import pytest
 from meshwise.analytics.proposal import advice
 from meshwise.analytics.proposal.advice import propose
 from meshwise.analytics.proposal.config import ProposalConfig
+from meshwise.analytics.proposal.ends import EdgeEnds
 from meshwise.analytics.proposal.trial_run import Rehearsed
 from meshwise.analytics.replay.attempts import Attempts
-from meshwise.analytics.world import Window, World
+from meshwise.analytics.world import EdgeKey, Window, World
 from meshwise.contracts.policy import Policy, changed_fields, parse_policy
 from meshwise.contracts.rows import EdgeBucket, ProposalFinding
 from support.recorded_attempts import EPOCH_S, heavy_tail, policy, quiet_world, recording
@@ -144,6 +145,75 @@ class TestRefusals:
         wrong = replace(policy(), timeout=replace(policy().timeout, request=0.015))
         finding = advise(attempts, wrong, 60)
         assert json.loads(finding.evidence)["reason"] == "model"
+
+
+class TestLessLoad:
+    def test_useless_retries_are_taken_away(self) -> None:
+        """Two retries of an answer that is the same each time cost attempts and save nothing: they are taken away."""
+        rng = np.random.default_rng(6)
+        bad = np.flatnonzero(rng.random(2400) < 0.08)
+        start = EPOCH_S + (np.arange(2400) + 0.5) * 0.05
+        again = np.repeat(bad, 2)
+        size = 2400 + len(again)
+        failed = np.concatenate([np.isin(np.arange(2400), bad), np.ones(len(again), dtype=bool)])
+        attempts = recording(
+            size,
+            120,
+            start=np.concatenate([start, start[again] + np.tile([0.025, 0.05], len(bad))]),
+            ordinal=np.concatenate([np.ones(2400), np.tile([2, 3], len(bad))]).astype(int),
+            final=np.concatenate([~np.isin(np.arange(2400), bad), np.tile([False, True], len(bad))]),
+            outcome=np.where(failed, "error", "ok"),
+            status=np.where(failed, 500, 200),
+            request_id=np.concatenate([np.arange(2400), again]).astype(str),
+            endpoint=(np.arange(size) % 2).astype(str),
+            instance=(np.arange(size) % 4).astype(str),
+            policy_version=np.ones(size, dtype=int),
+        )
+        in_force = policy(retry={"max": 2, "on": {"codes": [500]}, "backoff": {"base": "0s", "max": "0s"}})
+        finding = advise(attempts, in_force)
+        assert chosen(finding).retry.max == 0
+        assert json.loads(finding.evidence)["gain"]["by"] == "load"
+
+    def test_useful_retries_stay(self) -> None:
+        """A retry that saves every request it is made for is not taken away for the attempts it costs."""
+        rng = np.random.default_rng(6)
+        first_bad = rng.random(2400) < 0.08
+        bad = np.flatnonzero(first_bad)
+        start = EPOCH_S + (np.arange(2400) + 0.5) * 0.05
+        size = 2400 + len(bad)
+        failed = np.concatenate([first_bad, np.zeros(len(bad), dtype=bool)])
+        attempts = recording(
+            size,
+            120,
+            start=np.concatenate([start, start[bad] + 0.025]),
+            ordinal=np.concatenate([np.ones(2400), np.full(len(bad), 2)]).astype(int),
+            final=np.concatenate([~first_bad, np.ones(len(bad), dtype=bool)]),
+            outcome=np.where(failed, "error", "ok"),
+            status=np.where(failed, 500, 200),
+            request_id=np.concatenate([np.arange(2400), bad]).astype(str),
+            endpoint=(np.arange(size) % 2).astype(str),
+            instance=(np.arange(size) % 4).astype(str),
+            policy_version=np.ones(size, dtype=int),
+        )
+        in_force = policy(retry={"max": 1, "on": {"codes": [500]}, "backoff": {"base": "0s", "max": "0s"}})
+        finding = advise(attempts, in_force)
+        assert finding.status == "unchanged" or chosen(finding).retry.max >= 1
+
+
+class TestBothEnds:
+    @pytest.mark.parametrize(("arrived", "status"), [(2380, "proposed"), (0, "proposed"), (1200, "refused")])
+    def test_counts_of_the_other_end(self, arrived: int, status: str) -> None:
+        """What callers say they sent must have arrived; a callee that counts nothing cannot be asked."""
+        edge = EdgeKey("frontend", "recommendation")
+        ends = {edge: EdgeEnds(2400, arrived, 120.0)}
+        (finding,) = propose(heavy_tail(120, 20), quiet_world(120), [policy()], CONFIG, ends=ends)
+        assert finding.status == status
+        if status == "refused":
+            assert json.loads(finding.evidence)["reason"] == "ends"
+            assert "2400" in finding.sentence
+            assert "1200" in finding.sentence
+        else:
+            assert json.loads(finding.evidence)["checked_at_both_ends"] is (arrived > 0)
 
 
 class TestRehearsal:

@@ -82,7 +82,7 @@ class TestGrid:
         assert min(c.timeout.attempt for c in tried.variations if c.timeout.attempt) > slowest
 
     def test_slow_up_to_the_deadline(self) -> None:
-        """Where answers are slow up to the deadline and a tenth is lost, shorter timeouts are tried, marked unsafe."""
+        """Where answers are slow up to the deadline nothing is tried that would cut off good ones."""
         duration = np.random.default_rng(1).lognormal(np.log(0.1), 1.8, 2400)
         late = duration > 1.0
         attempts = recording(2400, 120, duration=np.minimum(duration, 1.0), outcome=np.where(late, "timeout", "ok"))
@@ -90,11 +90,8 @@ class TestGrid:
             KEY, policy(), [policy()], Regime(attempts, attempts, 0, is_drifting=False), CONFIG, most_retries=2
         )
         assert tried.floor_s is not None
-        assert tried.reach_s is not None
-        assert tried.reach_s < tried.floor_s
-        bold = [c for c in tried.variations if not tried.is_safe(c)]
-        assert bold
-        assert all(c.timeout.attempt is not None and c.timeout.attempt < tried.floor_s for c in bold)
+        shortest = min(p.timeout.attempt or p.timeout.request for p in tried.variations)
+        assert shortest >= min(1.0, tried.floor_s)
 
     def test_floor_of_the_budget(self) -> None:
         """The budget's floor never allows more than the percentage does at the observed rate."""

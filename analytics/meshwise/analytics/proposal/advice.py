@@ -14,7 +14,7 @@ The order of questions, each of which ends in a finding with its reason:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,14 +22,15 @@ from meshwise.analytics.proposal import evidence as show
 from meshwise.analytics.proposal.candidates import Grid, governing, grid
 from meshwise.analytics.proposal.choice import Trial, gain, ranked, within_limits
 from meshwise.analytics.proposal.config import ProposalConfig
+from meshwise.analytics.proposal.ends import EdgeEnds
 from meshwise.analytics.proposal.gates import cause_below, overload, repeatable_share, retries_disappoint
 from meshwise.analytics.proposal.regime import Regime, split
 from meshwise.analytics.proposal.trial_run import Gate, Rehearsed, gate
 from meshwise.analytics.rehearsal.config import RehearsalConfig
 from meshwise.analytics.replay.attempts import AttemptKey, Attempts
 from meshwise.analytics.replay.blocks import arrange
-from meshwise.analytics.replay.simulate import difference, replay, wilson
-from meshwise.analytics.world import World
+from meshwise.analytics.replay.simulate import replay, wilson
+from meshwise.analytics.world import EdgeKey, World
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.policy import Policy
 from meshwise.contracts.rows import ProposalFinding
@@ -60,19 +61,32 @@ def propose(
     world: World,
     policies_in_force: Sequence[Policy],
     config: ProposalConfig,
+    *,
     rehearsal: RehearsalConfig | None = None,
+    ends: Mapping[EdgeKey, EdgeEnds] | None = None,
 ) -> list[ProposalFinding]:
     """Return one finding per route with attempts, in order of source, destination and route.
 
     Deterministic: equal attempts, policies and settings give equal findings, ids included. ``world`` supplies the end
-    of the window, what happens on the edges further down, and the graph on which proposals are rehearsed.
+    of the window, what happens on the edges further down, and the graph on which proposals are rehearsed;
+    ``ends`` is what both ends of each edge counted.
     """
-    policies, rehearsal = tuple(policies_in_force), rehearsal or RehearsalConfig()
-    routed = ((key, group) for key, group in attempts.groups() if key.source and key.destination)
-    return [
-        _Route(key, group, world, policies, config, rehearse=gate(key, attempts, world, policies, rehearsal)).finding()
-        for key, group in routed
-    ]
+    policies, rehearsal, counted = tuple(policies_in_force), rehearsal or RehearsalConfig(), ends or {}
+    found = []
+    for key, group in attempts.groups():
+        if not key.source or not key.destination:
+            continue
+        route = _Route(
+            key,
+            group,
+            world,
+            policies,
+            config,
+            rehearse=gate(key, attempts, world, policies, rehearsal),
+            ends=counted.get(EdgeKey(key.source, key.destination)),
+        )
+        found.append(route.finding())
+    return found
 
 
 class _Route:
@@ -85,7 +99,9 @@ class _Route:
         config: ProposalConfig,
         *,
         rehearse: Gate,
+        ends: EdgeEnds | None,
     ) -> None:
+        self.ends = ends
         self.rehearse = rehearse
         self.key, self.attempts, self.world, self.policies, self.config = key, attempts, world, policies, config
         self.end = world.window.end.timestamp()
@@ -109,6 +125,9 @@ class _Route:
         if self.end - float(self.attempts.start[-1]) > config.max_age_s:
             age = self.end - float(self.attempts.start[-1])
             raise _RefusedError("stale", f"the newest attempt is {age:.0f} s old, more than {config.max_age_s:.0f} s")
+        doubt = "" if self.ends is None else self.ends.disagreement(config.max_disagreement)
+        if doubt:
+            raise _RefusedError("ends", doubt)
         regime = split(self.attempts, config.block_s, config.min_blocks)
         if regime.cuts:
             self._refuse_thin(regime.now, "since the failure share last changed")
@@ -133,7 +152,6 @@ class _Route:
                 return self._shed(less[0], current, evidence, ceiling)
         if not allowed:
             return self._unchanged(current, None, evidence, ceiling)
-        allowed = self._safest(allowed, tried)
         if not gain(allowed[0], current, config).is_worth_it:
             return self._unchanged(current, allowed[0], evidence, ceiling)
         allowed, rehearsed = self._rehearsed(allowed, current)
@@ -142,10 +160,9 @@ class _Route:
         evidence["chosen"], evidence["runner_up"] = show.shown(best), show.shown(runner_up)
         evidence["rehearsal"] = rehearsed.document
         evidence["gain"] = {
-            "success": [round(v, 6) for v in (change.success.value, change.success.low, change.success.high)],
-            "p99_s": [round(v, 6) for v in (change.p99.value, change.p99.low, change.p99.high)],
-            "by": change.by,
-        }
+            name: [round(v, 6) for v in (one.value, one.low, one.high)]
+            for name, one in (("success", change.success), ("p99_s", change.p99), ("load", change.load))
+        } | {"by": change.by}
         evidence["assumptions"] = show.assumptions(best.policy, repeatable_share(regime.now, best.policy))
         evidence["would_change_mind"] = show.would_change_mind(best, change, config)
         text = show.sentence(self.key, best, current, change.by)
@@ -215,26 +232,16 @@ class _Route:
             return tried
         # Held down: nothing may wait longer, retry more or retry on more than now.
         kept = tuple(p for p in tried.variations if _is_tamer(p, self.current))
-        return Grid(tried.base, kept, tried.floor_s, tried.reach_s)
+        return Grid(tried.base, kept, tried.floor_s)
 
     def _may_gain(self, current: Trial, tried: Grid) -> bool:
         """Tell whether any candidate could be worth it: p99 after a retry is never below the shortest safe attempt."""
         result, config = current.result, self.config
+        if result.attempts_per_request.value >= 1.0 + config.min_load_gain:
+            return True
         if result.success.value + config.min_success_gain <= 1.0:
             return True
-        return tried.reach_s is not None and tried.reach_s < (1.0 - config.min_p99_gain) * result.p99_good.value
-
-    def _safest(self, allowed: list[Trial], tried: Grid) -> list[Trial]:
-        """Put policies that touch good answers of normal times last, unless they rescue clearly more requests.
-
-        Clearly is as for a change at all: by the least gain, with an interval that leaves out zero.
-        """
-        safe = [trial for trial in allowed if tried.is_safe(trial.policy)]
-        bold = [trial for trial in allowed if not tried.is_safe(trial.policy)]
-        if not safe or not bold:
-            return allowed
-        rescue = difference(bold[0].result, safe[0].result, "success")
-        return bold + safe if rescue.value >= self.config.min_success_gain and rescue.low > 0.0 else safe + bold
+        return tried.floor_s is not None and tried.floor_s < (1.0 - config.min_p99_gain) * result.p99_good.value
 
     def _rehearsed(self, allowed: list[Trial], current: Trial) -> tuple[list[Trial], Rehearsed]:
         """Return the trials from the best one that passes its rehearsal on, and that rehearsal.
@@ -284,7 +291,8 @@ class _Route:
         text = (
             f"{show.label(self.key)} stays as it is: {show.percent(success.value)} succeed with p99 "
             f"{show.seconds(current.result.p99.value)}, and no policy tried is better by "
-            f"{self.config.min_success_gain * 100:g} points of success or {self.config.min_p99_gain:.0%} of p99."
+            f"{self.config.min_success_gain * 100:g} points of success, {self.config.min_p99_gain:.0%} of p99 or "
+            f"{self.config.min_load_gain:.0%} of the attempts."
         )
         return self._finding("unchanged", text, evidence=evidence, samples=current.result.samples)
 
@@ -302,6 +310,7 @@ class _Route:
             "curve": show.curve([current, *trials]),
             "shortest_safe_attempt_s": tried.floor_s,
             "held_down_by": ceiling.reason,
+            "checked_at_both_ends": self.ends is not None and self.ends.arrived > 0,
         }
 
     def _finding(

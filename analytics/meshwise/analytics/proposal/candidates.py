@@ -17,7 +17,6 @@ from meshwise.analytics.replay.attempts import AttemptKey, Attempts
 from meshwise.analytics.replay.survival import KaplanMeier
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.policy import ANY, DEFAULT_POLICY, Match, Policy, RetryOn, check_chain, parse_policy
-from meshwise.contracts.telemetry import OUTCOME_TIMEOUT
 
 _STEPS: Final = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 """Timeouts are proposed on this grid per decade, so that noise in the data does not make a new proposal each time."""
@@ -29,23 +28,12 @@ _REACH: Final = 8.0
 class Grid:
     """What is tried: ``base`` is what governs now, ``variations`` are valid documents.
 
-    ``floor_s`` is the shortest safe attempt timeout in seconds, ``None`` when normal times hold too few successes;
-    ``reach_s`` the shortest one tried, below it where normal times lose requests to slowness anyway.
+    ``floor_s`` is the shortest safe attempt timeout in seconds, ``None`` when normal times hold too few successes.
     """
 
     base: Policy
     variations: tuple[Policy, ...]
     floor_s: float | None
-    reach_s: float | None
-
-    def is_safe(self, policy: Policy) -> bool:
-        """Tell whether the attempt timeout of ``policy`` hardly touches good answers of normal times."""
-        attempt = policy.timeout.attempt
-        return (
-            attempt is None
-            or attempt == self.base.timeout.attempt
-            or (self.floor_s is not None and attempt >= self.floor_s * (1.0 - 1e-9))
-        )
 
 
 def governing(key: AttemptKey, policies: Iterable[Policy]) -> Policy:
@@ -102,20 +90,17 @@ def grid(
     """
     own = fit_chain(own_policy(key, base), policies)
     floor = safe_attempt_s(regime.normal, config)
-    reach = _bold_attempt_s(own, floor, regime.normal, config)
     found: list[Policy] = []
     for retries in range(most_retries + 1):
-        for attempt in (None, *_attempts(own, reach, floor, retries, config)):
+        for attempt in (None, *_attempts(own, floor, retries, config)):
             candidate = _vary(own, attempt, retries, regime.now, config)
             if candidate is not None and candidate not in found and not _same(candidate, base):
                 found.append(candidate)
-    return Grid(base, tuple(found), floor, reach)
+    return Grid(base, tuple(found), floor)
 
 
-def safe_attempt_s(normal: Attempts, config: ProposalConfig, quantile: float | None = None) -> float | None:
-    """Return the shortest attempt timeout in seconds that lets this ``quantile`` of good answers of normal times pass.
-
-    It is 0–1, that of the settings by default.
+def safe_attempt_s(normal: Attempts, config: ProposalConfig) -> float | None:
+    """Return the shortest attempt timeout in seconds that lets nearly all good answers of normal times pass.
 
     The quantile is of successes, with the mass of cut-off attempts given to those seen to last longer. Where the sample
     is too small to hold the quantile, the slowest success stands for it.
@@ -125,26 +110,9 @@ def safe_attempt_s(normal: Attempts, config: ProposalConfig, quantile: float | N
     weights = KaplanMeier().fit(normal.duration, ~normal.censored).jumps_[normal.ok]
     order = np.argsort(normal.duration[normal.ok])
     cumulative = np.cumsum(weights[order])
-    reached = min(
-        int(np.searchsorted(cumulative, (quantile or config.normal_quantile) * cumulative[-1])), len(order) - 1
-    )
+    reached = min(int(np.searchsorted(cumulative, config.normal_quantile * cumulative[-1])), len(order) - 1)
     slowest = float(normal.duration[normal.ok][order][reached])
     return max(config.min_attempt_timeout_s, slowest * config.safety_factor)
-
-
-def _bold_attempt_s(own: Policy, floor: float | None, normal: Attempts, config: ProposalConfig) -> float | None:
-    """Return the shortest attempt timeout to try in seconds: the safe one, where that leaves time for every retry.
-
-    Where it does not, good answers are slow up to the deadline, and what is slower is lost already. An attempt cut off
-    is not lost but made again: with one retry that wins more than it loses as long as no more than about twice as many
-    good answers are cut off as are lost today. The replay then says whether it does.
-    """
-    most = config.max_retries
-    if floor is None or floor * (most + 1) + most * own.retry.backoff.max <= own.timeout.request:
-        return floor
-    lost = float((normal.outcome == OUTCOME_TIMEOUT).mean())
-    quantile = min(config.normal_quantile, max(config.least_quantile, 1.0 - 2.0 * lost))
-    return safe_attempt_s(normal, config, quantile)
 
 
 def on_grid(seconds: float) -> float:
@@ -156,14 +124,12 @@ def on_grid(seconds: float) -> float:
     return round(10.0 * decade, 3)
 
 
-def _attempts(
-    own: Policy, reach: float | None, floor: float | None, retries: int, config: ProposalConfig
-) -> list[float]:
-    if reach is None or floor is None:
+def _attempts(own: Policy, floor: float | None, retries: int, config: ProposalConfig) -> list[float]:
+    if floor is None:
         return [] if own.timeout.attempt is None else [own.timeout.attempt]
     room = own.timeout.request - retries * own.retry.backoff.max
     values: list[float] = []
-    value = on_grid(reach)
+    value = on_grid(floor)
     while value * (retries + 1) <= room + 1e-9 and value <= floor * _REACH:
         values.append(value)
         value = on_grid(value * 1.01)

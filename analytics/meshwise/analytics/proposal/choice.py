@@ -28,6 +28,7 @@ class Gain:
 
     success: Estimate
     p99: Estimate
+    load: Estimate
     is_worth_it: bool
     by: str
 
@@ -66,9 +67,18 @@ def gain(best: Trial, current: Trial, config: ProposalConfig) -> Gain:
     """Compare two trials of the same attempts and seed."""
     success = difference(best.result, current.result, "success")
     p99 = difference(best.result, current.result, "p99_good")
-    least = config.min_p99_gain * current.result.p99_good.value
+    load = difference(best.result, current.result, "attempts_per_request")
+    kept = success.value >= -config.max_success_loss
+    by = ""
     if success.value >= config.min_success_gain and success.low > 0.0:
-        return Gain(success, p99, True, "success")
-    if -p99.value >= least and p99.high < 0.0 and success.value >= -config.max_success_loss:
-        return Gain(success, p99, True, "p99")
-    return Gain(success, p99, False, "")
+        by = "success"
+    elif -p99.value >= config.min_p99_gain * current.result.p99_good.value and p99.high < 0.0 and kept:
+        by = "p99"
+    elif (
+        -load.value >= config.min_load_gain * current.result.attempts_per_request.value
+        and load.high < 0.0
+        and kept
+        and p99.value <= (_P99_TIE - 1.0) * current.result.p99_good.value
+    ):
+        by = "load"
+    return Gain(success, p99, load, bool(by), by)

@@ -34,17 +34,25 @@ class ProposalConfig(BaseModel):
     normal_quantile: float = Field(
         default=0.999, gt=0.5, lt=1, description="Quantile (0–1) of successful answers in normal times that must fit."
     )
-    least_quantile: float = Field(
-        default=0.90,
-        gt=0.5,
-        lt=1,
-        description="Quantile (0–1) that must fit even where many requests are lost to slowness in normal times.",
-    )
     min_success_gain: float = Field(
         default=0.005, ge=0, description="Least gain in the share of successful requests worth a change."
     )
     min_p99_gain: float = Field(default=0.20, ge=0, lt=1, description="Least relative gain in p99 worth a change.")
-    max_success_loss: float = Field(default=0.001, ge=0, description="Most success a change for a better p99 may cost.")
+    min_load_gain: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="Least relative saving of attempts that is worth a change by itself.",
+    )
+    max_success_loss: float = Field(
+        default=0.001, ge=0, description="Most success a change for a better p99 or less load may cost."
+    )
+    max_disagreement: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="Most by which the counts of an edge's two ends may differ for a proposal, relative.",
+    )
     max_step: float = Field(
         default=0.25, gt=0, description="Largest relative change of an attempt timeout already in force."
     )

@@ -61,7 +61,7 @@ def sentence(key: AttemptKey, best: Trial, current: Trial, by: str) -> str:
     success = f"{percent(new.success.value)} of requests would succeed instead of {percent(old.success.value)}"
     tail = f"p99 {seconds(old.p99.value)} → {seconds(new.p99.value)}"
     load = f"{(new.attempts_per_request.value / old.attempts_per_request.value - 1.0) * 100:+.0f} % attempts"
-    gains = f"{success}, {tail}" if by == "success" else f"{tail}, {success}"
+    gains = f"{tail}, {success}" if by == "p99" else f"{success}, {tail}"
     return (
         f"With {limits(best.policy)} on {label(key)}, {gains}, {load} "
         f"(replay of {new.samples} requests in {new.blocks} blocks; 95 % interval of success "
@@ -136,13 +136,14 @@ def would_change_mind(best: Trial, change: Gain, config: ProposalConfig) -> list
             f"healthy answers slower than {format_duration(best.policy.timeout.attempt)}: "
             "the attempt timeout would cut them off",
         )
-    gains = change.success if change.by == "success" else change.p99
-    unit = "points of success" if change.by == "success" else "of p99"
+    gains = {"success": change.success, "p99": change.p99, "load": change.load}[change.by]
     low, high = sorted((abs(gains.low), abs(gains.high)))
-    shown_as = (
-        (f"{low * 100:.2f} to {high * 100:.2f}") if change.by == "success" else f"{seconds(low)} to {seconds(high)}"
-    )
-    return [*found, f"a gain outside the predicted {shown_as} {unit}"]
+    shown_as = {
+        "success": f"{low * 100:.2f} to {high * 100:.2f} points of success",
+        "p99": f"{seconds(low)} to {seconds(high)} of p99",
+        "load": f"{low:.3f} to {high:.3f} attempts per request",
+    }[change.by]
+    return [*found, f"a gain outside the predicted {shown_as}"]
 
 
 def dumps(document: Sequence[object] | dict[str, object] | None) -> str:
