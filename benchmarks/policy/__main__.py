@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.figures import document, machine, write
+from benchmarks.policy.live import live_figures
 from benchmarks.policy.report import figures, rows, summary, table
 from benchmarks.policy.scenarios import SCENARIOS
 from benchmarks.policy.trials import Size, Trial, trial
@@ -18,7 +19,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7, help="first of the three seeds")
     parser.add_argument("--quick", action="store_true", help="one seed and fewer requests: under two minutes")
     parser.add_argument("--json", type=Path, required=True, help="file for the figures")
+    parser.add_argument("--live", type=Path, help="report of: meshwise demo --once --json REPORT")
     arguments = parser.parse_args()
+    live = live_figures(arguments.live)
     seeds = [arguments.seed] if arguments.quick else list(range(arguments.seed, arguments.seed + 3))
     size = Size(6_000, 60_000) if arguments.quick else Size(12_000, 200_000)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +32,7 @@ def main() -> None:
             trials.append(trial(number, seed, size))
             print(f"{trials[-1].scenario}, seed {seed}: regret {trials[-1].regret:.4f}", file=sys.stderr, flush=True)
         # Written after each seed, so that an interrupted run leaves what it has measured, and says how much that is.
-        measured = figures(trials)
+        measured = {**figures(trials), **live}
         context = {**machine(("numpy", "scipy")), "command": command, "seeds": seeds[:done]}
         write(arguments.json, document(measured, rows(trials), **context))
     print(summary(measured), table(trials), sep="\n\n")

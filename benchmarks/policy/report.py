@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.figures import Ceiling, Figure, wilson
+from benchmarks.figures import Ceiling, Figure, Unmeasured, wilson
 from benchmarks.policy.budgets import FloatArray
 from benchmarks.policy.trials import Trial
 from meshwise.analytics.replay.blocks import arrange
@@ -144,11 +144,14 @@ def table(trials: Sequence[Trial]) -> str:
     return "\n".join(lines)
 
 
-def summary(measured: Mapping[str, Figure]) -> str:
+def summary(measured: Mapping[str, Figure | Unmeasured]) -> str:
     """Return a Markdown table of the figures."""
     lines = ["| figure | value | spread | target | met |", "|---|--:|--:|--:|---|"]
     for key, one in measured.items():
-        target = "" if one.target is None else f"≤ {one.target:g}"
+        if isinstance(one, Unmeasured):
+            lines.append(f"| `{key}` | | {one.reason} | | |")
+            continue
+        target = "" if one.target is None else f"{'≤' if isinstance(one, Ceiling) else '≥'} {one.target:g}"
         if isinstance(one, Within):
             target = f"{one.target:g}–{one.most:g}"
         met = {True: "yes", False: "**no**", None: ""}[one.met]

@@ -47,8 +47,10 @@ def audits_for(settings: AnalyticsSettings) -> Audits:
     from meshwise.analytics.anomaly import detect
     from meshwise.analytics.proposal import load_attempts, propose
     from meshwise.analytics.proposal.ends import load_ends
+    from meshwise.analytics.proposal.trial_run import Memory
     from meshwise.analytics.rollout import judge_from_store
 
+    rehearsed: Memory = {}
     return Audits(
         detect=lambda world: detect(world, settings.anomaly),
         propose=lambda client, window, world, policies: propose(
@@ -57,6 +59,7 @@ def audits_for(settings: AnalyticsSettings) -> Audits:
             policies,
             settings.proposal,
             rehearsal=settings.rehearsal,
+            rehearsed=rehearsed,
             ends=load_ends(client, window),
         ),
         judge=lambda document, client, now: judge_from_store(document, client, now, settings.rollout),

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meshwise.analytics.proposal import advice
+from meshwise.analytics.proposal import advice, trial_run
 from meshwise.analytics.proposal.advice import propose
 from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.proposal.ends import EdgeEnds
-from meshwise.analytics.proposal.trial_run import Rehearsed
+from meshwise.analytics.proposal.trial_run import Memory, Rehearsed
+from meshwise.analytics.rehearsal.compare import Rehearsal, rehearse
 from meshwise.analytics.replay.attempts import Attempts
 from meshwise.analytics.world import EdgeKey, Window, World
 from meshwise.contracts.policy import Policy, changed_fields, parse_policy
@@ -221,7 +222,7 @@ class TestRehearsal:
         """A proposal that fails its rehearsal is refused with what would happen."""
         tried: list[Policy] = []
 
-        def gate(*_: object) -> Any:
+        def gate(*_: object, **__: object) -> Any:
             def run(current: Policy, proposed: Policy) -> Rehearsed:
                 tried.append(proposed)
                 return Rehearsed({}, "the mesh would not recover")
@@ -239,7 +240,7 @@ class TestRehearsal:
         """When the best fails its rehearsal, the next that is worth a change and passes is proposed."""
         best = chosen(advise(heavy_tail(120, 20), policy()))
 
-        def gate(*_: object) -> Any:
+        def gate(*_: object, **__: object) -> Any:
             return lambda _, proposed: Rehearsed({}, "down" if proposed.retry == best.retry else "")
 
         monkeypatch.setattr(advice, "gate", gate)
@@ -253,6 +254,26 @@ class TestRehearsal:
         rehearsal = json.loads(finding.evidence)["rehearsal"]
         assert len(rehearsal["triggers"]) == 4
         assert rehearsal["objection"] == ""
+
+    def test_rehearsed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The same proposal half a minute later rests on the rehearsal of before; after five minutes on a new one."""
+        runs: list[object] = []
+
+        def counted(*arguments: Any, **named: Any) -> Rehearsal:
+            runs.append(arguments)
+            return rehearse(*arguments, **named)
+
+        monkeypatch.setattr(trial_run, "rehearse", counted)
+        attempts, memory = heavy_tail(120, 20), Memory()
+        found = [
+            propose(attempts, counted_world(120), [policy()], CONFIG, rehearsed=memory)[0].evidence for _ in range(2)
+        ]
+        assert found[0] == found[1]
+        assert len(runs) == 1
+        ((asked, (end, told)),) = memory.items()
+        memory[asked] = end - 301.0, told
+        propose(attempts, counted_world(120), [policy()], CONFIG, rehearsed=memory)
+        assert len(runs) == 2
 
     def test_unknown_edge_is_told(self) -> None:
         """Without rollups there is no rehearsal, and the evidence says so."""

@@ -36,6 +36,7 @@ class TestRehearse:
         assert found.objection == ""
         assert slow.current.limit in (1.25, 1.4)
         assert not slow.current.at_least
+        assert slow.proposed.limit is not None
         assert slow.proposed.limit <= slow.current.limit
 
     def test_says_everything(self) -> None:

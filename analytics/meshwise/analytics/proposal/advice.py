@@ -25,7 +25,7 @@ from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.proposal.ends import EdgeEnds
 from meshwise.analytics.proposal.gates import cause_below, overload, repeatable_share, retries_disappoint
 from meshwise.analytics.proposal.regime import Regime, split
-from meshwise.analytics.proposal.trial_run import Gate, Rehearsed, gate
+from meshwise.analytics.proposal.trial_run import Gate, Memory, Rehearsed, gate
 from meshwise.analytics.rehearsal.config import RehearsalConfig
 from meshwise.analytics.replay.attempts import AttemptKey, Attempts
 from meshwise.analytics.replay.blocks import arrange
@@ -63,13 +63,14 @@ def propose(
     config: ProposalConfig,
     *,
     rehearsal: RehearsalConfig | None = None,
+    rehearsed: Memory | None = None,
     ends: Mapping[EdgeKey, EdgeEnds] | None = None,
 ) -> list[ProposalFinding]:
     """Return one finding per route with attempts, in order of source, destination and route.
 
     Deterministic: equal attempts, policies and settings give equal findings, ids included. ``world`` supplies the end
     of the window, what happens on the edges further down, and the graph on which proposals are rehearsed;
-    ``ends`` is what both ends of each edge counted.
+    ``rehearsed`` remembers rehearsals from one call to the next, ``ends`` is what both ends of each edge counted.
     """
     policies, rehearsal, counted = tuple(policies_in_force), rehearsal or RehearsalConfig(), ends or {}
     found = []
@@ -82,7 +83,7 @@ def propose(
             world,
             policies,
             config,
-            rehearse=gate(key, attempts, world, policies, rehearsal),
+            rehearse=gate(key, attempts, world, policies, rehearsal, memory=rehearsed),
             ends=counted.get(EdgeKey(key.source, key.destination)),
         )
         found.append(route.finding())

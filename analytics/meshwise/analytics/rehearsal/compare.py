@@ -9,7 +9,7 @@ from typing import Any
 from meshwise.analytics.rehearsal.config import RehearsalConfig
 from meshwise.analytics.rehearsal.graph import Graph
 from meshwise.analytics.rehearsal.recovery import BEFORE_S, Recovery, rehearse_once
-from meshwise.analytics.rehearsal.trigger import Kind, Trigger
+from meshwise.analytics.rehearsal.trigger import KINDS, Kind, Trigger
 from meshwise.contracts.policy import Policy
 
 _LOADS = (1.0, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, 2.25, 2.5, 2.8, 3.2, 3.6, 4.0)
@@ -20,12 +20,13 @@ _LOADS = (1.0, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, 2.25, 2.5, 2.8, 3.2, 3.6, 4.0)
 class Played:
     """One policy under one trigger: the run at the load of now, and the highest load (1 is now) with recovery.
 
-    ``limit`` is 0 when it does not even recover at the load of now; ``at_least`` tells that no higher load was tried.
+    ``limit`` is 0 when it does not even recover at the load of now, ``None`` when it was not looked for; ``at_least``
+    tells that no higher load was tried.
     """
 
     run: Recovery
-    limit: float
-    at_least: bool
+    limit: float | None = None
+    at_least: bool = False
 
     @property
     def recovers(self) -> bool:
@@ -99,13 +100,15 @@ def rehearse(
     *,
     assumptions: Sequence[str] = (),
     held: dict[Trigger, Played] | None = None,
+    limits_of: Sequence[Kind] = KINDS,
 ) -> Rehearsal:
     """Run both policies on ``edge`` under each trigger and say whether the proposed one makes recovery worse.
 
     Both are to come back to the goodput that the policy in force has before the trigger. An objection is raised only
     when it stands with other random numbers too, and ends the rehearsal. How much more load each bears is looked for
     where nothing is objected: that rests on what services are assumed to bear, so it informs and does not decide.
-    ``held`` keeps what the policy in force gave from one proposal for the same graph to the next.
+    ``limits_of`` names the triggers for which that is done, since it takes most of the time. ``held`` keeps what the
+    policy in force gave from one proposal for the same graph to the next.
     """
     held = {} if held is None else held
     now, then = graph.with_policy(*edge, current), graph.with_policy(*edge, proposed)
@@ -113,7 +116,9 @@ def rehearse(
     compared: list[Compared] = []
     for trigger in triggers(edge[1], config):
         if trigger not in held:
-            held[trigger] = _with_limit(now, trigger, edge, config)
+            first = rehearse_once(now, trigger, edge, config)
+            wanted = trigger.kind in limits_of
+            held[trigger] = _with_limit(now, trigger, edge, config, first=first) if wanted else Played(first)
         before = held[trigger].run.before
         tried = rehearse_once(then, trigger, edge, config, usual=before)
         objection = _objection(trigger, held[trigger].run, tried, config)
@@ -123,13 +128,13 @@ def rehearse(
             rehearse_once(then, trigger, edge, again, usual=before),
             config,
         ):
-            compared.append(Compared(trigger, held[trigger], Played(tried, 0.0, at_least=False)))
+            compared.append(Compared(trigger, held[trigger], Played(tried)))
             return Rehearsal(*edge, tuple(compared), objection, tuple(assumptions))
-        compared.append(Compared(trigger, held[trigger], Played(tried, 0.0, at_least=False)))
+        compared.append(Compared(trigger, held[trigger], Played(tried)))
     for position, one in enumerate(compared):
         if proposed == current:
             compared[position] = replace(one, proposed=one.current)
-        else:
+        elif one.trigger.kind in limits_of:
             before = one.current.run.before
             found = _with_limit(then, one.trigger, edge, config, first=one.proposed.run, usual=before)
             compared[position] = replace(one, proposed=found)

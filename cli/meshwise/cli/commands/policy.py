@@ -141,7 +141,7 @@ def rehearse(
             name,
             "never" if played.run.recovered_s is None else f"{played.run.recovered_s:.0f} s",
             f"{played.run.before:.1%} → {played.run.during:.1%} → {played.run.after:.1%}",
-            f"{'≥ ' if played.at_least else ''}{played.limit:g} ×",
+            "-" if played.limit is None else f"{'≥ ' if played.at_least else ''}{played.limit:g} ×",
         )
         for one in found
         for under in one.compared
