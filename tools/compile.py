@@ -22,8 +22,8 @@ ROOTS: Final = ("contracts", "proxy")
 _DATA_PATH: Final = """
     answers arrivals attempt call channels client_hello dispatch exchange hedge inbound_rules replay routing
     stream_exchange trace_context tunnels
-    cluster.balancer cluster.breaker cluster.budget cluster.cluster cluster.hedge cluster.outlier cluster.retry
-    cluster.shadow
+    cluster.balancer cluster.breaker cluster.budget cluster.cluster cluster.hashing cluster.hedge
+    cluster.latency cluster.outlier cluster.picking cluster.retry cluster.shadow
     guard.bucket guard.concurrency guard.limiter
     http1.bodies http1.heads http1.limits http1.readers
     http2.answers http2.codes http2.decoder http2.encoder http2.frames http2.grpc http2.guards http2.heads

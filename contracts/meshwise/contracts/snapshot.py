@@ -1,7 +1,8 @@
 """What control hands one proxy: every endpoint it may call and every policy in force, as one immutable whole.
 
     GET /v1/proxies/{id}/snapshot
-    → {"version", "service", "clusters": {name: {"endpoints": [{"id", "host", "port", "zone"?, "tls"?}]}},
+    → {"version", "service", "clusters": {name: {"endpoints": [{"id", "host", "port", "zone"?, "tls"?, "weight"?,
+       "priority"?, "labels"?}]}},
        "policies": [...]}
 
 ``version`` is the mesh-wide revision and only grows; a proxy refuses a lower one. An endpoint's address is the inbound
@@ -16,11 +17,13 @@ from typing import Any
 
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.identity import TLS_MODES, TlsMode
-from meshwise.contracts.policy import Policy, parse_policy
+from meshwise.contracts.policy import Policy, parse_policy, take_labels
 from meshwise.contracts.reading import Reader
 
 MAX_ENTRIES = 10_000
 """Most endpoints, and most policies, one snapshot may carry."""
+MAX_WEIGHT = 100
+MAX_PRIORITY = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,11 @@ class Endpoint:
     zone: str = ""
     tls: TlsMode = "off"
     """``strict``: reached over mutual TLS alone; ``permissive``: by callers without an identity also in the clear."""
+    weight: int = 1
+    priority: int = 0
+    """Level 0 is used as long as enough of it is available, then 1 as well, and so on."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """In order of their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,12 @@ def _endpoint_document(endpoint: Endpoint) -> dict[str, Any]:
         document["zone"] = endpoint.zone
     if endpoint.tls != "off":
         document["tls"] = endpoint.tls
+    if endpoint.weight != 1:
+        document["weight"] = endpoint.weight
+    if endpoint.priority:
+        document["priority"] = endpoint.priority
+    if endpoint.labels:
+        document["labels"] = dict(endpoint.labels)
     return document
 
 
@@ -115,6 +129,17 @@ def _endpoints(raw: object, path: str) -> tuple[Endpoint, ...]:
         reader.take("zone")
         tls = _tls(reader) if reader.has("tls") else "off"
         reader.take("tls")
-        endpoints.append(Endpoint(reader.take_text("id"), reader.take_text("host"), port, zone, tls))
+        endpoints.append(
+            Endpoint(
+                reader.take_text("id"),
+                reader.take_text("host"),
+                port,
+                zone,
+                tls,
+                weight=reader.take_count("weight", 1, 1, MAX_WEIGHT),
+                priority=reader.take_count("priority", 0, 0, MAX_PRIORITY),
+                labels=take_labels(reader, "labels"),
+            )
+        )
         reader.finish()
     return tuple(sorted(endpoints, key=lambda endpoint: endpoint.id))

@@ -201,10 +201,12 @@ class Call(ABC):
             self._hedge_at = NEVER
         cluster = self.cluster
         assert cluster is not None
-        if not cluster.endpoints:
-            self.fail(NoEndpoint(f"no endpoint of {cluster.name} is known"))
+        endpoint = self._choose(cluster, now)
+        if endpoint is None:
+            labels = " with the labels that its policy asks for" if cluster.endpoints else ""
+            self.fail(NoEndpoint(f"no endpoint of {cluster.name}{labels} is known"))
             return
-        attempt = self.attempt = self._new_attempt(self, cluster, now, self._retry_reason)
+        attempt = self.attempt = self._new_attempt(self, endpoint, cluster, now, self._retry_reason)
         try:
             connection = self.pool.acquire(cluster, attempt, self.policy.breaker)
         except Overflow as error:
@@ -218,20 +220,32 @@ class Call(ABC):
             self.send(attempt, connection)
         self._arm()
 
-    def _new_attempt(self, call: Call, cluster: Cluster, now: float, reason: str) -> Attempt:
-        """Return the next attempt, at an endpoint that was not tried before if there is one; ``call`` carries it."""
+    def _choose(self, cluster: Cluster, now: float) -> EndpointState | None:
+        """Return an endpoint that was not tried before if there is one; ``None`` when there is none at all."""
         endpoints = cluster.endpoints
-        policy = self.policy
+        extras = self.rule.extras
+        if extras is not None and extras.picker is not None:
+            key = extras.picker.key_of(self.head, self.downstream.peer)
+            picked = extras.picker.pick(now, self._tried, key, random.random)
+            if picked is not None:
+                self._tried += (picked,)
+            return picked
         if len(endpoints) == 1:
-            endpoint = endpoints[0]
-        else:
-            if not self._tried:
-                cluster.turn += 1  # a retry takes nobody's turn
-            candidates: Sequence[EndpointState] = endpoints
-            if self._tried or now < cluster.resting_until:
-                candidates = balancer.usable(endpoints, now, self._tried)
-            endpoint = balancer.pick(candidates, policy.balance.algorithm, cluster.turn, random.random)
-            self._tried += (endpoint,)
+            return endpoints[0]
+        if not endpoints:
+            return None
+        if not self._tried:
+            cluster.turn += 1  # a retry takes nobody's turn
+        candidates: Sequence[EndpointState] = endpoints
+        if self._tried or now < cluster.resting_until:
+            candidates = balancer.usable(endpoints, now, self._tried)
+        endpoint = balancer.pick(candidates, self.policy.balance.algorithm, cluster.turn, random.random)
+        self._tried += (endpoint,)
+        return endpoint
+
+    def _new_attempt(self, call: Call, endpoint: EndpointState, cluster: Cluster, now: float, reason: str) -> Attempt:
+        """Return the next attempt, at ``endpoint``; ``call`` carries it."""
+        policy = self.policy
         self.attempts += 1
         attempt = Attempt(call, endpoint, self.attempts, self.dispatcher.attempt_trace(self))
         attempt.started = now
@@ -296,11 +310,16 @@ class Call(ABC):
         self._resume_at = monotonic() + seconds
         self._arm()
 
-    def observe(self, endpoint: EndpointState, *, failed: bool) -> None:
-        """Tell outlier detection how an attempt at ``endpoint`` went."""
+    def observe(self, attempt: Attempt, *, failed: bool) -> None:
+        """Tell outlier detection, and the balancer where it wants to know, how an attempt went."""
+        endpoint = attempt.endpoint
         extras = self.rule.extras
-        if extras is not None and extras.counts_shares:
-            outlier.count(endpoint.health, self.policy.outlier, failed=failed, now=monotonic())
+        if extras is not None:
+            now = monotonic()
+            if extras.counts_shares:
+                outlier.count(endpoint.health, self.policy.outlier, failed=failed, now=now)
+            if extras.times:
+                endpoint.latency.observe(now - attempt.started, now, failed=failed)
         if not failed:
             endpoint.health.failures = 0
             return
@@ -344,8 +363,11 @@ class Call(ABC):
         if not extras.hedge.withdraw(now, self.rule.budget):
             self.dispatcher.count("hedge_over_budget")
             return
+        endpoint = self._choose(cluster, now)
+        if endpoint is None:
+            return
         second = self._second()
-        attempt = second.attempt = self._new_attempt(second, cluster, now, "hedge")
+        attempt = second.attempt = self._new_attempt(second, endpoint, cluster, now, "hedge")
         self._hedge = second
         try:
             connection = self.pool.acquire(cluster, attempt, self.policy.breaker)

@@ -179,7 +179,7 @@ class Exchange(Call):
             attempt.answered = monotonic()
         attempt.outcome = outcome_of(head, trusted=self.dispatcher.trusts_reasons)
         failed = blames_endpoint(head, trusted=self.dispatcher.trusts_reasons)
-        self.observe(attempt.endpoint, failed=failed)
+        self.observe(attempt, failed=failed)
         if status >= 400:
             failure = self._failure_of(head, attempt.outcome)
             if (
@@ -253,7 +253,7 @@ class Exchange(Call):
             self.dispatcher.count("stale_connection")
             self.pool.connect(self.cluster, attempt)
             return
-        self.observe(attempt.endpoint, failed=True)
+        self.observe(attempt, failed=True)
         if self._hedge is not None and self.replaced_by_hedge(error.outcome):
             return
         refused = error.reason == StreamRefused.reason
@@ -329,7 +329,7 @@ class Exchange(Call):
         attempt = self._hedge.attempt if self._hedge is not None else None
         if attempt is None or now < attempt.deadline:
             return False
-        self.observe(attempt.endpoint, failed=True)
+        self.observe(attempt, failed=True)
         self.hedge_over(telemetry.OUTCOME_TIMEOUT)
         return True
 
@@ -356,7 +356,7 @@ class Exchange(Call):
         error = RequestTimeout(message)
         attempt = self.attempt
         if attempt is not None:
-            self.observe(attempt.endpoint, failed=True)
+            self.observe(attempt, failed=True)
         self._end_attempt(error.outcome, final=True, close=True)
         if self.response_started:
             self.downstream.abort()

@@ -42,7 +42,7 @@ class Second(Exchange):
         attempt.outcome = outcome_of(head, trusted=self.dispatcher.trusts_reasons)
         failed = head.status >= 500
         if first.bad_answer(retry.Failure(attempt.outcome, head.status), failed=failed):
-            first.observe(attempt.endpoint, failed=failed)
+            first.observe(attempt, failed=failed)
             first.hedge_over(attempt.outcome, close=False)
             return
         first.hedge_won()
@@ -52,7 +52,7 @@ class Second(Exchange):
         """There will be no answer."""
         if self.attempt is not None:
             if not stale:
-                self.first.observe(self.attempt.endpoint, failed=True)
+                self.first.observe(self.attempt, failed=True)
             self.first.hedge_over(error.outcome)
 
     def on_upstream_full(self) -> None:
@@ -96,7 +96,7 @@ class StreamSecond(StreamExchange):
         failure, failed = first.failure_of(attempt, answer)
         if first.bad_answer(failure, failed=failed):
             attempt.outcome = failure.outcome
-            first.observe(attempt.endpoint, failed=failed)
+            first.observe(attempt, failed=failed)
             first.hedge_over(failure.outcome)
             return
         first.hedge_won()
@@ -106,7 +106,7 @@ class StreamSecond(StreamExchange):
         """There will be no answer."""
         if self.attempt is not None:
             if not stale:
-                self.first.observe(self.attempt.endpoint, failed=True)
+                self.first.observe(self.attempt, failed=True)
             self.first.hedge_over(error.outcome)
 
     def on_upstream_full(self) -> None:

@@ -104,13 +104,16 @@ class Proxy:
         for name in snapshot.clusters:
             if name not in self._clusters:
                 self._clusters[name] = Cluster(name)
+        now = monotonic()
         for name, cluster in list(self._clusters.items()):
-            for gone in cluster.update(snapshot.clusters.get(name, ())):
+            for gone in cluster.update(snapshot.clusters.get(name, ()), now):
                 for pool in self.outbound.pools:
                     pool.drain(gone)
             if name not in snapshot.clusters and not cluster.load.requests and not cluster.load.connections:
                 del self._clusters[name]
-        self.outbound.table = build_table(snapshot, self.settings.service, self._clusters.__getitem__)
+        self.outbound.table = build_table(
+            snapshot, self.settings.service, self._clusters.__getitem__, self.settings.zone
+        )
         if self.inbound is not None:
             self.inbound.apply(snapshot)
         log.info("snapshot applied", version=snapshot.version, clusters=len(snapshot.clusters))

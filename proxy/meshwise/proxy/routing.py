@@ -15,6 +15,7 @@ from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.cluster.budget import RetryBudget
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.cluster.hedge import HedgePolicy, budget_of
+from meshwise.proxy.cluster.picking import Picker, needs_picker
 from meshwise.proxy.cluster.shadow import ShadowPolicy
 from meshwise.proxy.guard.limiter import Limiter
 
@@ -25,7 +26,7 @@ _UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 class Extras:
     """What few policies use: looked at only where one does."""
 
-    __slots__ = ("counts_shares", "hedge", "limiter", "shadow")
+    __slots__ = ("counts_shares", "hedge", "limiter", "picker", "shadow", "times")
 
     def __init__(
         self,
@@ -33,13 +34,19 @@ class Extras:
         counts_shares: bool = False,
         hedge: HedgePolicy | None = None,
         limiter: Limiter | None = None,
+        picker: Picker | None = None,
         shadow: ShadowPolicy | None = None,
+        times: bool = False,
     ) -> None:
         self.counts_shares = counts_shares
         """Outlier detection counts what share of an endpoint's attempts fail."""
         self.hedge = hedge
         self.limiter = limiter
         """What lets requests in to the application, on the inbound side."""
+        self.picker = picker
+        """Chooses endpoints where ``balancer`` is not enough."""
+        self.times = times
+        """Endpoints are chosen by latency, which has to be measured."""
         self.shadow = shadow
         """The candidate that is evaluated beside the policy."""
 
@@ -119,8 +126,11 @@ def service_name(authority: bytes) -> bytes:
     return authority.partition(b":")[0].rstrip(b".")
 
 
-def build_table(snapshot: Snapshot, source: str, cluster_of: Callable[[str], Cluster]) -> RouteTable:
-    """Return the table for ``snapshot``; ``cluster_of`` gives the lasting state behind a service name."""
+def build_table(snapshot: Snapshot, source: str, cluster_of: Callable[[str], Cluster], zone: str = "") -> RouteTable:
+    """Return the table for ``snapshot``; ``cluster_of`` gives the lasting state behind a service name.
+
+    ``zone`` is where ``source``'s instance runs.
+    """
     routes = {}
     for name in snapshot.clusters:
         cluster = cluster_of(name)
@@ -132,24 +142,28 @@ def build_table(snapshot: Snapshot, source: str, cluster_of: Callable[[str], Clu
         # A stable sort: of equally specific policies the one that control lists first governs.
         policies.sort(key=lambda policy: policy.match.specificity, reverse=True)
         policies.append(DEFAULT_POLICY)
-        rules = tuple(rule_of(policy, cluster) for policy in policies)
+        rules = tuple(rule_of(policy, cluster, zone) for policy in policies)
         cluster.keep_budgets(policy.name for policy in policies)
         routes[name] = Route(cluster, rules)
     return RouteTable(snapshot, routes)
 
 
-def rule_of(policy: Policy, cluster: Cluster) -> Rule:
+def rule_of(policy: Policy, cluster: Cluster, zone: str) -> Rule:
     """Return ``policy`` as it applies to ``cluster``, with the state that it keeps there."""
-    return Rule(policy, cluster.budget(policy), _extras(policy, cluster))
+    return Rule(policy, cluster.budget(policy), _extras(policy, cluster, zone))
 
 
-def _extras(policy: Policy, cluster: Cluster) -> Extras | None:
+def _extras(policy: Policy, cluster: Cluster, zone: str) -> Extras | None:
     hedge, candidate = policy.hedge, policy.candidate
     counts_shares = policy.outlier.failure_percent is not None
-    if not (hedge or candidate or counts_shares):
+    balance = policy.balance
+    picker = Picker(balance, cluster.endpoints, zone) if needs_picker(balance, cluster.endpoints) else None
+    if not (hedge or candidate or counts_shares or picker):
         return None
     return Extras(
         counts_shares=counts_shares,
+        picker=picker,
+        times=balance.algorithm == "peak_ewma",
         hedge=None if hedge is None else HedgePolicy(hedge, cluster.budget_of(policy, "hedge", budget_of(hedge))),
         shadow=None
         if candidate is None

@@ -283,7 +283,7 @@ class StreamExchange(Exchange):
     def _judge(self, attempt: Attempt, failure: retry.Failure, *, failed: bool, bad: bool) -> bool:
         """Count the attempt's result; tell whether it is thrown away for another attempt."""
         outcome = attempt.outcome = failure.outcome
-        self.observe(attempt.endpoint, failed=failed)
+        self.observe(attempt, failed=failed)
         if not bad or self.response_started:
             return False
         if self._hedge is not None and self.bad_answer(failure, failed=failed) and self.replaced_by_hedge(outcome):
@@ -333,7 +333,7 @@ class StreamExchange(Exchange):
         error = RequestTimeout(message)
         self.reset_code = CANCEL
         if self.attempt is not None:
-            self.observe(self.attempt.endpoint, failed=True)
+            self.observe(self.attempt, failed=True)
         self._end_attempt(error.outcome, final=True, close=True)
         self._break_off(error)
 

@@ -85,6 +85,20 @@ def limits(draw: st.DrawFn) -> p.Limit:
 
 
 @st.composite
+def balances(draw: st.DrawFn) -> p.Balance:
+    """Every algorithm, with what goes with it."""
+    algorithm = draw(st.sampled_from(p.ALGORITHMS))
+    return p.Balance(
+        algorithm,
+        draw(st.sampled_from(["source", "header:x-user", "cookie:sid"])) if algorithm in p.HASHING else None,
+        draw(st.booleans()),
+        tuple(sorted(draw(st.dictionaries(NAMES, NAMES, max_size=2)).items())),
+        draw(st.floats(0, 100)),
+        draw(seconds(0, 3_600_000)),
+    )
+
+
+@st.composite
 def policies(draw: st.DrawFn) -> Policy:
     """Policies that parse_policy accepts, with every field drawn."""
     timeout, retry = draw(waiting_and_retrying())
@@ -113,7 +127,7 @@ def policies(draw: st.DrawFn) -> Policy:
             ),
         ),
         limit=draw(st.none() | limits()),
-        balance=p.Balance(draw(st.sampled_from(p.ALGORITHMS))),
+        balance=draw(balances()),
         shadow=shadow,
         hedge=draw(st.none() | st.builds(p.Hedge, seconds(1, round(most_s * 1000) - 1), st.floats(0, 5)))
         if most_s > 0.001
@@ -220,6 +234,11 @@ def test_the_schema_accepts_every_policy(policy: Policy) -> None:
         ({"breaker": {"max_requests": 0}}, "breaker.max_requests"),
         ({"outlier": {"max_eject_percent": 51}}, "outlier.max_eject_percent"),
         ({"balance": {"algorithm": "best"}}, "balance.algorithm"),
+        ({"balance": {"algorithm": "maglev"}}, "balance.hash_on"),
+        ({"balance": {"hash_on": "source"}}, "balance.hash_on"),
+        ({"balance": {"algorithm": "maglev", "hash_on": "path"}}, "balance.hash_on"),
+        ({"balance": {"subset": {"version": 2}}}, "balance.subset.version"),
+        ({"balance": {"subset": {"a b": "2"}}}, "balance.subset.a b"),
         ({"version": -1}, "version"),
         ({"reason": ""}, "reason"),
         ({"shadow": {}}, "shadow"),
@@ -272,6 +291,8 @@ def _object(node: dict[str, Any]) -> st.SearchStrategy[Any]:
 
 
 SEMANTIC = (
+    "is required for ",
+    "is of use to ",
     "limits nothing",
     "needs requests_per_second",
     "is not shorter than timeout.request",

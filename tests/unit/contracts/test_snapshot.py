@@ -6,11 +6,20 @@ from hypothesis import strategies as st
 
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.policy import Match, Policy, Timeout
-from meshwise.contracts.snapshot import MAX_ENTRIES, Endpoint, Snapshot, parse_snapshot
+from meshwise.contracts.snapshot import MAX_ENTRIES, MAX_PRIORITY, MAX_WEIGHT, Endpoint, Snapshot, parse_snapshot
 from support.untimed import UNTIMED
 
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,10}[a-z0-9]", fullmatch=True)
-ENDPOINTS = st.builds(Endpoint, NAMES, NAMES, st.integers(1, 65535), st.just("") | NAMES)
+ENDPOINTS = st.builds(
+    Endpoint,
+    NAMES,
+    NAMES,
+    st.integers(1, 65535),
+    st.just("") | NAMES,
+    weight=st.integers(1, MAX_WEIGHT),
+    priority=st.integers(0, MAX_PRIORITY),
+    labels=st.dictionaries(NAMES, NAMES, max_size=2).map(lambda labels: tuple(sorted(labels.items()))),
+)
 CLUSTERS = st.lists(ENDPOINTS, max_size=4, unique_by=lambda e: e.id).map(
     lambda endpoints: tuple(sorted(endpoints, key=lambda e: e.id))
 )

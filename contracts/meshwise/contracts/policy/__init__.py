@@ -15,6 +15,7 @@ from meshwise.contracts.policy.model import (
     ANY,
     DEFAULT_POLICY,
     GRPC_STATUSES,
+    HASHING,
     IDEMPOTENT_METHODS,
     MAX_BUDGET_FLOOR,
     MAX_BUDGET_PERCENT,
@@ -42,7 +43,7 @@ from meshwise.contracts.policy.model import (
     Shadow,
     Timeout,
 )
-from meshwise.contracts.policy.parsing import parse_policy
+from meshwise.contracts.policy.parsing import parse_policy, take_labels
 
 __all__ = [
     "ADAPTIVE_CONCURRENCY",
@@ -50,6 +51,7 @@ __all__ = [
     "ANY",
     "DEFAULT_POLICY",
     "GRPC_STATUSES",
+    "HASHING",
     "IDEMPOTENT_METHODS",
     "MAX_BUDGET_FLOOR",
     "MAX_BUDGET_PERCENT",
@@ -81,4 +83,5 @@ __all__ = [
     "governs",
     "matches_route",
     "parse_policy",
+    "take_labels",
 ]

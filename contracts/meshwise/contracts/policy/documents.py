@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from meshwise.contracts.duration import format_duration
 
 if TYPE_CHECKING:
-    from meshwise.contracts.policy.model import Limit, Policy, Retry, Shadow, Timeout
+    from meshwise.contracts.policy.model import Balance, Limit, Policy, Retry, Shadow, Timeout
 
 
 def document_of(policy: Policy) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def document_of(policy: Policy) -> dict[str, Any]:
             "eject_base": format_duration(policy.outlier.eject_base),
             "max_eject_percent": policy.outlier.max_eject_percent,
         },
-        "balance": {"algorithm": policy.balance.algorithm},
+        "balance": _balance(policy.balance),
         "version": policy.version,
     }
     if policy.hedge is not None:
@@ -88,6 +88,21 @@ def _retry(retry: Retry) -> dict[str, Any]:
     }
     if retry.idempotency_header is not None:
         document["idempotency_header"] = retry.idempotency_header
+    return document
+
+
+def _balance(balance: Balance) -> dict[str, Any]:
+    document: dict[str, Any] = {"algorithm": balance.algorithm}
+    if balance.hash_on is not None:
+        document["hash_on"] = balance.hash_on
+    if balance.zone_aware:
+        document["zone_aware"] = True
+    if balance.subset:
+        document["subset"] = dict(balance.subset)
+    if balance.panic_percent != 50.0:
+        document["panic_percent"] = balance.panic_percent
+    if balance.slow_start:
+        document["slow_start"] = format_duration(balance.slow_start)
     return document
 
 

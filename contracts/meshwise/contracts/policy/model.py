@@ -53,8 +53,17 @@ PERS: Final[tuple[Per, ...]] = ("all", "source")
 ADAPTIVE_CONCURRENCY: Final = 1000
 """What an adaptive concurrency limit may grow to when the policy does not say."""
 
-Algorithm = Literal["round_robin", "least_request"]
-ALGORITHMS: Final[tuple[Algorithm, ...]] = ("round_robin", "least_request")
+Algorithm = Literal["round_robin", "random", "least_request", "peak_ewma", "ring_hash", "maglev"]
+ALGORITHMS: Final[tuple[Algorithm, ...]] = (
+    "round_robin",
+    "random",
+    "least_request",
+    "peak_ewma",
+    "ring_hash",
+    "maglev",
+)
+HASHING: Final = ("ring_hash", "maglev")
+"""The algorithms that need ``hash_on``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +204,19 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """How an endpoint is chosen. ``least_request`` is the power of two choices."""
+    """How an endpoint is chosen. ``least_request`` and ``peak_ewma`` are the power of two choices.
+
+    ``hash_on`` is ``header:NAME``, ``cookie:NAME`` or ``source``. ``zone_aware`` prefers the caller's zone, ``subset``
+    are labels that an endpoint must have. Below ``panic_percent`` of available endpoints all are taken for available.
+    A new endpoint gets its full share after ``slow_start`` seconds.
+    """
 
     algorithm: Algorithm = "least_request"
+    hash_on: str | None = None
+    zone_aware: bool = False
+    subset: tuple[tuple[str, str], ...] = ()
+    panic_percent: float = 50.0
+    slow_start: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from meshwise.contracts.policy.model import (
     ALGORITHMS,
     ANY,
     GRPC_STATUSES,
+    HASHING,
     IDEMPOTENT_METHODS,
     MAX_BUDGET_FLOOR,
     MAX_BUDGET_PERCENT,
@@ -42,6 +43,8 @@ from meshwise.contracts.reading import Reader, shown
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?", re.ASCII)
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # a header's name: RFC 9110 §5.1
 _METHOD = re.compile(r"[A-Z]{1,20}", re.ASCII)
+_LABEL = re.compile(r"[A-Za-z0-9._/-]{1,63}", re.ASCII)
+_HASH_ON = re.compile(r"source|(?:header|cookie):[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 Choice = TypeVar("Choice", bound=str)
 
 _SEGMENT = re.compile(r"\{[A-Za-z0-9_]{1,40}\}|[A-Za-z0-9._~!$&'()+,;=:@%-]{1,200}", re.ASCII)
@@ -293,9 +296,40 @@ def _limit(document: Reader) -> Limit | None:
 
 
 def _balance(reader: Reader) -> Balance:
-    algorithm = _choice(reader, "algorithm", ALGORITHMS, "least_request")
+    default = Balance()
+    algorithm = _choice(reader, "algorithm", ALGORITHMS, default.algorithm)
+    hash_on = reader.take_text("hash_on", "", longest=120) if reader.has("hash_on") else ""
+    reader.take("hash_on")
+    if hash_on and not _HASH_ON.fullmatch(hash_on):
+        raise DocumentError(reader.at("hash_on"), f"{shown(hash_on)} is not header:NAME, cookie:NAME or source")
+    balance = Balance(
+        algorithm,
+        hash_on=hash_on or None,
+        zone_aware=reader.take_flag("zone_aware", default.zone_aware),
+        subset=take_labels(reader, "subset"),
+        panic_percent=reader.take_number("panic_percent", default.panic_percent, 0.0, 100.0),
+        slow_start=reader.take_seconds("slow_start", default.slow_start, 0.0, 3600.0) or 0.0,
+    )
     reader.finish()
-    return Balance(algorithm)
+    if algorithm in HASHING and not hash_on:
+        raise DocumentError(reader.at("hash_on"), f"is required for {algorithm}")
+    if hash_on and algorithm not in HASHING:
+        raise DocumentError(reader.at("hash_on"), f"is of use to {' and '.join(HASHING)} alone; remove it")
+    return balance
+
+
+def take_labels(reader: Reader, key: str) -> tuple[tuple[str, str], ...]:
+    """Return the labels under ``key`` in order of their names; none when absent."""
+    labels = reader.take_section(key)
+    found = []
+    for name in sorted(labels.names):
+        value = labels.take(name)
+        if not _LABEL.fullmatch(name) or not isinstance(value, str) or not _LABEL.fullmatch(value):
+            raise DocumentError(
+                labels.at(name[:80]), "a label and its value are up to 63 letters, digits, '.', '_', '/' or '-'"
+            )
+        found.append((name, value))
+    return tuple(found)
 
 
 def _shadow(document: Reader) -> Shadow | None:

@@ -10,6 +10,7 @@ from meshwise.contracts.policy import Budget, Policy
 from meshwise.contracts.snapshot import Endpoint
 from meshwise.proxy.cluster.breaker import Load
 from meshwise.proxy.cluster.budget import RetryBudget
+from meshwise.proxy.cluster.latency import PeakEwma
 from meshwise.proxy.cluster.outlier import Health
 
 if TYPE_CHECKING:
@@ -20,9 +21,24 @@ if TYPE_CHECKING:
 class EndpointState:
     """One endpoint: its address, its health, its load, its idle connections (the newest last)."""
 
-    __slots__ = ("active", "gone", "health", "host", "id", "idle", "port", "tls")
+    __slots__ = (
+        "active",
+        "gone",
+        "health",
+        "host",
+        "id",
+        "idle",
+        "labels",
+        "latency",
+        "port",
+        "priority",
+        "since",
+        "tls",
+        "weight",
+        "zone",
+    )
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, now: float = 0.0) -> None:
         self.id = endpoint.id
         self.host = endpoint.host
         self.port = endpoint.port
@@ -30,8 +46,19 @@ class EndpointState:
         self.active = 0
         self.health = Health()
         self.idle: list[UpstreamConnection] = []
+        self.latency = PeakEwma()
+        self.since = now
+        """When it was first named; monotonic seconds."""
+        self.describe_as(endpoint)
         self.gone = False
         """No snapshot names it any more: its connections close as they fall idle."""
+
+    def describe_as(self, endpoint: Endpoint) -> None:
+        """Take what may change about an endpoint while it stays the same."""
+        self.zone = endpoint.zone
+        self.weight = endpoint.weight
+        self.priority = endpoint.priority
+        self.labels = dict(endpoint.labels)
 
     def resting(self, now: float) -> bool:
         """Tell whether the endpoint is ejected."""
@@ -57,13 +84,18 @@ class Cluster:
         """Who waits for a connection because the breaker allows no more of them."""
         self._budgets: dict[str, tuple[object, RetryBudget]] = {}
 
-    def update(self, endpoints: Iterable[Endpoint]) -> list[EndpointState]:
+    def update(self, endpoints: Iterable[Endpoint], now: float = 0.0) -> list[EndpointState]:
         """Take the endpoints of a new snapshot; return those that are gone. Same id and address: same state."""
         known = {(state.id, state.host, state.port, state.tls): state for state in self.endpoints}
         states = []
         for endpoint in endpoints:
             key = (endpoint.id, endpoint.host, endpoint.port, endpoint.tls)
-            states.append(known.pop(key) if key in known else EndpointState(endpoint))
+            state = known.pop(key, None)
+            if state is None:
+                state = EndpointState(endpoint, now)
+            else:
+                state.describe_as(endpoint)
+            states.append(state)
         self.endpoints = tuple(states)
         for state in known.values():
             state.gone = True
@@ -99,6 +131,10 @@ class Cluster:
                     "host": state.host,
                     "port": state.port,
                     "tls": state.tls,
+                    "zone": state.zone,
+                    "weight": state.weight,
+                    "priority": state.priority,
+                    "labels": state.labels,
                     "active": state.active,
                     "idle_connections": len(state.idle),
                     "ejected": state.resting(now),

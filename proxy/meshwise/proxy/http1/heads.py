@@ -113,6 +113,10 @@ class RequestHead:
         """Return the value of the first passed-on field called ``name`` (lower case); empty without one."""
         return _field(self.kept, name)
 
+    def cookie(self, name: bytes) -> bytes:
+        """Return the value of the cookie called ``name``; empty without one."""
+        return cookie_of(self.field(b"cookie"), name)
+
     def __repr__(self) -> str:
         return f"<RequestHead {self.method!r} {self.target!r} for {self.authority!r} length={self.length}>"
 
@@ -339,6 +343,15 @@ def _apply_connection(head: RequestHead, connection: bytes, upgrade: bytes, limi
             head.upgrade = upgrade
         elif token and token not in _NOT_REMOVABLE:
             head.kept = _without(head.kept, token)
+
+
+def cookie_of(cookies: bytes, name: bytes) -> bytes:
+    """Return the value of the cookie ``name`` in the value of a ``Cookie`` field; empty without one."""
+    for pair in cookies.split(b";"):
+        key, _, value = pair.strip().partition(b"=")
+        if key == name:
+            return value
+    return b""
 
 
 def _field(kept: bytes, name: bytes) -> bytes:

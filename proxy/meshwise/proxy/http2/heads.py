@@ -13,7 +13,7 @@ from typing import Final
 
 from meshwise.proxy.errors import BadAnswer, BadRequest, ExpectationUnknown, NotSupported
 from meshwise.proxy.http1.bodies import NOT_IN_TRAILERS
-from meshwise.proxy.http1.heads import RequestHead, ResponseHead
+from meshwise.proxy.http1.heads import RequestHead, ResponseHead, cookie_of
 from meshwise.proxy.http2 import grpc
 from meshwise.proxy.http2.codes import PROTOCOL_ERROR, StreamFault
 from meshwise.proxy.http2.tables import Field
@@ -56,6 +56,10 @@ class StreamHead(RequestHead):
     def field(self, name: bytes) -> bytes:
         """Return the value of the first passed-on field called ``name`` (lower case); empty without one."""
         return next((value for key, value in self.fields if key == name), b"")
+
+    def cookie(self, name: bytes) -> bytes:
+        """Return the value of the cookie called ``name``, in whichever of several fields; empty without one."""
+        return cookie_of(b"; ".join(value for key, value in self.fields if key == b"cookie"), name)
 
 
 class StreamAnswer(ResponseHead):
