@@ -65,8 +65,13 @@ def local_answer(error: ProxyError, *, close: bool, to_head: bool = False) -> by
             len(body),
             HEADER_ERROR.encode(),
             error.reason.encode(),
-            b"retry-after: %d\r\n" % error.retry_after_s if error.retry_after_s else b"",
+            _more_fields(error),
             b"connection: close\r\n" if close else b"",
             b"" if to_head else body,
         )
     )
+
+
+def _more_fields(error: ProxyError) -> bytes:
+    fields = b"retry-after: %d\r\n" % error.retry_after_s if error.retry_after_s else b""
+    return fields + b"location: %b\r\n" % error.location.encode("latin-1") if error.location else fields

@@ -23,21 +23,24 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from meshwise.contracts import telemetry
-from meshwise.contracts.policy import MAX_RETRIES, Policy, Retry
+from meshwise.contracts.policy import MAX_RETRIES, Fault, Policy, Retry
 from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.channels import Downstream, Pool
 from meshwise.proxy.cluster import balancer, outlier, retry
 from meshwise.proxy.cluster.cluster import Cluster, EndpointState
 from meshwise.proxy.cluster.shadow import Trial
-from meshwise.proxy.errors import NoEndpoint, Overflow, ProxyError
+from meshwise.proxy.errors import FaultInjected, NoEndpoint, Overflow, ProxyError
 from meshwise.proxy.guard.limiter import Limiter
 from meshwise.proxy.http1.heads import RequestHead
 from meshwise.proxy.replay import ReplayBuffer
 from meshwise.proxy.routing import Rule
+from meshwise.proxy.steering import HeadEdits
 from meshwise.proxy.telemetry.records import TraceContext
 
 if TYPE_CHECKING:
     from meshwise.proxy.dispatch import Dispatcher
+
+_draw: Final = random.random
 
 NEVER: Final = float("inf")
 
@@ -50,10 +53,13 @@ class Call(ABC):
         "_answer_chunked",
         "_base",
         "_body",
+        "_edits",
+        "_fault",
         "_gap",
         "_hedge",
         "_hedge_at",
         "_limiter",
+        "_mirror",
         "_pending_error",
         "_pending_head",
         "_resume_at",
@@ -122,6 +128,12 @@ class Call(ABC):
         self._hedge_at = NEVER
         self._limiter: Limiter | None = None
         """Who has let the request in and is to be told of its end."""
+        self._edits: HeadEdits | None = None
+        """Edits of the answer's head."""
+        self._fault: ProxyError | None = None
+        """A failure made on purpose, after a delay."""
+        self._mirror = ""
+        """The service that gets a copy of the request once it is complete."""
         self._trial: Trial | None = None
         """The request under a candidate policy, where one is evaluated."""
         self._tried: tuple[EndpointState, ...] = ()
@@ -166,11 +178,47 @@ class Call(ABC):
                 extras.hedge.request(self.started)
                 self._hedge_at = self.started + extras.hedge.delay
         self.request_id = dispatcher.traces.request_id()
+        if extras is not None and extras.fault is not None and self._suffer(extras.fault):
+            return
         self._next_attempt(self.started)
 
     def end_ns(self) -> int:
         """Unix nanoseconds now, by the clock the request started with: no jump of the wall clock makes it negative."""
         return self.start_ns + int((monotonic() - self.started) * 1e9)
+
+    def turn_away(self, cluster: Cluster, rule: Rule, trace: TraceContext, answer: ProxyError) -> None:
+        """Answer a request for ``cluster`` by the rule itself; it is counted like one that was sent."""
+        self.cluster, self.destination = cluster, cluster.name
+        self.rule, self.policy, self.trace = rule, rule.policy, trace
+        dispatcher = self.dispatcher
+        dispatcher.in_flight += 1
+        dispatcher.recorder.active(dispatcher.side, self.destination, 1)
+        cluster.load.requests += 1
+        self.fail(answer)
+
+    def edit_answer(self, edits: HeadEdits) -> None:
+        """Change the head of an answer that is forwarded."""
+        self._edits = edits
+
+    @abstractmethod
+    def mirror_to(self, service: str) -> None:
+        """Have a copy of the request sent to ``service`` once it is complete; where that cannot be done, nothing."""
+
+    def _suffer(self, fault: Fault) -> bool:
+        """Wait or fail on purpose, as the draw has it; tell whether either is so."""
+        error: ProxyError | None = None
+        if fault.abort and _draw() * 100.0 < fault.abort_percent:
+            error = FaultInjected(f"a fault was injected: {fault.abort}")
+            error.status = fault.abort
+            error.outcome = telemetry.OUTCOME_ERROR if fault.abort >= 500 else telemetry.OUTCOME_OK
+        if fault.delay and _draw() * 100.0 < fault.delay_percent:
+            self.dispatcher.count("fault_delay")
+            self._fault = error
+            self._wait(fault.delay, "")
+            return True
+        if error is not None:
+            self.fail(error)
+        return error is not None
 
     # --- what the sides do ---
 
@@ -199,6 +247,9 @@ class Call(ABC):
     def _next_attempt(self, now: float) -> None:
         if self.attempts:
             self._hedge_at = NEVER
+        elif self._fault is not None:
+            self.fail(self._fault)
+            return
         cluster = self.cluster
         assert cluster is not None
         endpoint = self._choose(cluster, now)

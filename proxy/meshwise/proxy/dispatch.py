@@ -6,6 +6,7 @@ Outbound (the application calls another service)
 2. rule       the most specific policy governs; the built-in default when there is none
 3. trace      the application's ``traceparent`` is the parent; without a valid one a trace begins here
 4. deadline   request timeout of the rule, shrunk by the deadline the application passes on
+   steering   where the rule says so: redirect, split, mirror, rewrite, header edits; then faults: delay, abort
 5. breaker    requests under way in the cluster. 503 overflow
 6. attempt    CLIENT span, remaining deadline, ordinal; attempt timeout
 7. balancer   an endpoint that does not rest; on a retry another one than before
@@ -28,6 +29,7 @@ from __future__ import annotations
 import asyncio
 import re
 from abc import ABC, abstractmethod
+from random import random
 from typing import Final
 
 from meshwise.contracts import telemetry
@@ -45,6 +47,7 @@ from meshwise.proxy.http1.heads import CHUNKED, RequestHead, ResponseHead
 from meshwise.proxy.http1.limits import Limits
 from meshwise.proxy.http2.limits import Limits as Http2Limits
 from meshwise.proxy.inbound_rules import InboundRules, build_inbound
+from meshwise.proxy.mirror import Mirrors
 from meshwise.proxy.net.connecting import UNIX
 from meshwise.proxy.net.http2_pool import Http2Pool
 from meshwise.proxy.net.pool import UpstreamPool
@@ -56,6 +59,7 @@ from meshwise.proxy.stream_exchange import StreamExchange
 from meshwise.proxy.telemetry.records import AttemptRecord, Recorder, RequestRecord, TraceContext
 from meshwise.proxy.trace_context import TraceSource, format_traceparent
 
+_draw: Final = random
 _ORDINAL = re.compile(rb"[1-9][0-9]?")
 
 
@@ -83,6 +87,7 @@ class Dispatcher(ABC):
             loop, self.http2_limits(trusted=True), idle_s=pool_idle_s, write_high=settings.write_high_bytes, tls=tls
         )
         self.pools: tuple[Pool, ...] = (self.pool, self.http2_pool)
+        self.mirrors = Mirrors(loop)
         self.traces = TraceSource(settings.trace_ratio)
         self.connections: set[Drainable] = set()
         self.draining = False
@@ -128,6 +133,10 @@ class Dispatcher(ABC):
     @abstractmethod
     def open(self, exchange: Exchange) -> None:
         """Route a request and start it."""
+
+    def mirror(self, head: RequestHead, body: bytes, service: str) -> None:
+        """Send a copy of a request to another service."""
+        self.mirrors.send(self, head, body, service)
 
     def second(self, first: Exchange) -> Exchange:
         """Return what stands for a second, hedged attempt of ``first``."""
@@ -224,14 +233,44 @@ class OutboundDispatcher(Dispatcher):
         ):
             exchange.fail(PortNotAllowed(f"proxy.connect_ports does not allow CONNECT to {head.authority.decode()}"))
             return
-        rule = route.rule_for(exchange.method, exchange.target)
+        rule = route.rule_for(exchange.method, exchange.target, head)
         exchange.source = self.settings.service
         trace = parent_of(head.traceparent, head.tracestate, self.traces)
         limit = rule.policy.timeout.request
         asked = self.asked_s(head)
         if asked is not None and asked < limit:
             limit = asked
-        exchange.admit(route.cluster, rule, trace, exchange.started + limit)
+        deadline = exchange.started + limit
+        if rule.extras is not None and rule.extras.steering is not None and not head.raw:
+            self._steer(exchange, route.cluster, rule, trace, deadline)
+        else:
+            exchange.admit(route.cluster, rule, trace, deadline)
+
+    def _steer(self, exchange: Exchange, cluster: Cluster, rule: Rule, trace: TraceContext, deadline: float) -> None:
+        """Send a request where its policy wants it, changed as the policy says; the rest is the exchange's."""
+        assert rule.extras is not None
+        steering = rule.extras.steering
+        assert steering is not None
+        redirected = steering.redirected(exchange.head)
+        if redirected is not None:
+            exchange.turn_away(cluster, rule, trace, redirected)
+            return
+        if steering.split is not None:
+            way = steering.split.pick(_draw())
+            if way is None:
+                exchange.fail(NoRoute(f"the policy {rule.policy.name} splits traffic to a service that is unknown"))
+                return
+            cluster, rule = way
+        head = exchange.head
+        if head.method != b"CONNECT":
+            steering.rewritten(head)
+        if steering.request is not None:
+            steering.request.apply(head)
+        if steering.response is not None:
+            exchange.edit_answer(steering.response)
+        if steering.mirror is not None and not head.opens_tunnel and _draw() * 100.0 < steering.mirror.percent:
+            exchange.mirror_to(steering.mirror.service)
+        exchange.admit(cluster, rule, trace, deadline)
 
     def attempt_trace(self, exchange: Call) -> TraceContext:
         """A CLIENT span per attempt, all below the caller's span."""
@@ -348,7 +387,7 @@ class InboundDispatcher(Dispatcher):
         limit = self.settings.inbound_timeout_s if left is None else max(0.001, left)
         rule = self._rule
         if self.rules is not None:
-            rule = self.rules.rule_for(exchange.source, exchange.method, exchange.target) or rule
+            rule = self.rules.rule_for(exchange.source, exchange.method, exchange.target, head) or rule
         exchange.admit(self.cluster, rule, self.traces.child(parent), exchange.started + limit)
 
     def attempt_trace(self, exchange: Call) -> TraceContext:

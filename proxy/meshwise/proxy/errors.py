@@ -13,6 +13,8 @@ ProxyError
 │   ├── PortNotAllowed        403 port_not_allowed
 │   ├── NoRoute               404 no_route
 │   ├── NoEndpoint            503 no_endpoint
+│   ├── Redirected            3xx redirect
+│   ├── FaultInjected         4xx, 5xx fault
 │   ├── RateLimited           429 rate_limited
 │   ├── Overloaded            503 overloaded
 │   └── Overflow              503 overflow
@@ -36,12 +38,14 @@ from meshwise.contracts.errors import MeshwiseError
 class ProxyError(MeshwiseError):
     """An answer that the proxy makes itself: ``status``, the ``x-meshwise-error`` reason, and how it is counted."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
     phrase: ClassVar[str] = "Internal Server Error"
     reason: ClassVar[str] = "internal"
-    outcome: ClassVar[str] = telemetry.OUTCOME_REJECTED
+    outcome: str = telemetry.OUTCOME_REJECTED
     retry_after_s: int = 0
     """When to try again, in whole seconds; 0 when that is not known."""
+    location: str = ""
+    """Where to ask instead, if anywhere."""
 
 
 class DownstreamError(ProxyError):
@@ -117,6 +121,19 @@ class Overflow(RoutingError):
     """The breaker is open: too much is under way."""
 
     status, phrase, reason = 503, "Service Unavailable", "overflow"
+
+
+class Redirected(RoutingError):
+    """A policy sends the caller elsewhere; ``status`` and ``location`` are its."""
+
+    status, phrase, reason = 302, "Found", "redirect"
+    outcome = telemetry.OUTCOME_OK
+
+
+class FaultInjected(RoutingError):
+    """A policy makes a share of requests fail; ``status`` is its, and counts as it would of the service."""
+
+    phrase, reason = "Injected", "fault"
 
 
 class RateLimited(RoutingError):

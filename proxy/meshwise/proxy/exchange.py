@@ -77,6 +77,8 @@ class Exchange(Call):
         if self._pending_error is not None:
             self._reply(self._pending_error)
             return
+        if self._mirror:
+            self._send_copy(self._mirror)
         attempt = self.attempt
         if attempt is not None and attempt.connection is not None and self.head.length == CHUNKED:
             attempt.connection.write(last_chunk(self.request_trailers))
@@ -314,12 +316,26 @@ class Exchange(Call):
         """End the request here: from now on its two connections are one."""
         attempt.status = self.status = status
         self._answer_begins()
-        self.observe(attempt.endpoint, failed=False)
+        self.observe(attempt, failed=False)
         downstream = cast("DownstreamConnection", self.downstream)
         open_tunnel(self.dispatcher, downstream, connection, answer=answer, rest=rest)
         attempt.connection = None  # it is the tunnel's now
         self._end_attempt(telemetry.OUTCOME_OK, final=True)
         self.finish(telemetry.OUTCOME_OK)
+
+    def mirror_to(self, service: str) -> None:
+        """Have a copy of the request sent to ``service`` once it is complete."""
+        if self.request_done:
+            self._send_copy(service)
+        else:
+            self._mirror = service
+
+    def _send_copy(self, service: str) -> None:
+        if self._body is not None and (self._body.over_limit or not self._body.replayable):
+            self.dispatcher.count("mirror_body_too_large")
+            return
+        body = self._body.copy() if self._body is not None else b""
+        self.dispatcher.mirror(self.head, body, service)
 
     def _second(self) -> Exchange:
         return self.dispatcher.second(self)
@@ -335,6 +351,8 @@ class Exchange(Call):
 
     def _forward(self, head: ResponseHead) -> None:
         self._answer_begins()
+        if self._edits is not None:
+            self._edits.apply(head)
         # HTTP/1.0 knows no chunks: there the end of the connection ends the answer.
         self._answer_chunked = head.length < 0 and self.head.minor == 1
         denied = self.attempt.retry_denied if self.attempt is not None else ""

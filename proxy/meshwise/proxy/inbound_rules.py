@@ -6,6 +6,7 @@ from meshwise.contracts.policy import ANY, Policy
 from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.guard.limiter import Limiter
+from meshwise.proxy.http1.heads import RequestHead
 from meshwise.proxy.routing import Extras, Rule, normal_path
 
 
@@ -19,11 +20,11 @@ class InboundRules:
         """What a policy matches, how such a request is treated, and whose it is."""
         self.limiters = limiters
 
-    def rule_for(self, source: str, method: str, target: str) -> Rule | None:
+    def rule_for(self, source: str, method: str, target: str, head: RequestHead | None = None) -> Rule | None:
         """Return how a request is treated that a limit applies to; ``None`` when none does."""
         path = normal_path(target)
         for match, rule, caller in self._rules:
-            if caller in (None, source) and match.governs(method, path):
+            if caller in (None, source) and match.governs(method, path, head):
                 return rule
         return None
 

@@ -156,6 +156,7 @@ class Proxy:
         if self._sweeper is not None:
             self._sweeper.cancel()
         for side in self.sides:
+            side.mirrors.close()
             for pool in side.pools:
                 await pool.close()
         for cluster in [*self._clusters.values(), *([self.inbound.cluster] if self.inbound else [])]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable
+from dataclasses import replace
 
-from meshwise.contracts.policy import ANY, DEFAULT_POLICY, Policy, matches_route
+from meshwise.contracts.policy import ANY, DEFAULT_POLICY, Fault, Policy, Target, matches_route
 from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.cluster.budget import RetryBudget
 from meshwise.proxy.cluster.cluster import Cluster
@@ -18,33 +19,41 @@ from meshwise.proxy.cluster.hedge import HedgePolicy, budget_of
 from meshwise.proxy.cluster.picking import Picker, needs_picker
 from meshwise.proxy.cluster.shadow import ShadowPolicy
 from meshwise.proxy.guard.limiter import Limiter
+from meshwise.proxy.http1.heads import RequestHead
+from meshwise.proxy.steering import Split, Steering, steers
 
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_ANY = ANY.encode()
 _UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 
 
 class Extras:
     """What few policies use: looked at only where one does."""
 
-    __slots__ = ("counts_shares", "hedge", "limiter", "picker", "shadow", "times")
+    __slots__ = ("counts_shares", "fault", "hedge", "limiter", "picker", "shadow", "steering", "times")
 
     def __init__(
         self,
         *,
         counts_shares: bool = False,
+        fault: Fault | None = None,
         hedge: HedgePolicy | None = None,
         limiter: Limiter | None = None,
         picker: Picker | None = None,
         shadow: ShadowPolicy | None = None,
+        steering: Steering | None = None,
         times: bool = False,
     ) -> None:
         self.counts_shares = counts_shares
         """Outlier detection counts what share of an endpoint's attempts fail."""
+        self.fault = fault
         self.hedge = hedge
         self.limiter = limiter
         """What lets requests in to the application, on the inbound side."""
         self.picker = picker
         """Chooses endpoints where ``balancer`` is not enough."""
+        self.steering = steering
+        """Sends requests elsewhere or changes them, before they are admitted."""
         self.times = times
         """Endpoints are chosen by latency, which has to be measured."""
         self.shadow = shadow
@@ -54,7 +63,7 @@ class Extras:
 class Rule:
     """One policy as it applies to one cluster."""
 
-    __slots__ = ("budget", "extras", "methods", "policy", "route")
+    __slots__ = ("budget", "extras", "headers", "methods", "policy", "route")
 
     def __init__(self, policy: Policy, budget: RetryBudget, extras: Extras | None = None) -> None:
         self.policy = policy
@@ -63,9 +72,13 @@ class Rule:
         """``None`` for a policy that uses nothing of it: then it costs a request nothing."""
         self.route = policy.match.route or ""
         self.methods = frozenset(policy.match.methods)
+        self.headers = tuple((name.encode(), value.encode()) for name, value in policy.match.headers)
 
-    def governs(self, method: str, path: str) -> bool:
+    def governs(self, method: str, path: str, head: RequestHead | None) -> bool:
         """Tell whether the rule is about such a request; source and service matched when the table was built."""
+        for name, value in self.headers:
+            if head is None or not (head.has(name) if value == _ANY else head.field(name) == value):
+                return False
         if self.methods and method not in self.methods:
             return False
         return not self.route or matches_route(self.route, path)
@@ -80,15 +93,15 @@ class Route:
         self.cluster = cluster
         self.rules = rules
         first = rules[0]
-        self._only = None if first.methods or first.route else first
+        self._only = None if first.methods or first.route or first.headers else first
 
-    def rule_for(self, method: str, target: str) -> Rule:
+    def rule_for(self, method: str, target: str, head: RequestHead | None = None) -> Rule:
         """Return the rule that governs a request for ``target`` (path and query); there always is one."""
         if self._only is not None:
             return self._only
         path = normal_path(target)
         for rule in self.rules:
-            if rule.governs(method, path):
+            if rule.governs(method, path, head):
                 return rule
         return self.rules[-1]
 
@@ -131,6 +144,20 @@ def build_table(snapshot: Snapshot, source: str, cluster_of: Callable[[str], Clu
 
     ``zone`` is where ``source``'s instance runs.
     """
+
+    def way(target: Target, policy: Policy, called: Cluster) -> tuple[Cluster, Rule] | None:
+        if target.service is not None and target.service not in snapshot.clusters:
+            return None
+        cluster = called if target.service is None else cluster_of(target.service)
+        balance = replace(policy.balance, subset=target.subset or policy.balance.subset)
+        return cluster, rule_of(replace(policy, balance=balance), cluster, zone)
+
+    def steering_of(policy: Policy, cluster: Cluster) -> Steering | None:
+        if not steers(policy):
+            return None
+        ways = [way(target, policy, cluster) for target in policy.split]
+        return Steering(policy, Split([target.weight for target in policy.split], ways) if ways else None)
+
     routes = {}
     for name in snapshot.clusters:
         cluster = cluster_of(name)
@@ -142,27 +169,29 @@ def build_table(snapshot: Snapshot, source: str, cluster_of: Callable[[str], Clu
         # A stable sort: of equally specific policies the one that control lists first governs.
         policies.sort(key=lambda policy: policy.match.specificity, reverse=True)
         policies.append(DEFAULT_POLICY)
-        rules = tuple(rule_of(policy, cluster, zone) for policy in policies)
+        rules = tuple(rule_of(policy, cluster, zone, steering_of(policy, cluster)) for policy in policies)
         cluster.keep_budgets(policy.name for policy in policies)
         routes[name] = Route(cluster, rules)
     return RouteTable(snapshot, routes)
 
 
-def rule_of(policy: Policy, cluster: Cluster, zone: str) -> Rule:
+def rule_of(policy: Policy, cluster: Cluster, zone: str, steering: Steering | None = None) -> Rule:
     """Return ``policy`` as it applies to ``cluster``, with the state that it keeps there."""
-    return Rule(policy, cluster.budget(policy), _extras(policy, cluster, zone))
+    return Rule(policy, cluster.budget(policy), _extras(policy, cluster, zone, steering))
 
 
-def _extras(policy: Policy, cluster: Cluster, zone: str) -> Extras | None:
+def _extras(policy: Policy, cluster: Cluster, zone: str, steering: Steering | None) -> Extras | None:
     hedge, candidate = policy.hedge, policy.candidate
     counts_shares = policy.outlier.failure_percent is not None
     balance = policy.balance
     picker = Picker(balance, cluster.endpoints, zone) if needs_picker(balance, cluster.endpoints) else None
-    if not (hedge or candidate or counts_shares or picker):
+    if not (hedge or candidate or counts_shares or picker or steering or policy.fault):
         return None
     return Extras(
         counts_shares=counts_shares,
+        fault=policy.fault,
         picker=picker,
+        steering=steering,
         times=balance.algorithm == "peak_ewma",
         hedge=None if hedge is None else HedgePolicy(hedge, cluster.budget_of(policy, "hedge", budget_of(hedge))),
         shadow=None

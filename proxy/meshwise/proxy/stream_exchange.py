@@ -302,11 +302,17 @@ class StreamExchange(Exchange):
         self._held = None
         super().hedge_won()
 
+    def mirror_to(self, service: str) -> None:  # noqa: ARG002
+        """Requests over HTTP/2 are not mirrored."""
+        self.dispatcher.count("mirror_not_http1")
+
     def _second(self) -> StreamExchange:
         return self.dispatcher.second_stream(self)
 
     def _forward_answer(self, answer: StreamAnswer, *, end: bool) -> None:
         self._answer_begins()
+        if self._edits is not None:
+            self._edits.apply(answer)
         if self.downstream.full and self.attempt is not None and self.attempt.connection is not None:
             self.attempt.connection.pause_reading()
         fields = answer.fields

@@ -98,6 +98,46 @@ def balances(draw: st.DrawFn) -> p.Balance:
     )
 
 
+WORDS = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
+FIELDS = st.dictionaries(WORDS.map(lambda name: f"x-{name}"), st.sampled_from(["", "1", "a b"]), max_size=2).map(
+    lambda fields: tuple(sorted(fields.items()))
+)
+PATHS = st.from_regex(r"/[a-z0-9/._-]{0,8}", fullmatch=True)
+
+
+@st.composite
+def edits(draw: st.DrawFn) -> p.Edits:
+    """Edits of any fields."""
+    return p.Edits(
+        tuple(sorted(draw(st.sets(WORDS.map(lambda name: f"x-{name}"), max_size=2)))), draw(FIELDS), draw(FIELDS)
+    )
+
+
+@st.composite
+def traffic(draw: st.DrawFn) -> dict[str, Any]:
+    """Sections that direct traffic."""
+    percent = st.floats(0, 100)
+    delay, abort = draw(st.none() | seconds(1, 300_000)), draw(st.none() | st.integers(400, 599))
+    fault = None
+    if delay or abort:
+        fault = p.Fault(delay or 0.0, draw(percent) if delay else 0.0, abort or 0, draw(percent) if abort else 0.0)
+    labels = st.dictionaries(WORDS, WORDS, max_size=1).map(lambda found: tuple(sorted(found.items())))
+    headers = p.Headers(draw(edits()), draw(edits()))
+    path, authority = draw(st.none() | PATHS), draw(st.none() | NAMES)
+    return {
+        "fault": fault,
+        "split": tuple(
+            draw(st.lists(st.builds(p.Target, st.integers(1, 10_000), st.none() | NAMES, labels), max_size=3))
+        ),
+        "mirror": draw(st.none() | st.builds(p.Mirror, NAMES, percent)),
+        "headers": None if headers == p.Headers() else headers,
+        "rewrite": p.Rewrite(path, None, authority) if path or authority else None,
+        "redirect": p.Redirect(draw(st.sampled_from([301, 302, 303, 307, 308])), path, None, authority)
+        if path or authority
+        else None,
+    }
+
+
 @st.composite
 def policies(draw: st.DrawFn) -> Policy:
     """Policies that parse_policy accepts, with every field drawn."""
@@ -113,6 +153,7 @@ def policies(draw: st.DrawFn) -> Policy:
             draw(st.none() | NAMES),
             draw(st.none() | ROUTES),
             tuple(draw(st.lists(st.sampled_from(["GET", "POST"]), max_size=2))),
+            draw(FIELDS),
         ),
         timeout=timeout,
         retry=retry,
@@ -129,6 +170,7 @@ def policies(draw: st.DrawFn) -> Policy:
         limit=draw(st.none() | limits()),
         balance=draw(balances()),
         shadow=shadow,
+        **draw(traffic()),
         hedge=draw(st.none() | st.builds(p.Hedge, seconds(1, round(most_s * 1000) - 1), st.floats(0, 5)))
         if most_s > 0.001
         else None,
@@ -228,6 +270,26 @@ def test_the_schema_accepts_every_policy(policy: Policy) -> None:
         ({"limit": {"requests_per_second": 1, "per": "user"}}, "limit.per"),
         ({"limit": {"adaptive": True, "priority": "vip"}}, "limit.priority"),
         ({"outlier": {"failure_percent": 0}}, "outlier.failure_percent"),
+        ({"match": {"service": "a", "headers": {"x a": "1"}}}, "match.headers.x a"),
+        ({"match": {"service": "a", "headers": {"x-a": 1}}}, "match.headers.x-a"),
+        ({"fault": {}}, "fault"),
+        ({"fault": {"delay": {"fixed": "6m"}}}, "fault.delay.fixed"),
+        ({"fault": {"abort": {"status": 200}}}, "fault.abort.status"),
+        ({"fault": {"abort": {"status": 503, "percent": 101}}}, "fault.abort.percent"),
+        ({"split": [{}]}, "split[0].weight"),
+        ({"split": [{"weight": 0}]}, "split"),
+        ({"split": [{"weight": 1}] * 17}, "split"),
+        ({"split": [{"weight": 1, "service": "A"}]}, "split[0].service"),
+        ({"mirror": {"percent": 5}}, "mirror.service"),
+        ({"headers": {"request": {"set": {"Host": "x"}}}}, "headers.request"),
+        ({"headers": {"response": {"add": {"x-meshwise-error": "x"}}}}, "headers.response"),
+        ({"headers": {"request": {"add": {"a": "b\r\nc: d"}}}}, "headers.request.add.a"),
+        ({"headers": {"request": {"remove": ["a b"]}}}, "headers.request.remove[0]"),
+        ({"rewrite": {}}, "rewrite"),
+        ({"rewrite": {"prefix": "/x"}}, "rewrite.prefix"),
+        ({"rewrite": {"path": "x"}}, "rewrite.path"),
+        ({"redirect": {"path": "/x", "status": 304}}, "redirect.status"),
+        ({"redirect": {"authority": "a/b"}}, "redirect.authority"),
         ({"hedge": {}}, "hedge.delay"),
         ({"hedge": {"delay": "15s"}}, "hedge.delay"),
         ({"hedge": {"delay": "1s", "max_extra_percent": 6}}, "hedge.max_extra_percent"),
@@ -291,6 +353,13 @@ def _object(node: dict[str, Any]) -> st.SearchStrategy[Any]:
 
 
 SEMANTIC = (
+    "injects nothing",
+    "sends nobody anywhere",
+    "changes nothing",
+    "cannot stand beside path",
+    "needs a match.route",
+    "may not be edited",
+    "is named twice",
     "is required for ",
     "is of use to ",
     "limits nothing",
@@ -420,7 +489,7 @@ def test_templates_match_whole_segments(template: str, path: str, fits: bool) ->
 def test_a_policy_governs_what_its_match_says() -> None:
     """Source, service, method and route must all fit; what is left out fits anything."""
     policy = Policy("p", Match("catalog", "frontend", "/items/{id}", ("GET",)))
-    request = {"source": "frontend", "service": "catalog", "method": "GET", "path": "/items/1"}
+    request: dict[str, Any] = {"source": "frontend", "service": "catalog", "method": "GET", "path": "/items/1"}
     assert governs(policy, **request)
     for key, other in (("source", "cart"), ("service", "cart"), ("method", "POST"), ("path", "/")):
         assert not governs(policy, **{**request, key: other})

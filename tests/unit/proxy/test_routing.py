@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from meshwise.contracts.policy import DEFAULT_POLICY, governs, parse_policy
 from meshwise.contracts.snapshot import Endpoint, Snapshot
 from meshwise.proxy.cluster.cluster import Cluster
+from meshwise.proxy.http1.heads import RequestHead
 from meshwise.proxy.routing import RouteTable, build_table, normal_path
 
 
@@ -50,6 +51,7 @@ MATCHES = st.fixed_dictionaries(
         "source": st.sampled_from(["frontend", "cart"]),
         "route": st.sampled_from(["/items", "/items/{id}", "/items/*", "/*"]),
         "methods": st.sampled_from([["GET"], ["POST", "PUT"]]),
+        "headers": st.sampled_from([{"x-beta": "on"}, {"x-beta": "*"}, {"x-beta": "on", "x-other": "*"}]),
     },
 )
 
@@ -58,8 +60,11 @@ MATCHES = st.fixed_dictionaries(
     st.lists(MATCHES, max_size=6),
     st.sampled_from(["GET", "POST"]),
     st.sampled_from(["/", "/items", "/items/7?x=/items", "/items/7/8", "/%69tems"]),
+    st.sampled_from([{}, {"x-beta": "on"}, {"x-beta": "off"}, {"x-beta": "on", "x-other": "1"}]),
 )
-def test_most_specific_policy_governs(matches: list[dict[str, object]], method: str, target: str) -> None:
+def test_most_specific_policy_governs(
+    matches: list[dict[str, object]], method: str, target: str, headers: dict[str, str]
+) -> None:
     """The table picks what the contracts' ``governs`` and ``specificity`` say, for any set of policies."""
     policies: list[dict[str, object]] = [{"name": f"p{n}", "match": match} for n, match in enumerate(matches)]
     route = table(*policies).find(b"catalog")
@@ -68,10 +73,12 @@ def test_most_specific_policy_governs(matches: list[dict[str, object]], method: 
     fitting = [
         policy
         for policy in map(parse_policy, policies)
-        if governs(policy, source="frontend", service="catalog", method=method, path=path)
+        if governs(policy, source="frontend", service="catalog", method=method, path=path, headers=headers)
     ]
     expected = max(fitting, key=lambda policy: policy.match.specificity) if fitting else DEFAULT_POLICY
-    assert route.rule_for(method, target).policy == expected
+    head = RequestHead(method.encode(), target.encode(), 1)
+    head.kept = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in headers.items())
+    assert route.rule_for(method, target, head).policy == expected
 
 
 def test_normal_path_unescapes_only_what_needs_no_escape() -> None:

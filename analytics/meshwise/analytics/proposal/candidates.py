@@ -44,6 +44,7 @@ def governing(key: AttemptKey, policies: Iterable[Policy]) -> Policy:
         if policy.match.service in (ANY, key.destination)
         and policy.match.source in (None, key.source)
         and (policy.match.route or "") == key.route
+        and not policy.match.headers  # governs some of the edge's requests; its attempts carry its own name
     ]
     return max(matching, key=lambda policy: (policy.match.specificity, policy.name), default=DEFAULT_POLICY)
 

@@ -4,10 +4,11 @@ A document matches requests by caller, callee, path template and method, and say
 balanced and protected. ``parse_policy`` turns a mapping into a ``Policy``; ``Policy.to_document`` turns it back.
 Durations are seconds in code and text (``250ms``) in documents. Names follow Envoy and the Gateway API.
 
-``model`` holds the values, ``parsing`` and ``documents`` the two ways between them and documents, ``matching`` what
-policies mean beside requests and beside each other.
+``model`` and ``traffic`` hold the values, ``parsing`` and ``documents`` the two ways between them and documents,
+``matching`` what policies mean beside requests and beside each other.
 """
 
+from meshwise.contracts.policy.labels import take_labels
 from meshwise.contracts.policy.matching import changed_fields, check_chain, governs, matches_route
 from meshwise.contracts.policy.model import (
     ADAPTIVE_CONCURRENCY,
@@ -43,7 +44,8 @@ from meshwise.contracts.policy.model import (
     Shadow,
     Timeout,
 )
-from meshwise.contracts.policy.parsing import parse_policy, take_labels
+from meshwise.contracts.policy.parsing import parse_policy
+from meshwise.contracts.policy.traffic import Edits, Fault, Headers, Mirror, Redirect, Rewrite, Target
 
 __all__ = [
     "ADAPTIVE_CONCURRENCY",
@@ -67,16 +69,23 @@ __all__ = [
     "Balance",
     "Breaker",
     "Budget",
+    "Edits",
+    "Fault",
+    "Headers",
     "Hedge",
     "Limit",
     "Match",
+    "Mirror",
     "Outlier",
     "Per",
     "Policy",
     "Priority",
+    "Redirect",
     "Retry",
     "RetryOn",
+    "Rewrite",
     "Shadow",
+    "Target",
     "Timeout",
     "changed_fields",
     "check_chain",

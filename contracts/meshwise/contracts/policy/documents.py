@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from meshwise.contracts.duration import format_duration
+from meshwise.contracts.policy.traffic_parsing import traffic_document
 
 if TYPE_CHECKING:
     from meshwise.contracts.policy.model import Balance, Limit, Policy, Retry, Shadow, Timeout
@@ -19,6 +20,8 @@ def document_of(policy: Policy) -> dict[str, Any]:
         match["route"] = policy.match.route
     if policy.match.methods:
         match["methods"] = list(policy.match.methods)
+    if policy.match.headers:
+        match["headers"] = dict(policy.match.headers)
     document: dict[str, Any] = {
         "name": policy.name,
         "match": match,
@@ -50,6 +53,7 @@ def document_of(policy: Policy) -> dict[str, Any]:
         )
     if policy.limit is not None:
         document["limit"] = _limit(policy.limit)
+    document.update(traffic_document(policy))
     if policy.shadow is not None:
         document["shadow"] = _shadow(policy.shadow)
     if policy.reason:

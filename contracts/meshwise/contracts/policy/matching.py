@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from meshwise.contracts.duration import format_duration
@@ -51,13 +52,22 @@ def matches_route(template: str, path: str) -> bool:
     return all(want == have or (want.startswith("{") and have != "") for want, have in zip(wanted, got, strict=True))
 
 
-def governs(policy: Policy, *, source: str, service: str, method: str, path: str) -> bool:
-    """Tell whether ``policy`` governs a request from ``source`` to ``service``."""
+def governs(
+    policy: Policy,
+    *,
+    source: str,
+    service: str,
+    method: str,
+    path: str,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> bool:
+    """Tell whether ``policy`` governs a request from ``source`` to ``service``; ``headers`` by lower-case name."""
     match = policy.match
     return (
         match.service in (ANY, service)
         and match.source in (None, source)
         and (not match.methods or method in match.methods)
+        and all(name in headers and value in (ANY, headers[name]) for name, value in match.headers)
         and (match.route is None or matches_route(match.route, path))
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from meshwise.contracts.policy.documents import document_of
+from meshwise.contracts.policy.traffic import Fault, Headers, Mirror, Redirect, Rewrite, Target
 
 MAX_RETRIES: Final = 2
 """Three attempts in all. source: SRE practice, AWS SDKs, Istio's default."""
@@ -78,12 +79,14 @@ class Match:
     source: str | None = None
     route: str | None = None
     methods: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    """Fields a request must have, by lower-case name; the value ``*`` is any."""
 
     @property
-    def specificity(self) -> tuple[int, int, int, int]:
+    def specificity(self) -> tuple[int, int, int, int, int]:
         """Sort key: of two policies that match a request, the greater one governs it."""
         literal = sum(not part.startswith("{") for part in self.route.split("/")) if self.route else 0
-        return (self.service != ANY, self.source is not None, literal, len(self.methods) > 0)
+        return (self.service != ANY, self.source is not None, literal, len(self.methods) > 0, len(self.headers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +248,12 @@ class Policy:
     outlier: Outlier = field(default_factory=Outlier)
     balance: Balance = field(default_factory=Balance)
     limit: Limit | None = None
+    fault: Fault | None = None
+    split: tuple[Target, ...] = ()
+    mirror: Mirror | None = None
+    headers: Headers | None = None
+    rewrite: Rewrite | None = None
+    redirect: Redirect | None = None
     shadow: Shadow | None = None
     version: int = 0
     reason: str = ""

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from meshwise.contracts.duration import format_duration
 from meshwise.contracts.errors import DocumentError
+from meshwise.contracts.policy.labels import take_labels
 from meshwise.contracts.policy.model import (
     ADAPTIVE_CONCURRENCY,
     ALGORITHMS,
@@ -38,12 +39,20 @@ from meshwise.contracts.policy.model import (
     Shadow,
     Timeout,
 )
+from meshwise.contracts.policy.traffic_parsing import (
+    take_fault,
+    take_fields,
+    take_headers,
+    take_mirror,
+    take_redirect,
+    take_rewrite,
+    take_split,
+)
 from meshwise.contracts.reading import Reader, shown
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?", re.ASCII)
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # a header's name: RFC 9110 §5.1
 _METHOD = re.compile(r"[A-Z]{1,20}", re.ASCII)
-_LABEL = re.compile(r"[A-Za-z0-9._/-]{1,63}", re.ASCII)
 _HASH_ON = re.compile(r"source|(?:header|cookie):[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 Choice = TypeVar("Choice", bound=str)
 
@@ -71,6 +80,12 @@ def parse_policy(document: object) -> Policy:
         outlier=_outlier(reader.take_section("outlier")),
         balance=_balance(reader.take_section("balance")),
         limit=_limit(reader),
+        fault=take_fault(reader),
+        split=take_split(reader),
+        mirror=take_mirror(reader),
+        headers=take_headers(reader),
+        rewrite=take_rewrite(reader, match.route),
+        redirect=take_redirect(reader, match.route),
         shadow=_shadow(reader),
         version=reader.take_count("version", 0, 0, 2**53),
         reason=reader.take_text("reason", "", longest=2000) if reader.has("reason") else "",
@@ -129,12 +144,14 @@ def _match(reader: Reader) -> Match:
     if route:
         _check_template(reader.at("route"), route)
     methods = tuple(_text_items(reader, "methods", _METHOD, "a method such as GET"))
+    headers = take_fields(reader, "headers")
     reader.finish()
     return Match(
         service=service,
         source=_service(reader, "source", source) if source else None,
         route=route or None,
         methods=methods,
+        headers=headers,
     )
 
 
@@ -316,20 +333,6 @@ def _balance(reader: Reader) -> Balance:
     if hash_on and algorithm not in HASHING:
         raise DocumentError(reader.at("hash_on"), f"is of use to {' and '.join(HASHING)} alone; remove it")
     return balance
-
-
-def take_labels(reader: Reader, key: str) -> tuple[tuple[str, str], ...]:
-    """Return the labels under ``key`` in order of their names; none when absent."""
-    labels = reader.take_section(key)
-    found = []
-    for name in sorted(labels.names):
-        value = labels.take(name)
-        if not _LABEL.fullmatch(name) or not isinstance(value, str) or not _LABEL.fullmatch(value):
-            raise DocumentError(
-                labels.at(name[:80]), "a label and its value are up to 63 letters, digits, '.', '_', '/' or '-'"
-            )
-        found.append((name, value))
-    return tuple(found)
 
 
 def _shadow(document: Reader) -> Shadow | None:

@@ -113,6 +113,15 @@ class RequestHead:
         """Return the value of the first passed-on field called ``name`` (lower case); empty without one."""
         return _field(self.kept, name)
 
+    def edit(self, gone: frozenset[bytes], fields: tuple[tuple[bytes, bytes], ...]) -> None:
+        """Take out the fields called one of ``gone`` (lower case) and add ``fields``."""
+        self.kept = edited(self.kept, gone, fields)
+
+    def retarget(self, target: bytes, authority: bytes) -> None:
+        """Send the request on under another target and Host."""
+        self.target = target
+        self.authority = authority
+
     def cookie(self, name: bytes) -> bytes:
         """Return the value of the cookie called ``name``; empty without one."""
         return cookie_of(self.field(b"cookie"), name)
@@ -141,6 +150,10 @@ class ResponseHead:
     def field(self, name: bytes) -> bytes:
         """Return the value of the first passed-on field called ``name`` (lower case); empty without one."""
         return _field(self.kept, name)
+
+    def edit(self, gone: frozenset[bytes], fields: tuple[tuple[bytes, bytes], ...]) -> None:
+        """Take out the fields called one of ``gone`` (lower case) and add ``fields``."""
+        self.kept = edited(self.kept, gone, fields)
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status} length={self.length}>"
@@ -343,6 +356,13 @@ def _apply_connection(head: RequestHead, connection: bytes, upgrade: bytes, limi
             head.upgrade = upgrade
         elif token and token not in _NOT_REMOVABLE:
             head.kept = _without(head.kept, token)
+
+
+def edited(kept: bytes, gone: frozenset[bytes], fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """Return field lines without those called one of ``gone`` (lower case), and with ``fields`` behind them."""
+    lines = [line for line in kept.split(b"\r\n") if line and line.partition(b":")[0].lower() not in gone]
+    lines += [b"%b: %b" % field for field in fields]
+    return b"".join([line + b"\r\n" for line in lines])
 
 
 def cookie_of(cookies: bytes, name: bytes) -> bytes:

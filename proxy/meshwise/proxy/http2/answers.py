@@ -21,4 +21,6 @@ def local_answer(error: ProxyError, *, to_grpc: bool, to_head: bool = False) -> 
     )
     if error.retry_after_s:
         fields = (*fields, (b"retry-after", b"%d" % error.retry_after_s))
+    if error.location:
+        fields = (*fields, (b"location", error.location.encode("latin-1")))
     return fields, b"" if to_head else body

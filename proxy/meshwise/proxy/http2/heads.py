@@ -57,6 +57,16 @@ class StreamHead(RequestHead):
         """Return the value of the first passed-on field called ``name`` (lower case); empty without one."""
         return next((value for key, value in self.fields if key == name), b"")
 
+    def edit(self, gone: frozenset[bytes], fields: tuple[Field, ...]) -> None:
+        """Take out the fields called one of ``gone`` (lower case) and add ``fields``."""
+        self.fields = (*(field for field in self.fields if field[0] not in gone), *fields)
+
+    def retarget(self, target: bytes, authority: bytes) -> None:
+        """Send the request on under another target and authority."""
+        super().retarget(target, authority)
+        own = {b":path": target, b":authority": authority}
+        self.fields = tuple((name, own.get(name, value)) for name, value in self.fields)
+
     def cookie(self, name: bytes) -> bytes:
         """Return the value of the cookie called ``name``, in whichever of several fields; empty without one."""
         return cookie_of(b"; ".join(value for key, value in self.fields if key == b"cookie"), name)
@@ -73,6 +83,10 @@ class StreamAnswer(ResponseHead):
         self.declared: int | None = None
         self.grpc_status: int | None = None
         """The status of a gRPC call, when the head carries it; that is an answer without body."""
+
+    def edit(self, gone: frozenset[bytes], fields: tuple[Field, ...]) -> None:
+        """Take out the fields called one of ``gone`` (lower case) and add ``fields``."""
+        self.fields = (*(field for field in self.fields if field[0] not in gone), *fields)
 
     def field(self, name: bytes) -> bytes:
         """Return the value of the first passed-on field called ``name`` (lower case); empty without one."""

@@ -215,6 +215,8 @@ class CallExchange(Exchange):
 
     def _forward(self, head: ResponseHead) -> None:
         self._answer_begins()
+        if self._edits is not None:
+            self._edits.apply(head)
         self._begun = head
 
     def _reply(self, error: ProxyError, outcome: str = "") -> None:
