@@ -29,7 +29,7 @@ from meshwise.proxy.channels import Downstream, Pool
 from meshwise.proxy.cluster import balancer, outlier, retry
 from meshwise.proxy.cluster.cluster import Cluster, EndpointState
 from meshwise.proxy.cluster.shadow import Trial
-from meshwise.proxy.errors import FaultInjected, NoEndpoint, Overflow, ProxyError
+from meshwise.proxy.errors import FaultInjected, NoEndpoint, Overflow, ProxyError, RequestTimeout
 from meshwise.proxy.guard.limiter import Limiter
 from meshwise.proxy.http1.heads import RequestHead
 from meshwise.proxy.replay import ReplayBuffer
@@ -249,6 +249,11 @@ class Call(ABC):
             self._hedge_at = NEVER
         elif self._fault is not None:
             self.fail(self._fault)
+            return
+        if now >= self.deadline:
+            # Whoever asked waits no longer: to send it would only be work for nobody.
+            self.dispatcher.count("expired")
+            self.fail(RequestTimeout("the request's deadline had passed before it was sent"))
             return
         cluster = self.cluster
         assert cluster is not None

@@ -384,7 +384,7 @@ class InboundDispatcher(Dispatcher):
         exchange.source = identity or source_of(head.source)
         parent = parent_of(head.traceparent, head.tracestate, self.traces)
         left = seconds_left(head.deadline)
-        limit = self.settings.inbound_timeout_s if left is None else max(0.001, left)
+        limit = self.settings.inbound_timeout_s if left is None else left
         rule = self._rule
         if self.rules is not None:
             rule = self.rules.rule_for(exchange.source, exchange.method, exchange.target, head) or rule

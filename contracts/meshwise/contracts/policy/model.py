@@ -91,7 +91,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Timeout:
-    """Limits in seconds. ``attempt`` unset means an attempt may use all of ``request``."""
+    """Limits in seconds. ``attempt`` unset means an attempt may use all of ``request``.
+
+    ``idle`` is how long nothing may move in either direction of a request under way, streams included.
+    """
 
     request: float = 15.0
     attempt: float | None = None
