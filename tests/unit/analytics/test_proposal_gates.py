@@ -1,7 +1,14 @@
 import numpy as np
 
 from meshwise.analytics.proposal.config import ProposalConfig
-from meshwise.analytics.proposal.gates import overload, repeatable_share, retries_disappoint, retryable_codes
+from meshwise.analytics.proposal.gates import (
+    cause_in_attempts,
+    overload,
+    repeatable_share,
+    retries_disappoint,
+    retryable_codes,
+)
+from meshwise.analytics.replay.attempts import AttemptKey
 from support.recorded_attempts import EPOCH_S, heavy_tail, policy, recording
 
 CONFIG = ProposalConfig()
@@ -67,3 +74,23 @@ class TestRetryableCodes:
         """500 and 502 may be retried; 503 and 504 never, however often they are seen."""
         status = np.tile([200, 500, 502, 503, 504], 200)
         assert retryable_codes(recording(1000, 100, status=status)) == (500, 502)
+
+
+class TestCauseInAttempts:
+    def test_failures_further_down(self) -> None:
+        """Failures of an edge that come with as many on one below are laid to that one; earlier ones do not count."""
+        number = np.arange(1200)
+        below = number % 2 == 1
+        bad = number % 20 >= 18
+        attempts = recording(
+            1200,
+            60,
+            source=np.where(below, "frontend", "ingress"),
+            destination=np.where(below, "recommendation", "frontend"),
+            outcome=np.where(bad & (number >= 600), "timeout", "ok"),
+        )
+        above = AttemptKey("ingress", "frontend", "")
+        assert cause_in_attempts(above, attempts, EPOCH_S, CONFIG) == "frontend → recommendation"
+        assert cause_in_attempts(above, attempts, EPOCH_S + 60.0, CONFIG) == ""
+        lowest = AttemptKey("frontend", "recommendation", "")
+        assert cause_in_attempts(lowest, attempts, EPOCH_S, CONFIG) == ""

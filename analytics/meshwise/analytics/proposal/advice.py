@@ -23,7 +23,13 @@ from meshwise.analytics.proposal.candidates import Grid, governing, grid
 from meshwise.analytics.proposal.choice import Trial, gain, ranked, within_limits
 from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.proposal.ends import EdgeEnds
-from meshwise.analytics.proposal.gates import cause_below, overload, repeatable_share, retries_disappoint
+from meshwise.analytics.proposal.gates import (
+    cause_below,
+    cause_in_attempts,
+    overload,
+    repeatable_share,
+    retries_disappoint,
+)
 from meshwise.analytics.proposal.regime import Regime, split
 from meshwise.analytics.proposal.trial_run import Gate, Memory, Rehearsed, gate
 from meshwise.analytics.rehearsal.config import RehearsalConfig
@@ -83,6 +89,7 @@ def propose(
             world,
             policies,
             config,
+            everything=attempts,
             rehearse=gate(key, attempts, world, policies, rehearsal, memory=rehearsed),
             ends=counted.get(EdgeKey(key.source, key.destination)),
         )
@@ -99,10 +106,11 @@ class _Route:
         policies: tuple[Policy, ...],
         config: ProposalConfig,
         *,
+        everything: Attempts,
         rehearse: Gate,
         ends: EdgeEnds | None,
     ) -> None:
-        self.ends = ends
+        self.everything, self.ends = everything, ends
         self.rehearse = rehearse
         self.key, self.attempts, self.world, self.policies, self.config = key, attempts, world, policies, config
         self.end = world.window.end.timestamp()
@@ -198,7 +206,9 @@ class _Route:
         config, present = self.config, self.current.retry.max
         repeatable = repeatable_share(now, self.current)
         load = overload(now, config).reason
-        below = cause_below(self.key, self.world, config)
+        below = cause_below(self.key, self.world, config) or cause_in_attempts(
+            self.key, self.everything, float(now.start[0]), config
+        )
         stuck = retries_disappoint(now)
         if load:
             return _Ceiling(present, "overload", f"{load}: more retries would feed the overload")

@@ -96,6 +96,20 @@ def cause_below(key: AttemptKey, world: World, config: ProposalConfig) -> str:
     return f"{worst.source} → {worst.destination}"
 
 
+def cause_in_attempts(key: AttemptKey, attempts: Attempts, since: float, config: ProposalConfig) -> str:
+    """Name the edge below ``key`` whose requests failed as its own did from ``since`` on (Unix seconds), or nothing.
+
+    Rollups may be younger or older than the attempts a proposal rests on; here both come from the same record.
+    """
+    failed = attempts.final & ~attempts.ok & (attempts.outcome != OUTCOME_CANCELLED) & (attempts.start >= since)
+    mine = failed & (attempts.source == key.source) & (attempts.destination == key.destination)
+    names, counts = np.unique(attempts.destination[failed & (attempts.source == key.destination)], return_counts=True)
+    if not len(names) or not mine.any():
+        return ""
+    worst = int(counts.argmax())
+    return f"{key.destination} → {names[worst]}" if counts[worst] >= config.downstream_share * mine.sum() else ""
+
+
 def retries_disappoint(attempts: Attempts, least: int = 30) -> str:
     """Say so when retries already made succeed clearly less often than first attempts do: the failures stick."""
     known = attempts.outcome != OUTCOME_CANCELLED
