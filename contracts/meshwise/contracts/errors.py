@@ -24,10 +24,18 @@ class UnavailableError(MeshwiseError):
 class DocumentError(MeshwiseError):
     """A document breaks its schema.
 
-    ``path`` is the dotted path of the field that is wrong, ``problem`` says what and how to mend it.
+    ``path`` is the dotted path of the field that is wrong, ``problem`` says what and how to mend it. Both may quote the
+    document, so what cannot be printed is escaped: the message is one line, and no terminal obeys it.
     """
 
     def __init__(self, path: str, problem: str) -> None:
+        path, problem = _printable(path), _printable(problem)
         super().__init__(f"{path}: {problem}" if path else problem)
         self.path = path
         self.problem = problem
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)

@@ -1,0 +1,114 @@
+"""What is left when nothing is under way, and rounds of load around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from soak.callers import application, round_of
+from support.data_path import Mesh, Upstream, inbound, outbound, until
+
+
+@dataclass(frozen=True)
+class Remains:
+    """Counts at a quiet moment; ``objects`` are the proxy's own, ``rss_kb`` is resident memory."""
+
+    seconds: float
+    rounds: int
+    descriptors: int
+    tasks: int
+    objects: int
+    rss_kb: int
+
+
+POLICY = {
+    "name": "catalog",
+    "match": {"service": "catalog"},
+    "timeout": {"request": "2s", "attempt": "100ms"},
+    "retry": {
+        "max": 1,
+        "on": {"connect": True, "reset": True, "codes": [503]},
+        "backoff": {"base": "1ms", "max": "5ms"},
+    },
+    "outlier": {"consecutive": 1000},
+}
+
+
+@contextlib.asynccontextmanager
+async def path() -> AsyncIterator[tuple[Mesh, Mesh, Upstream]]:
+    """Two proxies in front of an application that misbehaves; their connections are dropped soon after use."""
+    idle: dict[str, Any] = {"app_pool_idle_s": 0.1, "proxy_pool_idle_s": 0.1}
+    async with (
+        Upstream(application) as app,
+        inbound(app.port, **idle) as near,
+        outbound({"catalog": [near.port]}, POLICY, **idle) as far,
+    ):
+        yield far, near, app
+
+
+async def quiet(app: Upstream, *meshes: Mesh) -> None:
+    """Wait until the proxies hold nothing, no request, tunnel or connection of either side; forget what was noted."""
+
+    def holds(mesh: Mesh) -> bool:
+        proxy = mesh.proxy
+        return any(
+            side.in_flight or side.tunnels or side.connections or side.replay_memory.used for side in proxy.sides
+        ) or any(cluster["connections"] for cluster in proxy.clusters().values())
+
+    await until(lambda: not any(map(holds, meshes)))
+    app.arrivals.clear()
+    for mesh in meshes:
+        mesh.recorder.requests.clear()
+        mesh.recorder.attempts.clear()
+
+
+def count(seconds: float, rounds: int) -> Remains:
+    """Count what is left now."""
+    gc.collect()
+    ours = sum(str(type(one).__module__).startswith("meshwise.proxy") for one in gc.get_objects())
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names alone
+    return Remains(
+        round(seconds, 1),
+        rounds,
+        descriptors,
+        len(asyncio.all_tasks()),
+        ours,
+        pages * os.sysconf("SC_PAGE_SIZE") // 1024,
+    )
+
+
+async def soak(seconds: float, round_s: float, *, seed: int = 1) -> AsyncIterator[Remains]:
+    """Yield what is left after each round, the first of which only warms up."""
+    begun, number = monotonic(), 0
+    async with path() as (far, near, app):
+        while monotonic() - begun < seconds or number < 3:
+            done = await round_of(far.port, round_s, seed + number)
+            async with asyncio.timeout(60):
+                await quiet(app, far, near)
+            number += 1
+            yield count(monotonic() - begun, done)
+
+
+def leaks(seen: list[Remains], *, memory: bool) -> list[str]:
+    """Return what grew since the first round; ``memory`` once rounds are long enough for it to mean something."""
+    first, last = seen[1], seen[-1]
+    found = [
+        f"{name} grew from {before} to {after}"
+        for name, before, after, most in (
+            ("descriptors", first.descriptors, last.descriptors, first.descriptors),
+            ("tasks", first.tasks, last.tasks, first.tasks),
+            ("objects", first.objects, last.objects, first.objects * 1.02 + 20),
+        )
+        if after > most
+    ]
+    if memory and last.rss_kb > first.rss_kb * 1.1 + 4096:
+        found.append(f"resident memory grew from {first.rss_kb} to {last.rss_kb} kB")
+    return found
