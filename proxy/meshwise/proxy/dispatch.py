@@ -84,7 +84,12 @@ class Dispatcher(ABC):
         self.limits = limits_of(settings)
         self.pool = UpstreamPool(loop, self.limits, idle_s=pool_idle_s, write_high=settings.write_high_bytes, tls=tls)
         self.http2_pool = Http2Pool(
-            loop, self.http2_limits(trusted=True), idle_s=pool_idle_s, write_high=settings.write_high_bytes, tls=tls
+            loop,
+            self.http2_limits(trusted=True),
+            idle_s=pool_idle_s,
+            sign_of_life_s=settings.http2_sign_of_life_s,
+            write_high=settings.write_high_bytes,
+            tls=tls,
         )
         self.pools: tuple[Pool, ...] = (self.pool, self.http2_pool)
         self.mirrors = Mirrors(loop)

@@ -147,6 +147,12 @@ class ProxySettings(BaseModel):
     http2_max_streams_mesh: int = Field(
         default=1000, ge=1, le=100_000, description="The same for a proxy that proved its identity."
     )
+    http2_sign_of_life_s: float = Field(
+        default=5.0,
+        gt=0.0,
+        le=60.0,
+        description="Seconds an endpoint may take to answer the PING that follows a stream without an answer.",
+    )
     replay_bytes: int = Field(
         default=65_536, ge=0, le=1_048_576, description="Request body kept for a retry, per request."
     )

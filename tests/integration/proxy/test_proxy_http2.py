@@ -34,6 +34,11 @@ def is_head(frame: Frame) -> bool:
     return frame.kind == frames.HEADERS
 
 
+def ends(stream: int) -> Callable[[Frame], bool]:
+    """Tell of a frame whether it ends that stream."""
+    return lambda frame: ends_request(frame) and frame.stream == stream
+
+
 def is_end(frame: Frame) -> bool:
     """Tell whether a frame ends its stream, properly or not."""
     return ends_request(frame) or frame.kind == frames.RST_STREAM
@@ -254,7 +259,7 @@ async def test_streams_over_the_limit_are_refused_and_the_rest_go_on() -> None:
         assert (frame.stream, reset_code(peer)) == (5, codes.REFUSED_STREAM)
         go_on.set()
         for stream in (1, 3):
-            await peer.until(lambda frame, stream=stream: ends_request(frame) and frame.stream == stream)  # type: ignore[misc]
+            await peer.until(ends(stream))
 
 
 def large(peer: RawPeer, stream: int) -> bytes:
@@ -382,3 +387,70 @@ async def test_endpoint_that_sends_no_more(begun: bool) -> None:
         await mesh.quiet()
         assert mesh.outcomes() == ["reset"]
         assert mesh.recorder.requests[0].protocol == "2"
+
+
+async def test_new_requests_go_around_a_connection_that_gives_no_sign_of_life() -> None:
+    """A connection on which nothing comes back takes no more requests once one timed out, and is closed."""
+    numbers = iter(range(1, 9))
+
+    async def silent_at_first(peer: RawPeer) -> None:
+        if next(numbers) == 1:
+            await peer.send(ok(peer, (await peer.until(ends_request)).stream))
+            await peer.to_the_end()
+        else:
+            await answering(ok)(peer)
+
+    rule = {
+        "name": "catalog",
+        "match": {"service": "catalog"},
+        "timeout": {"request": "5s", "attempt": "150ms"},
+        "retry": {"max": 1, "on": {"timeout": True}, "backoff": {"base": "0ms", "max": "0ms"}},
+    }
+    async with (
+        RawServer(silent_at_first) as app,
+        outbound({"catalog": [app.port]}, rule, http2_sign_of_life_s=0.2) as mesh,
+        raw_client(mesh.port) as peer,
+    ):
+        for stream in (1, 3, 5):
+            await peer.send(peer.head(stream, GET))
+            await peer.until(ends(stream))
+        await mesh.quiet()
+        assert mesh.attempt_outcomes() == ["ok", "timeout", "ok", "ok"]
+        dead = app.peers[0]
+        await until(lambda: dead.ended)
+        assert [frame.payload for frame in dead.frames if frame.kind == frames.PING] == [b"meshwise"]
+
+
+async def test_an_endpoint_that_is_only_slow_keeps_its_connection() -> None:
+    """Whoever answers the PING is asked again for nothing more, and goes on to get requests on the same connection."""
+
+    async def slow_at_first(peer: RawPeer) -> None:
+        await peer.send(ok(peer, (await peer.until(ends_request)).stream))
+        ping = await peer.until(lambda frame: frame.kind == frames.PING)
+        await peer.send(frames.frame(frames.PING, frames.ACK, 0, ping.payload))
+        frame = await peer.until(ends(5))
+        await peer.send(ok(peer, frame.stream))
+        await peer.to_the_end()
+
+    rule = {
+        "name": "catalog",
+        "match": {"service": "catalog"},
+        "timeout": {"request": "150ms"},
+        "retry": {"max": 0},
+    }
+    async with (
+        RawServer(slow_at_first) as app,
+        outbound({"catalog": [app.port]}, rule, http2_sign_of_life_s=0.2) as mesh,
+        raw_client(mesh.port) as peer,
+    ):
+        for stream in (1, 3):
+            await peer.send(peer.head(stream, GET))
+            await peer.until(ends(stream))
+        line = mesh.proxy.outbound.http2_pool
+        endpoint = mesh.proxy.outbound.table.find(b"catalog").cluster.endpoints[0]  # type: ignore[union-attr]
+        await until(lambda: line._lines[endpoint].connections[0].room)
+        await peer.send(peer.head(5, GET))
+        await peer.until(ends(5))
+        await mesh.quiet()
+        assert mesh.outcomes() == ["ok", "timeout", "ok"]
+        assert len(app.peers) == 1

@@ -195,6 +195,10 @@ class Session:
             if stream.queue:
                 self._pump(stream)
 
+    def ping(self) -> None:
+        """Ask the peer for a sign of life."""
+        self._out.append(frames.frame(frames.PING, 0, 0, b"meshwise"))
+
     def go_away(self, code: int = NO_ERROR, why: str = "") -> None:
         """Take no new streams. Those under way may end, unless ``code`` says that the connection ends."""
         if not self.going_away or code != NO_ERROR:

@@ -27,7 +27,10 @@ class _Line:
 
 
 class Http2Pool:
-    """Every HTTP/2 connection of one listener's side. ``idle_s`` is how long one without streams is kept."""
+    """Every HTTP/2 connection of one listener's side.
+
+    ``idle_s`` is how long one without streams is kept, ``sign_of_life_s`` how long one may take to answer a PING.
+    """
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class Http2Pool:
         limits: Limits,
         *,
         idle_s: float,
+        sign_of_life_s: float,
         write_high: int,
         tls: MeshTls | None = None,
     ) -> None:
@@ -43,6 +47,7 @@ class Http2Pool:
         self.write_high = write_high
         self._connector = Connector(loop, tls)
         self._idle_s = idle_s
+        self._sign_of_life_s = sign_of_life_s
         self._lines: dict[EndpointState, _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -107,10 +112,11 @@ class Http2Pool:
         self._tidy(connection.endpoint, line)
 
     def sweep(self, cluster: Cluster, now: float) -> None:
-        """Close what has had no stream for too long; call about once a second."""
+        """Close what has had no stream for too long, and what seems dead; call about once a second."""
         for endpoint in cluster.endpoints:
             line = self._lines.get(endpoint)
             for connection in list(line.connections) if line is not None else ():
+                connection.give_up_if_dead(now, self._sign_of_life_s)
                 if not connection.session.streams and now - connection.idle_since >= self._idle_s:
                     connection.retire()
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _MOST_INTERIM: Final = 8
 """Interim (1xx) answers before the final one, as in HTTP/1.1."""
+_DOUBT_S: Final = 0.05
+"""Age of a stream whose silence says anything about its connection."""
+_ASK_S: Final = 1.0
 
 
 class UpstreamStream:
@@ -87,6 +90,8 @@ class UpstreamStream:
     def close(self) -> None:
         """Tell the endpoint that the caller has gone."""
         self.exchange = None
+        if self._answer is None and not self._connection.closed:
+            self._connection.doubt(self._stream.begun)
         self._connection.session.reset(self._stream, CANCEL)
         self._connection.send_soon()
 
@@ -242,12 +247,15 @@ class Http2Upstream(asyncio.Protocol):
         self._loop = pool.loop
         self._transport: asyncio.Transport | None = None
         self._heard = 0.0
+        self._doubted = 0.0
+        """When the endpoint was asked for a sign of life; zero once there was one."""
+        self._asked = 0.0
         self._sending = False
 
     @property
     def room(self) -> int:
         """How many more streams it takes."""
-        return 0 if self.closed else self.session.room
+        return 0 if self.closed or self._doubted else self.session.room
 
     def new_stream(self) -> UpstreamStream:
         """Begin a stream; there has to be room."""
@@ -258,6 +266,25 @@ class Http2Upstream(asyncio.Protocol):
         if not self._sending and self._transport is not None:
             self._sending = True
             self._loop.call_soon(self._send)
+
+    def doubt(self, begun: float) -> None:
+        """A stream begun then was given up without an answer: if nothing was heard since, the line may be dead.
+
+        Then it takes no new streams until the endpoint has answered a PING. Nobody is asked more than once a second,
+        which peers would take for a flood.
+        """
+        now = monotonic()
+        if self._heard < begun < now - _DOUBT_S and not self._doubted and now - self._asked >= _ASK_S:
+            self._doubted = self._asked = now
+            self.session.ping()
+            self.send_soon()
+
+    def give_up_if_dead(self, now: float, within_s: float) -> None:
+        """Close when the endpoint was asked for a sign of life more than ``within_s`` ago."""
+        if self._doubted and now - self._doubted >= within_s:
+            self._end(UpstreamReset(f"{self.endpoint.id} gives no sign of life"))
+            if self._transport is not None:
+                self._transport.abort()
 
     def retire(self) -> None:
         """Take no new streams, and close once those under way have ended."""
@@ -312,6 +339,9 @@ class Http2Upstream(asyncio.Protocol):
         if self.closed:
             return
         self._heard = monotonic()
+        if self._doubted:
+            self._doubted = 0.0
+            self._pool.on_room(self)
         try:
             self.session.receive(data, self._heard)
         except ConnectionFault as fault:
