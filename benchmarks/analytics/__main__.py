@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmarks.analytics import slos
 from benchmarks.analytics.measure import Size, measure
 from benchmarks.analytics.report import figures
 from benchmarks.analytics.store import StoreError
@@ -20,10 +21,14 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         rows = measure(Size(maps=3, cycles=2) if arguments.quick else Size(maps=9, cycles=5))
+        # Writing a month of hours takes longer than all the rest: in a hurry, three days must do.
+        rows += (
+            slos.measure(days=3, firsts=1, nexts=5) if arguments.quick else slos.measure(days=30, firsts=5, nexts=20)
+        )
     except StoreError as error:
         print(f"benchmarks.analytics: {error}", file=sys.stderr)
         return 1
-    measured = figures(rows)
+    measured = figures(rows) | slos.figures(rows)
     command = " ".join(["python", "-m", "benchmarks.analytics", *sys.argv[1:]])
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     write(

@@ -18,7 +18,8 @@ FINE_S: Final = 600
 MINUTES_S: Final = 2 * 3600
 """Seconds before those with rows of a minute."""
 DAY_S: Final = 86_400
-_CHUNKS: Final = 10
+_CHUNK_ROWS: Final = 400_000
+"""Rows written by one statement, at most."""
 
 _ROWS: Final = """
 INSERT INTO {table} ({columns})
@@ -60,12 +61,12 @@ _COLUMNS: Final = (
 )
 
 
-def write(client: Any, end: datetime) -> None:
-    """Write the mesh of the 24 hours before ``end``, a whole ten seconds."""
+def write(client: Any, end: datetime, *, days: int = 1) -> None:
+    """Write the mesh of the 24 hours before ``end``, a whole ten seconds; with ``days``, that many of hours."""
     last = int(end.timestamp())
     fine = last - FINE_S
     fine -= fine % 60
-    minutes, hours = (fine - MINUTES_S) // 3600 * 3600, (last - DAY_S) // 3600 * 3600
+    minutes, hours = (fine - MINUTES_S) // 3600 * 3600, (last - days * DAY_S) // 3600 * 3600
     _rows(client, "mesh_edge_1h", hours, fine // 3600 * 3600, step=3600, width=24)
     first = last - DAY_S
     _rows(client, "mesh_edge_1m", first // 60 * 60, -(-first // 3600) * 3600, step=60, width=14)
@@ -95,8 +96,9 @@ def _rows(client: Any, table: str, start: int, end: int, *, step: int, width: in
         more="'proxy-1' AS instance, 1 AS policy_version," if fine else "",
     )
     buckets = max(0, (end - start) // step)
-    for chunk in range(_CHUNKS):
-        first, last = buckets * chunk // _CHUNKS, buckets * (chunk + 1) // _CHUNKS
+    chunks = max(1, -(-buckets * EDGES * 4 // _CHUNK_ROWS))
+    for chunk in range(chunks):
+        first, last = buckets * chunk // chunks, buckets * (chunk + 1) // chunks
         if first == last:
             continue
         parameters = {

@@ -68,7 +68,7 @@ def alerts(*arguments: str, url: str) -> tuple[int, str, str]:
 
 def cycles(url: str, count: int = 2) -> None:
     for _ in range(count):
-        assert fetch(f"{url}/v1/cycle", method="POST")[0] == 200
+        assert fetch(f"{url}/v1/cycle", method="POST", timeout=60.0)[0] == 200
 
 
 def wait_for(what: str, found: Callable[[], Any]) -> Any:

@@ -152,12 +152,13 @@ def fetch(
     document: object = None,
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
+    timeout: float = 10.0,
 ) -> tuple[int, Any]:
     """Send ``document`` as JSON, or ``body`` as it is, and return status and body; errors are answers too."""
     body = body if document is None else json.dumps(document).encode()
     request = urllib.request.Request(url, body, {"content-type": "application/json", **(headers or {})}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=10.0) as answer:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
             status, raw = answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -72,7 +72,8 @@ class History:
             good, total = (self._between(sums[name], edges) for sums in (self._good, self._total))
             for column in np.nonzero(total)[0]:
                 row = (position, int(edges[column]), total[column], good[column])
-                rows.append((*row, good[column], good[column]) if timed else row)
+                fast = [good[column]] * len(parameters["positions"][position]) if timed else []
+                rows.append((*row, fast, good[column]) if timed else row)
         return SimpleNamespace(result_rows=rows)
 
     def _between(self, sums: Floats, edges: NDArray[np.int64]) -> Floats:

@@ -60,7 +60,7 @@ class FakeStore:
             asked = zip(parameters["ids"], parameters["destinations"], strict=True)
             called = [i for i, name in asked if name == "cart"]
             if parameters["start"] <= bucket < parameters["end"]:
-                rows = [(i, bucket, 50, 0, *((0.0, 0) if "positions" in parameters else ())) for i in called]
+                rows = [(i, bucket, 50, 0, *(([0.0], 0) if "positions" in parameters else ())) for i in called]
         return SimpleNamespace(result_rows=rows)
 
     def raw_query(self, query: str, parameters: dict[str, Any], *, fmt: str) -> bytes:

@@ -32,7 +32,7 @@ class OneEdge:
         elif query.startswith("-- Every service"):
             rows = [(EVIL,)]
         elif query.startswith(("-- Judged requests", "-- As slo_counts")) and parameters["step_s"] == 10:
-            timed = (0.0, 60) if "positions" in parameters else ()
+            timed = ([0.0], 60) if "positions" in parameters else ()
             rows = [(parameters["ids"][0], parameters["end"] - 10, 60, 60, *timed)]
         return SimpleNamespace(result_rows=rows)
 

@@ -1,9 +1,9 @@
 """What was judged good in any window that ends now, kept from one evaluation to the next.
 
     tens      the last 35 minutes in buckets of ten seconds
-    minutes   the last two hours and a half
+    minutes   what is not in a whole hour yet
     hours     as far back as the longest window of a signal
-    heads     minutes of the hours in which windows begin that reach further back than that
+    heads     minutes of the hours in which windows begin
     slices    per signal, time slices of its objective
 
 A window is the sum of what lies in each, so it begins and ends where the arithmetic says: to ten seconds up to half an
@@ -31,7 +31,7 @@ HORIZONS_S: Final = tuple(days * 86_400.0 for days in (8, 32, 93, 367))
 """Signals are kept as far back as the first of these that holds their longest window."""
 MINUTES_KEPT_S: Final = 29 * 86_400.0
 _TENS_SPAN_S: Final = 2100.0
-_MINUTES_SPAN_S: Final = 9000.0
+_MINUTES_SPAN_S: Final = 4560.0
 _MINUTES_SETTLE_S: Final = 120
 _HOURS_SETTLE_S: Final = 900
 _TENS_LATE_S: Final = 60.0
@@ -192,13 +192,15 @@ class _Tier:
         if self._stop - start_s > MINUTES_KEPT_S:
             return self._hours.between(start_s, end_s)
         hour = int(start_s // _HOUR_S * _HOUR_S)
-        if hour not in self._heads:
-            while len(self._heads) >= _MOST_HEADS:
-                del self._heads[next(iter(self._heads))]
-            grid = self._grid(60, _HOUR_S - 60, 0.0)
+        grid = self._heads.pop(hour, None)
+        if grid is None or grid.start > start_s:
+            # Windows move on: what lies before their begin is not asked for again.
+            grid = self._grid(60, hour + _HOUR_S - start_s // 60 * 60 - 60, 0.0)
             grid.advance(tuple(self._tens.rows), hour + _HOUR_S)
-            self._heads[hour] = grid
-        return self._heads[hour].between(start_s, end_s)
+        while len(self._heads) >= _MOST_HEADS:
+            del self._heads[next(iter(self._heads))]
+        self._heads[hour] = grid
+        return grid.between(start_s, end_s)
 
 
 def _leaves(objectives: Iterable[Objective]) -> Iterator[Objective]:
