@@ -106,7 +106,8 @@ GRAFANA = (
         multiply("Duration", 0.000001) AS duration
     FROM "meshwise"."otel_traces"
     WHERE ( "Timestamp" >= fromUnixTimestamp64Milli({from:Int64})
-        AND "Timestamp" <= fromUnixTimestamp64Milli({to:Int64}) ) AND ( "ParentSpanId" = '' ) AND ( "Duration" > 0 ) ORDER BY "Timestamp" DESC, "Duration" DESC LIMIT 1000""",
+        AND "Timestamp" <= fromUnixTimestamp64Milli({to:Int64}) )
+        AND ( "ParentSpanId" = '' ) AND ( "Duration" > 0 ) ORDER BY "Timestamp" DESC, "Duration" DESC LIMIT 1000""",
     # One trace, by way of the table of begins and ends.
     """WITH {id:String} AS trace_id,
         (SELECT min(Start) FROM "meshwise"."otel_traces_trace_id_ts" WHERE TraceId = trace_id) AS trace_start,

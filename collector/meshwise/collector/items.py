@@ -1,4 +1,4 @@
-"""What is wrong with one span, log record or data point. Each check returns a problem, or nothing."""
+"""What is wrong with one span, log record or data point. Each check returns a problem, or nothing, or ``SKEWED``."""
 
 from __future__ import annotations
 
@@ -16,17 +16,24 @@ NO_TRACE: Final = bytes(16)
 NO_SPAN: Final = bytes(8)
 LATEST_NS: Final = 2**63
 """Times from here on do not fit the signed nanoseconds that tables keep."""
+SKEWED: Final = "the time cannot be right"
+"""What a check says of an item with which nothing is wrong but its time: it is stored all the same (``skew``)."""
 SCALES: Final = range(-11, 21)
 """Scales at which an exponential histogram still means something: below, one bucket holds every number."""
 
 
 @dataclass(frozen=True, slots=True)
 class ItemLimits:
-    """Limits of one item: ``attributes`` a count, the others bytes (``attribute``: key and value)."""
+    """Limits of one item: ``attributes`` a count, the next two bytes (``attribute``: key and value).
+
+    Times outside ``(oldest, newest)``, in Unix nanoseconds, cannot be right.
+    """
 
     attributes: int = 1024
     attribute: int = 256 * 1024
     item: int = 4 * 1024 * 1024
+    oldest: int = 0
+    newest: int = LATEST_NS
 
 
 def span_problem(span: Span, limits: ItemLimits) -> str | None:
@@ -36,11 +43,13 @@ def span_problem(span: Span, limits: ItemLimits) -> str | None:
         return "trace_id must be 16 bytes, not all zero"
     if len(span_id) != 8 or span_id == NO_SPAN:
         return "span_id must be 8 bytes, not all zero"
-    if not 0 < span.start_time_unix_nano <= span.end_time_unix_nano < LATEST_NS:
+    # One comparison finds both what is no time and what cannot be right; which it was is asked afterwards.
+    timely = limits.oldest < span.start_time_unix_nano <= span.end_time_unix_nano < limits.newest
+    if not timely and not 0 < span.start_time_unix_nano <= span.end_time_unix_nano < LATEST_NS:
         return "start and end time must be set, in this order and before the year 2262"
     if len(span.attributes) > limits.attributes:
         return f"more than {limits.attributes} attributes"
-    return None
+    return None if timely else SKEWED
 
 
 def log_problem(record: LogRecord, limits: ItemLimits) -> str | None:
@@ -50,24 +59,27 @@ def log_problem(record: LogRecord, limits: ItemLimits) -> str | None:
         return "trace_id must be 16 bytes or absent"
     if span_id and len(span_id) != 8:
         return "span_id must be 8 bytes or absent"
-    if not 0 < (record.time_unix_nano or record.observed_time_unix_nano) < LATEST_NS:
+    at = record.time_unix_nano or record.observed_time_unix_nano
+    timely = limits.oldest < at < limits.newest
+    if not timely and not 0 < at < LATEST_NS:
         return "time or observed time must be set and before the year 2262"
     if len(record.attributes) > limits.attributes:
         return f"more than {limits.attributes} attributes"
-    return None
+    return None if timely else SKEWED
 
 
 def point_problem(point: Any, limits: ItemLimits) -> str | None:
     """Check time, attribute count and, for histograms, that the buckets mean something."""
-    if not 0 < point.time_unix_nano < LATEST_NS:
+    timely = limits.oldest < point.time_unix_nano < limits.newest
+    if not timely and not 0 < point.time_unix_nano < LATEST_NS:
         return "time must be set and before the year 2262"
     if len(point.attributes) > limits.attributes:
         return f"more than {limits.attributes} attributes"
-    if isinstance(point, HistogramDataPoint):
-        return _histogram_problem(point)
+    if isinstance(point, HistogramDataPoint) and (problem := _histogram_problem(point)) is not None:
+        return problem
     if isinstance(point, ExponentialHistogramDataPoint) and point.scale not in SCALES:
         return f"scale must be from {SCALES.start} to {SCALES.stop - 1}"
-    return None
+    return None if timely else SKEWED
 
 
 def _histogram_problem(point: HistogramDataPoint) -> str | None:

@@ -30,6 +30,7 @@ class CollectorMetrics:
         self.refused = counter("refused_requests", "Requests refused, by reason.", "signal", "reason")
         self.accepted = counter("accepted_items", "Items acknowledged: they are on disk.", "signal")
         self.rejected = counter("rejected_items", "Items reported back in partial_success.", "signal")
+        self.skewed = counter("skewed_items", "Items of a time that cannot be, stored as of when they came.", "signal")
         self.tenant_accepted = counter("tenant_accepted_items", "Accepted items by tenant.", "signal", "tenant")
         self.tenant_rejected = counter("tenant_rejected_items", "Rejected items by tenant.", "signal", "tenant")
         self.recovered = counter("recovered_items", "Items found in the spool at start.", "signal")

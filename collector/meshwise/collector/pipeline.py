@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from meshwise.collector.admission import Lease, MemoryLimit
@@ -21,6 +21,7 @@ from meshwise.collector.otlp_json import to_protobuf
 from meshwise.collector.sampling.sampler import Sampler
 from meshwise.collector.settings import CollectorSettings
 from meshwise.collector.signals import DOORS, Signal
+from meshwise.collector.skew import settle
 from meshwise.collector.spool.backlog import Backlog
 from meshwise.collector.spool.directory import SpoolSpace
 from meshwise.collector.spool.writer import SpoolWriter
@@ -71,6 +72,8 @@ class Pipeline:
             settings.max_items,
             ItemLimits(settings.max_attributes, settings.max_attribute_bytes, settings.max_item_bytes),
         )
+        self._past_ns = round(settings.max_past_s * 1e9)
+        self._future_ns = round(settings.max_future_s * 1e9)
         # One large request is parsed at a time: what a hostile one grows to is paid once.
         self._parsing = asyncio.Lock()
 
@@ -127,13 +130,18 @@ class Pipeline:
         self._metrics.requests.labels(signal.value, transport).inc()
         self._metrics.accepted.labels(signal.value).inc(verdict.accepted)
         self._metrics.rejected.labels(signal.value).inc(verdict.rejected)
+        if verdict.skewed:
+            self._metrics.skewed.labels(signal.value).inc(verdict.skewed)
         if sender is not MESH:
             self._metrics.tenant_accepted.labels(signal.value, sender.name).inc(verdict.accepted)
             self._metrics.tenant_rejected.labels(signal.value, sender.name).inc(verdict.rejected)
         return verdict
 
     def _judge(self, signal: Signal, request: bytes, sender: Sender) -> Verdict:
-        verdict = validate(signal, request, self._limits)
+        now = time.time_ns()
+        oldest, newest = now - self._past_ns, now + self._future_ns
+        limits = replace(self._limits, item=replace(self._limits.item, oldest=oldest, newest=newest))
+        verdict = settle(signal, validate(signal, request, limits), now, oldest, newest)
         if sender.is_bound:
             verdict = stamp(signal, verdict, sender, self._limits)
         if self._sampler is not None and signal is Signal.TRACES:

@@ -125,6 +125,14 @@ class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
     max_attribute_bytes: int = Field(
         default=256 * 1024, ge=1024, le=16 * MIB, description="largest attribute, key and value together, in bytes"
     )
+    max_past_s: float = Field(
+        default=259_200.0,
+        gt=0,
+        description="age in seconds beyond which a time cannot be right: the item is stored as of now, and flagged",
+    )
+    max_future_s: float = Field(
+        default=600.0, gt=0, description="how far ahead in seconds a time may be, before it cannot be right"
+    )
     max_parse_bytes: int = Field(
         default=256 * MIB,
         ge=MIB,

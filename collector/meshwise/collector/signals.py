@@ -71,19 +71,22 @@ DOORS: Final = {door.signal: door for door in (TRACES, METRICS, LOGS)}
 
 
 def success(signal: Signal, rejected: int, message: str) -> Message:
-    """Build the answer to an accepted request; ``partial_success`` stays unset when nothing was rejected."""
+    """Build the answer to an accepted request; ``partial_success`` stays unset when there is nothing to say.
+
+    A message without rejected items is OTLP's warning.
+    """
     message = message[:LARGEST_MESSAGE_TEXT]
     if signal is Signal.TRACES:
-        if not rejected:
+        if not rejected and not message:
             return ExportTraceServiceResponse()
         traces = ExportTracePartialSuccess(rejected_spans=rejected, error_message=message)
         return ExportTraceServiceResponse(partial_success=traces)
     if signal is Signal.METRICS:
-        if not rejected:
+        if not rejected and not message:
             return ExportMetricsServiceResponse()
         points = ExportMetricsPartialSuccess(rejected_data_points=rejected, error_message=message)
         return ExportMetricsServiceResponse(partial_success=points)
-    if not rejected:
+    if not rejected and not message:
         return ExportLogsServiceResponse()
     logs = ExportLogsPartialSuccess(rejected_log_records=rejected, error_message=message)
     return ExportLogsServiceResponse(partial_success=logs)

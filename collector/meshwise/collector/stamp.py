@@ -8,6 +8,7 @@ it. Spans, points and records below stay as they came.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
@@ -58,11 +59,12 @@ def stamp(signal: Signal, verdict: Verdict, sender: Sender, limits: Limits) -> V
         raise RefusedError(Reason.TOO_MANY_ITEMS, "the request holds too many groups; send smaller batches") from None
     rejected = problems.total()
     message = "; ".join(f"{count} {DOORS[signal].items} rejected: {problem}" for problem, count in problems.items())
-    return Verdict(
-        b"".join(parts),
-        verdict.accepted - rejected,
-        verdict.rejected + rejected,
-        "; ".join(filter(None, (verdict.message, message))),
+    return replace(
+        verdict,
+        body=b"".join(parts),
+        accepted=verdict.accepted - rejected,
+        rejected=verdict.rejected + rejected,
+        message="; ".join(filter(None, (verdict.message, message))),
     )
 
 

@@ -47,12 +47,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is left of a request: the bytes to spool, and how many items were accepted and rejected, and why."""
+    """What is left of a request: the bytes to spool, and how many items were accepted and rejected, and why.
+
+    ``skewed`` of the accepted ones have a time that cannot be right.
+    """
 
     body: bytes
     accepted: int
     rejected: int = 0
     message: str = ""
+    skewed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ def validate(signal: Signal, body: bytes, limits: Limits) -> Verdict:
         else:
             review.request(body)
         if not review.bad:
-            return Verdict(body, review.seen)
+            return Verdict(body, review.seen, skewed=review.skewed)
         left, seen = wire.cut(body, review.shape.path, review.bad, review.allowance)
     except DecodeError:
         raise _malformed(signal) from None
@@ -117,7 +121,7 @@ def validate(signal: Signal, body: bytes, limits: Limits) -> Verdict:
     if seen != review.seen:
         # Two kinds of data in one metric: which points count would depend on the reader.
         raise RefusedError(Reason.MALFORMED, "a metric carries more than one kind of data")
-    return Verdict(left, review.seen - len(review.bad), len(review.bad), review.message())
+    return Verdict(left, review.seen - len(review.bad), len(review.bad), review.message(), review.skewed)
 
 
 class _Review:
@@ -132,6 +136,7 @@ class _Review:
         self._groups = 0
         self.seen = 0
         self.bad: set[int] = set()
+        self.skewed = 0
         self._problems: Counter[str] = Counter()
 
     def message(self) -> str:
@@ -241,6 +246,9 @@ class _Review:
             problem = check(item, limits)
             if problem is None and closely:
                 problem = items.size_problem(item, limits)
+            if problem is items.SKEWED:
+                problem = items.size_problem(item, limits) if closely else None
+                self.skewed += problem is None
             if problem is not None:
                 self.bad.add(seen)
                 self._problems[problem] += 1

@@ -18,6 +18,12 @@ SERVICE_VERSION: Final = "service.version"
 TENANT: Final = "meshwise.tenant"
 """Whose token a resource came with; stamped by the collector, whatever the sender wrote."""
 
+# --- attributes of items whose time cannot be, set by the collector -------------------------------------------------
+TIME_SKEWED: Final = "meshwise.time.skewed"
+"""``past`` or ``future``: the item is stored at the time it came."""
+TIME_CLAIMED: Final = "meshwise.time.claimed"
+"""The time that a span or log record claimed, in Unix nanoseconds."""
+
 # --- span attributes from the conventions -------------------------------------------------------------------------
 HTTP_REQUEST_METHOD: Final = "http.request.method"
 HTTP_RESPONSE_STATUS_CODE: Final = "http.response.status_code"
