@@ -8,21 +8,27 @@ it. Spans, points and records below stay as they came.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
+from opentelemetry.proto.metrics.v1.metrics_pb2 import ScopeMetrics
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
-from meshwise.collector import wire
+from meshwise.collector import items, wire
 from meshwise.collector.errors import Reason, RefusedError
 from meshwise.collector.signals import DOORS, Signal
 from meshwise.collector.tenancy import Sender
 from meshwise.collector.validate import FIELDS_PER_ITEM, Limits, Verdict, validate
-from meshwise.contracts.telemetry import SCOPE, SERVICE_NAME
+from meshwise.contracts.telemetry import DESTINATION, SCOPE, SERVICE_NAME, SIDE, SIDE_CLIENT, SIDE_SERVER, SOURCE
 
 _GROUPS, _RESOURCE, _SCOPES, _SCHEMA_URL = 1, 1, 2, 3
 """Field numbers, the same for every signal: groups in a request; resource, scopes and schema in a group."""
 _SCOPE, _SCOPE_NAME = 1, 1
 _PROXY_SCOPE = SCOPE.encode()
+_ENDS = frozenset({SIDE, SOURCE, DESTINATION})
+_SIDES = {int(Span.SPAN_KIND_CLIENT): SIDE_CLIENT, int(Span.SPAN_KIND_SERVER): SIDE_SERVER}
 
 
 class _NotYoursError(Exception):
@@ -40,7 +46,7 @@ def stamp(signal: Signal, verdict: Verdict, sender: Sender, limits: Limits) -> V
     body = verdict.body
     allowance = wire.Allowance(limits.items * FIELDS_PER_ITEM + 1024)
     # A walk through scopes costs; without these bytes anywhere no scope can have the name.
-    claims_proxy = not sender.proxies and _PROXY_SCOPE in body
+    claims_proxy = _PROXY_SCOPE in body
     parts: list[bytes] = []
     problems: Counter[str] = Counter()
     try:
@@ -48,11 +54,11 @@ def stamp(signal: Signal, verdict: Verdict, sender: Sender, limits: Limits) -> V
             if number != _GROUPS or kind != wire.LENGTH:
                 continue
             try:
-                parts.append(_group(body, value_at, value_end, sender, allowance, claims_proxy=claims_proxy))
+                parts.append(_group(signal, body[value_at:value_end], sender, allowance, claims_proxy=claims_proxy))
             except _NotYoursError as problem:
-                items = validate(signal, body[field_at:value_end], limits).accepted
-                if items:
-                    problems[str(problem)] += items
+                count = validate(signal, body[field_at:value_end], limits).accepted
+                if count:
+                    problems[str(problem)] += count
     except wire.WireError as error:
         raise RefusedError(Reason.MALFORMED, f"the body is not protobuf: {error}") from None
     except wire.TooManyFieldsError:
@@ -68,23 +74,21 @@ def stamp(signal: Signal, verdict: Verdict, sender: Sender, limits: Limits) -> V
     )
 
 
-def _group(
-    body: bytes, start: int, end: int, sender: Sender, allowance: wire.Allowance, *, claims_proxy: bool
-) -> bytes:
+def _group(signal: Signal, group: bytes, sender: Sender, allowance: wire.Allowance, *, claims_proxy: bool) -> bytes:
     """Return one group (a ResourceSpans, ResourceMetrics or ResourceLogs) written anew around its scopes."""
     resource: list[bytes] = []
     rest: list[bytes] = []
-    for number, kind, field_at, value_at, value_end in wire.scan(body, start, end, allowance):
+    for number, kind, field_at, value_at, value_end in wire.scan(group, 0, len(group), allowance):
         if kind != wire.LENGTH:
             continue
         if number == _RESOURCE:
-            resource.append(body[value_at:value_end])
+            resource.append(group[value_at:value_end])
         elif number == _SCOPES:
-            if claims_proxy and _is_proxy(body, value_at, value_end, allowance):
-                raise _NotYoursError("this sender may not report as a proxy")
-            rest.append(body[field_at:value_end])
+            if claims_proxy and _is_proxy(group, value_at, value_end, allowance):
+                _check_proxy(signal, group[value_at:value_end], sender)
+            rest.append(group[field_at:value_end])
         elif number == _SCHEMA_URL:
-            rest.append(body[field_at:value_end])
+            rest.append(group[field_at:value_end])
     # Parts of a message one after the other are the whole message.
     stamped = _resource(b"".join(resource), sender)
     inner = b"".join((wire.length_field(_RESOURCE, stamped), *rest))
@@ -113,6 +117,26 @@ def _resource(encoded: bytes, sender: Sender) -> bytes:
     for key, value in stamped.items():
         written.attributes.add(key=key).value.string_value = value
     return written.SerializeToString()
+
+
+def _check_proxy(signal: Signal, scope: bytes, sender: Sender) -> None:
+    """Check that a proxy's scope tells of calls that the proxy of one of the sender's services can have seen."""
+    if not sender.proxies:
+        raise _NotYoursError("this sender may not report as a proxy")
+    if not sender.services:
+        return
+    for item in _reports(signal, scope):
+        told = {one.key: one.value.string_value for one in item.attributes if one.key in _ENDS}
+        side = told.get(SIDE) or _SIDES.get(getattr(item, "kind", 0))
+        own = told.get(SOURCE if side == SIDE_CLIENT else DESTINATION)
+        if own is not None and own not in sender.services:
+            raise _NotYoursError(f"calls of {own[:80]!r} are not this sender's to report")
+
+
+def _reports(signal: Signal, scope: bytes) -> Iterable[Any]:
+    if signal is Signal.TRACES:
+        return ScopeSpans.FromString(scope).spans
+    return items.points_in(ScopeMetrics.FromString(scope)) if signal is Signal.METRICS else ()
 
 
 def _is_proxy(body: bytes, start: int, end: int, allowance: wire.Allowance) -> bool:

@@ -9,7 +9,7 @@ import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from meshwise.contracts.errors import UnavailableError
-from meshwise.store import client, migrations
+from meshwise.store import client, indexes, migrations
 from meshwise.store.cluster import Layout, create_database
 from meshwise.store.engine import Engine
 from meshwise.store.server import build_app
@@ -44,7 +44,9 @@ def run(settings: StoreSettings) -> None:
         os.chdir(settings.data_dir)
         try:
             # This process is the only owner of the directory, so nobody else can be at it.
-            applied = migrations.migrate(migrations.EngineConnection(engine, settings.database))
+            connection = migrations.EngineConnection(engine, settings.database)
+            applied = migrations.migrate(connection)
+            indexes.apply(connection, settings.indexes)
             log.info("schema up to date", applied=applied, version=engine.version, data_dir=str(settings.data_dir))
             app, endpoint = build_app(engine, settings)
             try:
@@ -69,7 +71,11 @@ def migrate(settings: StoreSettings) -> list[str]:
         url, user=settings.user, password=settings.password, create_database=create_database(database, layout)
     )
     try:
-        return migrations.migrate(migrations.ClientConnection(target), layout=layout)
+        connection = migrations.ClientConnection(target)
+        applied = migrations.migrate(connection, layout=layout)
+        if indexes.apply(connection, settings.indexes, layout):
+            applied.append(f"{settings.indexes} indexes")
+        return applied
     finally:
         target.close()
 

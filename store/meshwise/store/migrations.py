@@ -161,6 +161,13 @@ class ClientConnection:
         rows = self._client.query(f"SELECT version, name, toString(checksum) FROM {LEDGER}").result_rows  # noqa: S608
         return {int(number): (str(name), str(checksum)) for number, name, checksum in rows}
 
+    def has_index(self, name: str) -> bool:
+        """Tell whether any table of the database has an index called ``name``."""
+        statement = (
+            "SELECT count() FROM system.data_skipping_indices WHERE database = currentDatabase() AND name = {n:String}"
+        )
+        return self._client.command(statement, {"n": name}) != 0
+
     def note(self, version: Version) -> None:
         """Note that ``version`` was applied."""
         row = [version.number, version.name, version.checksum]
@@ -183,6 +190,11 @@ class EngineConnection:
         text = self._engine.scalar(f"SELECT version, name, checksum FROM `{self._database}`.{LEDGER}")  # noqa: S608
         rows = (line.split("\t") for line in text.splitlines())
         return {int(number): (name, checksum) for number, name, checksum in rows}
+
+    def has_index(self, name: str) -> bool:
+        """Tell whether any table of the database has an index called ``name``."""
+        counted = "SELECT count() FROM system.data_skipping_indices WHERE database = {d:String} AND name = {n:String}"
+        return self._engine.scalar(counted, d=self._database, n=name) != "0"
 
     def note(self, version: Version) -> None:
         """Note that ``version`` was applied."""

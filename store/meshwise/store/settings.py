@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,6 +33,11 @@ class StoreSettings(BaseModel):
         default="",
         pattern=rf"{CLUSTER_NAME}|^$",
         description="Cluster over which `meshwise store migrate` lays out the tables; empty: one server.",
+    )
+    indexes: Literal["bloom", "text"] = Field(
+        default="bloom",
+        description="How spans and logs are found by trace, attribute and word: bloom filters, or text indexes, which "
+        "search faster for more disk and slower inserts.",
     )
     user: str = Field(
         default="", max_length=128, description="User every request must name; empty: no credentials asked."

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from meshwise.collector import wire
 from meshwise.collector.errors import RefusedError
@@ -111,6 +112,38 @@ def test_only_proxies_report_as_proxies() -> None:
     assert "may not report as a proxy" in verdict.message
     proxy = Sender("a", (), frozenset({"cart"}), proxies=True)
     assert stamped(Signal.METRICS, request.SerializeToString(), proxy)[0].accepted == 3
+
+
+@pytest.mark.parametrize(
+    ("side", "source", "destination", "accepted"),
+    [
+        ("client", "cart", "bank", 2),
+        ("server", "bank", "cart", 2),
+        ("client", "bank", "cart", 0),
+        ("server", "cart", "bank", 0),
+        ("client", None, None, 2),
+    ],
+)
+def test_a_proxy_reports_the_calls_of_its_own_service(
+    side: str, source: str | None, destination: str | None, accepted: int
+) -> None:
+    """A caller's proxy counts calls from its service, a callee's calls to it; whatever else it tells is rejected."""
+    proxy = Sender("mesh", (), frozenset({"cart"}), proxies=True)
+    told = {"meshwise.side": side, "meshwise.source": source, "meshwise.destination": destination}
+    points = sums([1, 2], service="cart")
+    points.resource_metrics[0].scope_metrics[0].scope.name = "meshwise.proxy"
+    spans = traces([1, 2], service="cart")
+    spans.resource_spans[0].scope_spans[0].scope.name = "meshwise.proxy"
+    point = points.resource_metrics[0].scope_metrics[0].metrics[0].sum.data_points[1]
+    span = spans.resource_spans[0].scope_spans[0].spans[1]
+    span.kind = Span.SPAN_KIND_CLIENT if side == "client" else Span.SPAN_KIND_SERVER
+    for key, value in told.items():
+        if value is not None:
+            point.attributes.add(key=key).value.string_value = value
+            if key != "meshwise.side":
+                span.attributes.add(key=key).value.string_value = value
+    assert stamped(Signal.METRICS, points.SerializeToString(), proxy)[0].accepted == accepted
+    assert stamped(Signal.TRACES, spans.SerializeToString(), proxy)[0].accepted == accepted
 
 
 @given(st.binary(max_size=200))

@@ -59,10 +59,13 @@ def migrate(
     config: Config = None,
     store_url: Annotated[str | None, typer.Option("--store-url", metavar="URL", help="Which store.")] = None,
     cluster: Cluster = None,
+    indexes: Annotated[
+        str | None, typer.Option("--indexes", metavar="KIND", help="bloom (the default) or text.")
+    ] = None,
 ) -> None:
     """Bring the tables of the store up to date."""
     configuration = load_configuration(config, os.environ) if config is not None else context.obj
-    configuration = configuration.with_values("store", {"url": store_url, "cluster": cluster})
+    configuration = configuration.with_values("store", {"url": store_url, "cluster": cluster, "indexes": indexes})
     settings = settings_for(configuration, "store")
     _configure_logs(configuration)
     applied = ROOMS["store"].call(settings, "migrate")
