@@ -92,10 +92,11 @@ class ClickHouseLanding:
 
         settings = otlp.insert_settings(signal.value, token, quick=quick, cluster=self._cluster)
         client = await self._connect()
+        pieces = list(body)
         try:
             await client.raw_insert(
                 otlp.QUICK_LANDING if quick else otlp.LANDING_TABLES[signal.value],
-                insert_block=stream(body) if body else b"",
+                insert_block=stream(pieces) if pieces else b"",
                 settings={**settings, "wait_end_of_query": 1},
                 fmt=otlp.FORMAT,
             )
@@ -109,6 +110,9 @@ class ClickHouseLanding:
         except (OSError, TimeoutError, aiohttp.ClientError) as error:
             await self._forget(client)
             raise StoreAwayError(f"{type(error).__name__}: {error}") from None
+        finally:
+            # A request that failed lives on in cycles of the HTTP client, and must not keep a segment in memory.
+            pieces.clear()
 
     async def close(self) -> None:
         """Close the client, if there is one."""

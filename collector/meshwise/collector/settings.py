@@ -139,7 +139,7 @@ class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
         description="memory for requests in flight in bytes; a request is charged 8 times its size",
     )
     offload_bytes: int = Field(
-        default=256 * 1024, ge=0, description="requests above this size in bytes are parsed in a worker thread"
+        default=MIB, ge=0, description="requests above this size in bytes are parsed in a worker thread"
     )
     body_timeout_s: float = Field(
         default=30.0, gt=0, description="time a sender has for a whole request body, in seconds"

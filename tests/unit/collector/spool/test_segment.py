@@ -1,6 +1,6 @@
 import google_crc32c
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshwise.collector.spool import segment
@@ -19,6 +19,7 @@ def build(contents: list[bytes]) -> tuple[bytes, list[int]]:
     return data, ends
 
 
+@settings(deadline=None)
 @given(payloads)
 def test_what_was_written_is_read_back(contents: list[bytes]) -> None:
     """Every record comes back with its id, its item count and its bytes; nothing counts as torn or lost."""
@@ -29,6 +30,7 @@ def test_what_was_written_is_read_back(contents: list[bytes]) -> None:
     assert read.items == sum(map(len, contents))
 
 
+@settings(deadline=None)
 @given(payloads, st.data())
 def test_a_file_cut_anywhere_keeps_exactly_its_whole_records(contents: list[bytes], draw: st.DataObject) -> None:
     """Whatever byte a crash cut the file at, the records before it are intact and nothing is invented."""
@@ -42,6 +44,7 @@ def test_a_file_cut_anywhere_keeps_exactly_its_whole_records(contents: list[byte
     assert segment.decode(data[: read.sound_bytes]).torn_bytes == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=60), min_size=1, max_size=6), st.data())
 def test_a_flipped_bit_costs_one_record_and_is_noticed(contents: list[bytes], draw: st.DataObject) -> None:
     """One flipped bit in a record loses that record alone, and the loss shows as a lost record or a torn end."""
@@ -55,6 +58,7 @@ def test_a_flipped_bit_costs_one_record_and_is_noticed(contents: list[bytes], dr
     assert read.lost_records + bool(read.torn_bytes) == 1
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_end_in_contents_or_one_clear_error(noise: bytes) -> None:
     """No file content makes the reader fail in another way than saying that it is not a segment."""
