@@ -26,7 +26,7 @@ from meshwise.store.client import connect
 SERVICES: Final = 500
 EDGES: Final = 5000
 DAY_S: Final = 86_400
-STEP: Final = 500_000
+STEP: Final = 250_000
 """Spans made by one statement."""
 ASKED: Final = 15
 """Traces that are looked up, none of them twice."""
@@ -64,15 +64,15 @@ SETTINGS materialize_skip_indexes_on_insert = 0, max_partitions_per_insert_block
 """
 
 _ROLLUP: Final = """
-INSERT INTO {table} (bucket, source, destination, route, method, side, {instance} outcome, requests, attempts, latency)
+INSERT INTO {table} (bucket, source, destination, route, method, side, outcome, requests, attempts, latency)
 WITH number % {{edges:UInt64}} AS edge, intDiv(number, {{edges:UInt64}}) AS turn
 SELECT
     toDateTime({{start:UInt64}} + turn * {{every:UInt64}}, 'UTC'),
     concat('service-', toString(edge % {{services:UInt64}})),
     concat('service-', toString((edge * 7 + intDiv(edge, {{services:UInt64}}) + 1) % {{services:UInt64}})),
-    '/api/v1/orders', 'GET', side, {value} outcome, 100 + edge % 900, 101 + edge % 900,
+    '/api/v1/orders', 'GET', side, outcome, 100 + edge % 900, 101 + edge % 900,
     mapFromArrays(arrayMap(i -> toInt32(edge % 40 + i - 120), range(20)), arrayMap(i -> toUInt64(5 + i), range(20)))
-FROM numbers({{count:UInt64}}) ARRAY JOIN ['client', 'server'] AS side
+FROM numbers({{first:UInt64}}, {{count:UInt64}}) ARRAY JOIN ['client', 'server'] AS side
 ARRAY JOIN ['success', 'error'] AS outcome
 """
 
@@ -123,19 +123,16 @@ def make_spans(client: Client, there: int, wanted: int, start: datetime) -> None
 
 
 def fill_rollups(client: Client, now: datetime) -> None:
-    """Put a day of traffic into the rollups: hours, and the minutes and ten seconds at its ends that a map reads."""
+    """Put a day of traffic into the rollups: its hours, and the minutes of the last hour, which a map reads as such."""
     end = int(now.timestamp())
-    plans = (
-        ("mesh_edge_1h", "", "", 3600, end - DAY_S - 3600, 26),
-        ("mesh_edge_1m", "", "", 60, end - 3600, 60),
-        ("mesh_edge_1m", "", "", 60, end - DAY_S - 3600, 60),
-        ("mesh_edge_10s", "instance,", "'one',", 10, end - 120, 12),
-    )
-    for table, instance, value, every, start, turns in plans:
-        statement = _ROLLUP.format(table=table, instance=instance, value=value)
+    for table, every, start, turns in (
+        ("mesh_edge_1h", 3600, end - DAY_S - 3600, 26),
+        ("mesh_edge_1m", 60, end - 1800, 31),
+    ):
         given = {"edges": EDGES, "services": SERVICES, "every": every, "start": start // every * every}
-        # Inserting into the finest would run the views behind it; each table gets its own rows here.
-        client.command(statement, parameters={**given, "count": EDGES * turns})
+        for first in range(0, turns, 8):
+            part = {"first": first * EDGES, "count": EDGES * min(8, turns - first)}
+            client.command(_ROLLUP.format(table=table), parameters={**given, **part})
 
 
 def settle(client: Client, longest_s: float = 300.0) -> None:

@@ -3,7 +3,7 @@ import io
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshwise.collector.errors import Reason, RefusedError
@@ -23,6 +23,7 @@ def reason_of(body: bytes, coding: str, limit: int = MIB) -> Reason:
     return refused.value.reason
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2000))
 def test_every_coding_gives_back_the_body(body: bytes) -> None:
     """Identity, gzip and zstd give back what was packed."""

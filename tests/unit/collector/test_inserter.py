@@ -180,6 +180,7 @@ async def test_a_broken_store_quarantines_nothing(tmp_path: Path) -> None:
     bench.directory.close()
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
 def test_waits_grow_to_a_bound(failures: int, jitter: float) -> None:
     """A wait is at least half a second, at most thirty, and doubles from one in between."""

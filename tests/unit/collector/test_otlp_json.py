@@ -3,7 +3,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -53,6 +53,7 @@ def test_64_bit_numbers_come_as_text_or_numbers() -> None:
     assert span.kind == 2
 
 
+@settings(deadline=None)
 @given(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=20))
 def test_values_of_every_kind_survive(whole: int, number: float, text: str) -> None:
     """Attribute values keep their type and value, nested ones too."""

@@ -2,7 +2,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -146,6 +146,7 @@ def test_a_proxy_reports_the_calls_of_its_own_service(
     assert stamped(Signal.TRACES, spans.SerializeToString(), proxy)[0].accepted == accepted
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_whatever_the_bytes_the_answer_is_a_verdict_or_a_refusal(noise: bytes) -> None:
     """Bytes that the validator let through never break the stamp, and what comes out is a request again."""

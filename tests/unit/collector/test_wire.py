@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshwise.collector import wire
@@ -10,6 +10,7 @@ def fields(data: bytes, most: int = 10**6) -> list[tuple[int, int, int, int, int
     return list(wire.scan(data, 0, len(data), wire.Allowance(most)))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1))
 def test_numbers_survive_a_round_trip(value: int) -> None:
     """A varint reads back as what was written, and ends where it ends."""
@@ -26,6 +27,7 @@ def test_fields_cover_a_message_without_gaps() -> None:
     assert found[-1][4] == len(data)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_fields_or_one_error(noise: bytes) -> None:
     """Whatever the bytes are, the scan ends within them or says that they are not protobuf."""
@@ -53,6 +55,7 @@ def test_a_scan_stops_at_its_allowance() -> None:
         fields(b"\x08\x00" * 100, most=99)
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 9)), st.integers(1, 10))
 def test_cutting_leaves_exactly_the_other_items(bad: set[int], count: int) -> None:
     """Cut items are gone, every other span is unchanged and in its order, and lengths fit again."""

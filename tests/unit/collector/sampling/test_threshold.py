@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshwise.collector.sampling.threshold import (
@@ -62,6 +62,7 @@ def test_other_members_are_passed_on() -> None:
     assert written.endswith("v" * 90)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80), st.integers(0, SPAN - 1))
 def test_any_state_takes_a_threshold(state: str, threshold: int) -> None:
     """Whatever was there, what is written can be read back."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshwise.collector.errors import Reason, RefusedError
@@ -129,6 +129,7 @@ async def test_a_sender_that_leaves_does_not_disturb_the_group(tmp_path: Path) -
         assert b"staying" in [record.payload for record in contents.records]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=50), max_size=30), st.integers(1, 20))
 def test_every_byte_is_written_whatever_a_call_takes(buffers: list[bytes], most: int) -> None:
     """Short writes are continued where they stopped."""
