@@ -22,7 +22,7 @@ ROOTS: Final = ("contracts", "proxy")
 _DATA_PATH: Final = """
     answers arrivals attempt call channels client_hello dispatch exchange hedge inbound_rules mirror replay
     routing steering stream_exchange trace_context tunnels
-    cluster.balancer cluster.breaker cluster.budget cluster.cluster cluster.hashing cluster.hedge
+    cluster.balancer cluster.breaker cluster.budget cluster.checking cluster.cluster cluster.hashing cluster.hedge
     cluster.latency cluster.outlier cluster.picking cluster.retry cluster.shadow
     guard.bucket guard.concurrency guard.limiter
     http1.bodies http1.heads http1.limits http1.readers

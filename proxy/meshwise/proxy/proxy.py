@@ -17,7 +17,9 @@ from meshwise.contracts.errors import ConfigError, DocumentError
 from meshwise.contracts.snapshot import Snapshot, parse_snapshot
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.dispatch import Dispatcher, InboundDispatcher, OutboundDispatcher
+from meshwise.proxy.net.connecting import Connector
 from meshwise.proxy.net.downstream import DownstreamConnection
+from meshwise.proxy.net.health_checks import HealthChecks
 from meshwise.proxy.net.listeners import BACKLOG, TCP, Listeners, bind, port_of
 from meshwise.proxy.net.tls import MeshTls
 from meshwise.proxy.net.tls_listener import TlsListener
@@ -52,6 +54,7 @@ class Proxy:
         self.outbound = OutboundDispatcher(settings, recorder, loop, self.tls)
         self.inbound = InboundDispatcher(settings, recorder, loop) if settings.has_application else None
         self._loop = loop
+        self.checks = HealthChecks(loop, Connector(loop, self.tls), self.outbound.count)
         self._clusters: dict[str, Cluster] = {}
         self._servers: list[asyncio.Server | TlsListener] = []
         self._sweeper: asyncio.TimerHandle | None = None
@@ -114,6 +117,7 @@ class Proxy:
         self.outbound.table = build_table(
             snapshot, self.settings.service, self._clusters.__getitem__, self.settings.zone
         )
+        self.checks.update(self.outbound.table.checks)
         if self.inbound is not None:
             self.inbound.apply(snapshot)
         log.info("snapshot applied", version=snapshot.version, clusters=len(snapshot.clusters))
@@ -155,6 +159,7 @@ class Proxy:
             connection.cut_off()
         if self._sweeper is not None:
             self._sweeper.cancel()
+        await self.checks.close()
         for side in self.sides:
             side.mirrors.close()
             for pool in side.pools:

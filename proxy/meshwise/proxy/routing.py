@@ -11,7 +11,7 @@ import string
 from collections.abc import Callable
 from dataclasses import replace
 
-from meshwise.contracts.policy import ANY, DEFAULT_POLICY, Fault, Policy, Target, matches_route
+from meshwise.contracts.policy import ANY, DEFAULT_POLICY, Fault, HealthCheck, Policy, Target, matches_route
 from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.cluster.budget import RetryBudget
 from meshwise.proxy.cluster.cluster import Cluster
@@ -109,10 +109,16 @@ class Route:
 class RouteTable:
     """What one snapshot says about requests that leave ``source``."""
 
-    __slots__ = ("_by_authority", "snapshot")
+    __slots__ = ("_by_authority", "checks", "snapshot")
 
     def __init__(self, snapshot: Snapshot, routes: dict[str, Route]) -> None:
         self.snapshot = snapshot
+        self.checks: dict[Cluster, HealthCheck] = {}
+        """Clusters whose endpoints are to be checked, and how: by the most specific policy that says."""
+        for route in routes.values():
+            for rule in route.rules:
+                if rule.policy.health is not None:
+                    self.checks.setdefault(route.cluster, rule.policy.health)
         self._by_authority = {name.encode(): route for name, route in routes.items()}
 
     def find(self, authority: bytes) -> Route | None:

@@ -168,6 +168,19 @@ def policies(draw: st.DrawFn) -> Policy:
             ),
         ),
         limit=draw(st.none() | limits()),
+        health=draw(
+            st.none()
+            | st.builds(
+                p.HealthCheck,
+                st.just("http"),
+                st.sampled_from(["/", "/healthz?full"]),
+                seconds(100, 3_600_000),
+                seconds(10, 60_000),
+                st.integers(1, 100),
+                st.integers(1, 100),
+            )
+            | st.builds(p.HealthCheck, st.sampled_from(["grpc", "tcp"]))
+        ),
         balance=draw(balances()),
         shadow=shadow,
         **draw(traffic()),
@@ -290,6 +303,10 @@ def test_the_schema_accepts_every_policy(policy: Policy) -> None:
         ({"rewrite": {"path": "x"}}, "rewrite.path"),
         ({"redirect": {"path": "/x", "status": 304}}, "redirect.status"),
         ({"redirect": {"authority": "a/b"}}, "redirect.authority"),
+        ({"health": {"type": "icmp"}}, "health.type"),
+        ({"health": {"path": "healthz"}}, "health.path"),
+        ({"health": {"type": "tcp", "path": "/"}}, "health.path"),
+        ({"health": {"interval": "1ms"}}, "health.interval"),
         ({"hedge": {}}, "hedge.delay"),
         ({"hedge": {"delay": "15s"}}, "hedge.delay"),
         ({"hedge": {"delay": "1s", "max_extra_percent": 6}}, "hedge.max_extra_percent"),
@@ -353,6 +370,7 @@ def _object(node: dict[str, Any]) -> st.SearchStrategy[Any]:
 
 
 SEMANTIC = (
+    "is of no use to a check",
     "injects nothing",
     "sends nobody anywhere",
     "changes nothing",

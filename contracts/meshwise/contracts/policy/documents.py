@@ -8,7 +8,7 @@ from meshwise.contracts.duration import format_duration
 from meshwise.contracts.policy.traffic_parsing import traffic_document
 
 if TYPE_CHECKING:
-    from meshwise.contracts.policy.model import Balance, Limit, Policy, Retry, Shadow, Timeout
+    from meshwise.contracts.policy.model import Balance, HealthCheck, Limit, Policy, Retry, Shadow, Timeout
 
 
 def document_of(policy: Policy) -> dict[str, Any]:
@@ -51,6 +51,8 @@ def document_of(policy: Policy) -> dict[str, Any]:
             interval=format_duration(policy.outlier.interval),
             min_requests=policy.outlier.min_requests,
         )
+    if policy.health is not None:
+        document["health"] = _health(policy.health)
     if policy.limit is not None:
         document["limit"] = _limit(policy.limit)
     document.update(traffic_document(policy))
@@ -92,6 +94,19 @@ def _retry(retry: Retry) -> dict[str, Any]:
     }
     if retry.idempotency_header is not None:
         document["idempotency_header"] = retry.idempotency_header
+    return document
+
+
+def _health(health: HealthCheck) -> dict[str, Any]:
+    document = {
+        "type": health.type,
+        "interval": format_duration(health.interval),
+        "timeout": format_duration(health.timeout),
+        "healthy": health.healthy,
+        "unhealthy": health.unhealthy,
+    }
+    if health.type == "http":
+        document["path"] = health.path
     return document
 
 

@@ -51,6 +51,8 @@ Priority = Literal["high", "normal", "low"]
 PRIORITIES: Final[tuple[Priority, ...]] = ("high", "normal", "low")
 Per = Literal["all", "source"]
 PERS: Final[tuple[Per, ...]] = ("all", "source")
+CheckType = Literal["http", "grpc", "tcp"]
+CHECK_TYPES: Final[tuple[CheckType, ...]] = ("http", "grpc", "tcp")
 ADAPTIVE_CONCURRENCY: Final = 1000
 """What an adaptive concurrency limit may grow to when the policy does not say."""
 
@@ -191,6 +193,23 @@ class Outlier:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """Active checks of every endpoint, by the callers' proxies. Times in seconds.
+
+    ``http`` asks for ``path`` and wants a 2xx, ``grpc`` calls ``grpc.health.v1.Health/Check`` and wants SERVING,
+    ``tcp`` wants a connection. ``unhealthy`` bad checks in a row take an endpoint out, ``healthy`` good ones bring it
+    back.
+    """
+
+    type: CheckType = "http"
+    path: str = "/"
+    interval: float = 10.0
+    timeout: float = 1.0
+    healthy: int = 2
+    unhealthy: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """What an instance of the called service lets through to its application; enforced by its own proxy.
 
@@ -250,6 +269,7 @@ class Policy:
     breaker: Breaker = field(default_factory=Breaker)
     outlier: Outlier = field(default_factory=Outlier)
     balance: Balance = field(default_factory=Balance)
+    health: HealthCheck | None = None
     limit: Limit | None = None
     fault: Fault | None = None
     split: tuple[Target, ...] = ()

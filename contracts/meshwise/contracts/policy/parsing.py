@@ -13,6 +13,7 @@ from meshwise.contracts.policy.model import (
     ADAPTIVE_CONCURRENCY,
     ALGORITHMS,
     ANY,
+    CHECK_TYPES,
     GRPC_STATUSES,
     HASHING,
     IDEMPOTENT_METHODS,
@@ -29,6 +30,7 @@ from meshwise.contracts.policy.model import (
     Balance,
     Breaker,
     Budget,
+    HealthCheck,
     Hedge,
     Limit,
     Match,
@@ -53,6 +55,7 @@ from meshwise.contracts.reading import Reader, shown
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?", re.ASCII)
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # a header's name: RFC 9110 §5.1
 _METHOD = re.compile(r"[A-Z]{1,20}", re.ASCII)
+_CHECK_PATH = re.compile(r"/[!-~]{0,499}", re.ASCII)
 _HASH_ON = re.compile(r"source|(?:header|cookie):[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 Choice = TypeVar("Choice", bound=str)
 
@@ -79,6 +82,7 @@ def parse_policy(document: object) -> Policy:
         breaker=_breaker(reader.take_section("breaker")),
         outlier=_outlier(reader.take_section("outlier")),
         balance=_balance(reader.take_section("balance")),
+        health=_health(reader),
         limit=_limit(reader),
         fault=take_fault(reader),
         split=take_split(reader),
@@ -283,6 +287,30 @@ def _outlier(reader: Reader) -> Outlier:
     return Outlier(
         consecutive, eject_base or default.eject_base, percent, share, interval or default.interval, requests
     )
+
+
+def _health(document: Reader) -> HealthCheck | None:
+    reader = _optional(document, "health")
+    if reader is None:
+        return None
+    default = HealthCheck()
+    kind = _choice(reader, "type", CHECK_TYPES, default.type)
+    named = reader.has("path")
+    path = reader.take_text("path", default.path, longest=500)
+    if not _CHECK_PATH.fullmatch(path):
+        raise DocumentError(reader.at("path"), f"{shown(path)} is not a path such as /healthz")
+    health = HealthCheck(
+        kind,
+        path,
+        reader.take_seconds("interval", default.interval, 0.1, 3600.0) or default.interval,
+        reader.take_seconds("timeout", default.timeout, 0.01, 60.0) or default.timeout,
+        reader.take_count("healthy", default.healthy, 1, 100),
+        reader.take_count("unhealthy", default.unhealthy, 1, 100),
+    )
+    reader.finish()
+    if named and kind != "http":
+        raise DocumentError(reader.at("path"), f"is of no use to a check by {kind}; remove it")
+    return health
 
 
 def _limit(document: Reader) -> Limit | None:

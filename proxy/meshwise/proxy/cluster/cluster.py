@@ -10,6 +10,7 @@ from meshwise.contracts.policy import Budget, Policy
 from meshwise.contracts.snapshot import Endpoint
 from meshwise.proxy.cluster.breaker import Load
 from meshwise.proxy.cluster.budget import RetryBudget
+from meshwise.proxy.cluster.checking import Checked
 from meshwise.proxy.cluster.latency import PeakEwma
 from meshwise.proxy.cluster.outlier import Health
 
@@ -23,6 +24,7 @@ class EndpointState:
 
     __slots__ = (
         "active",
+        "checked",
         "gone",
         "health",
         "host",
@@ -45,6 +47,7 @@ class EndpointState:
         self.tls = endpoint.tls
         self.active = 0
         self.health = Health()
+        self.checked = Checked()
         self.idle: list[UpstreamConnection] = []
         self.latency = PeakEwma()
         self.since = now
@@ -61,8 +64,14 @@ class EndpointState:
         self.labels = dict(endpoint.labels)
 
     def resting(self, now: float) -> bool:
-        """Tell whether the endpoint is ejected."""
-        return now < self.health.ejected_until
+        """Tell whether the endpoint is ejected, or failed its checks."""
+        return now < self.health.ejected_until or not self.checked.healthy
+
+    def why_resting(self, now: float) -> str:
+        """Return why it gets nothing now; empty when it may."""
+        if not self.checked.healthy:
+            return f"health checks fail: {self.checked.reason}"
+        return self.health.reason if self.resting(now) else ""
 
     def __repr__(self) -> str:
         return f"<EndpointState {self.id} {self.host}:{self.port} {self.active} active>"
@@ -79,7 +88,7 @@ class Cluster:
         self.load = Load()
         self.turn = 0
         self.resting_until = 0.0
-        """From then on no endpoint is ejected, so that most requests need not ask each of them."""
+        """From then on no endpoint rests, so that most requests need not ask each of them."""
         self.waiting: deque[Waiter] = deque()
         """Who waits for a connection because the breaker allows no more of them."""
         self._budgets: dict[str, tuple[object, RetryBudget]] = {}
@@ -100,6 +109,13 @@ class Cluster:
         for state in known.values():
             state.gone = True
         return list(known.values())
+
+    def look_at_health(self) -> None:
+        """Checks have changed what is known of endpoints."""
+        if all(endpoint.checked.healthy for endpoint in self.endpoints):
+            self.resting_until = max((endpoint.health.ejected_until for endpoint in self.endpoints), default=0.0)
+        else:
+            self.resting_until = float("inf")
 
     def budget(self, policy: Policy) -> RetryBudget:
         """Return the retry budget of ``policy`` here; it begins anew only when its parameters change."""
@@ -137,11 +153,12 @@ class Cluster:
                     "labels": state.labels,
                     "active": state.active,
                     "idle_connections": len(state.idle),
-                    "ejected": state.resting(now),
+                    "ejected": now < state.health.ejected_until,
+                    "healthy": state.checked.healthy,
                     "ejected_for_s": round(max(0.0, state.health.ejected_until - now), 3),
                     "ejections": state.health.times,
                     "consecutive_failures": state.health.failures,
-                    "reason": state.health.reason if state.resting(now) else "",
+                    "reason": state.why_resting(now),
                 }
                 for state in self.endpoints
             ],
