@@ -77,7 +77,9 @@ def parse_snapshot(document: object) -> Snapshot:
         raise DocumentError("version", "is required")
     service = reader.take_text("service")
     services = reader.take_section("clusters")
-    clusters = {name: _endpoints(services.take(name), services.at(name[:80])) for name in sorted(services.names)}
+    clusters = {
+        name: take_endpoints(Reader(services.take(name), services.at(name[:80]))) for name in sorted(services.names)
+    }
     raw_policies = reader.take_list("policies") or ()
     reader.finish()
     if len(raw_policies) > MAX_ENTRIES or sum(map(len, clusters.values())) > MAX_ENTRIES:
@@ -107,7 +109,11 @@ def _endpoint_document(endpoint: Endpoint) -> dict[str, Any]:
     return document
 
 
-def _tls(reader: Reader) -> TlsMode:
+def take_tls(reader: Reader) -> TlsMode:
+    """Return the ``tls`` of an endpoint; ``off`` when absent."""
+    if not reader.has("tls"):
+        reader.take("tls")
+        return "off"
     said = reader.take_text("tls")
     for mode in TLS_MODES:
         if said == mode:
@@ -115,27 +121,25 @@ def _tls(reader: Reader) -> TlsMode:
     raise DocumentError(reader.at("tls"), f"{said[:40]!r} is not one of {', '.join(TLS_MODES)}")
 
 
-def _endpoints(raw: object, path: str) -> tuple[Endpoint, ...]:
-    cluster = Reader(raw, path)
+def take_endpoints(cluster: Reader) -> tuple[Endpoint, ...]:
+    """Return the endpoints of one cluster's section, in order of their ids; the section has nothing else."""
     items = cluster.take_list("endpoints") or ()
     cluster.finish()
     endpoints = []
     for position, item in enumerate(items):
-        reader = Reader(item, f"{path}.endpoints[{position}]")
+        reader = Reader(item, f"{cluster.path}.endpoints[{position}]")
         port = reader.take_count("port", 0, 1, 65535)
         if not port:
             raise DocumentError(reader.at("port"), "is required")
         zone = reader.take_text("zone", "") if reader.has("zone") else ""
         reader.take("zone")
-        tls = _tls(reader) if reader.has("tls") else "off"
-        reader.take("tls")
         endpoints.append(
             Endpoint(
                 reader.take_text("id"),
                 reader.take_text("host"),
                 port,
                 zone,
-                tls,
+                take_tls(reader),
                 weight=reader.take_count("weight", 1, 1, MAX_WEIGHT),
                 priority=reader.take_count("priority", 0, 0, MAX_PRIORITY),
                 labels=take_labels(reader, "labels"),

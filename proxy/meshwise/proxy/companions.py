@@ -15,6 +15,8 @@ from meshwise.proxy.telemetry.wire import AttributeValue
 
 if TYPE_CHECKING:
     from meshwise.proxy.control_client import ControlClient
+    from meshwise.proxy.discovery.merging import Merging
+    from meshwise.proxy.discovery.watcher import Discovery
     from meshwise.proxy.identity.agent import IdentityAgent
     from meshwise.proxy.telemetry.exporter import Exporter
 
@@ -52,6 +54,16 @@ def exporter_of(
     return Exporter(
         recorder, resource, settings.collector_url, settings.export_interval_s, token=settings.collector_token
     )
+
+
+def discovery_of(settings: ProxySettings, path: Merging) -> Discovery | None:
+    """Return what finds endpoints for ``path`` by file and DNS, or ``None`` without a discovery file."""
+    if settings.discovery_file is None:
+        return None
+    from meshwise.proxy.discovery.watcher import Discovery
+    from meshwise.proxy.net.dns import Resolver
+
+    return Discovery(settings.discovery_file, Resolver(settings.dns_server), path.discover)
 
 
 def identity_of(settings: ProxySettings, proxy: DataPath) -> IdentityAgent | None:

@@ -12,7 +12,8 @@ import uvloop
 from meshwise.contracts.errors import ConfigError, DocumentError
 from meshwise.contracts.snapshot import Snapshot, parse_snapshot
 from meshwise.proxy.admin import AdminServer, AdminView, ProcessView
-from meshwise.proxy.companions import DataPath, control_of, exporter_of, identity_of
+from meshwise.proxy.companions import DataPath, control_of, discovery_of, exporter_of, identity_of
+from meshwise.proxy.discovery.merging import Merging
 from meshwise.proxy.handover import HandoverServer, Taken, take_over
 from meshwise.proxy.net import listeners as sockets
 from meshwise.proxy.net.listeners import Listeners, port_of
@@ -68,7 +69,7 @@ async def _serve(
     part: _Part = (
         _Single(settings, instance_id, stop) if settings.workers == 1 else _Many(settings, listeners, instance_id, stop)
     )
-    path = part.path
+    path = Merging(part.path, settings.service)
     if snapshot is not None:
         try:
             path.apply(snapshot)
@@ -76,6 +77,9 @@ async def _serve(
             raise ConfigError(f"proxy.snapshot_file {settings.snapshot_file}: {error}") from None
     elif taken is not None and taken.snapshot is not None:
         _apply_taken(path, taken)
+    discovery = discovery_of(settings, path)
+    if discovery is not None:
+        discovery.start()
     admin = AdminServer(settings.host, settings.admin_port, part.view)
     admin_port = await admin.start(listeners["admin"][0])
     handover: HandoverServer | None = None
@@ -110,6 +114,8 @@ async def _serve(
         await part.stop()
         if leaving is not None:
             await leaving
+        if discovery is not None:
+            await discovery.stop()
         if identity is not None:
             await identity.stop()
         await part.flush()

@@ -72,6 +72,13 @@ class ProxySettings(BaseModel):
     control_url: str | None = Field(
         default=None, description="Base URL of control; unset: the snapshot file rules alone."
     )
+    discovery_file: Path | None = Field(
+        default=None,
+        description="YAML file with services that control does not know, by address or DNS name; it is followed.",
+    )
+    dns_server: str = Field(
+        default="", description="host:port of the DNS server to ask; empty: the first one of /etc/resolv.conf."
+    )
     snapshot_file: Path | None = Field(
         default=None, description="JSON snapshot to start from when there is no control."
     )

@@ -93,7 +93,7 @@ def balances(draw: st.DrawFn) -> p.Balance:
         algorithm,
         draw(st.sampled_from(["source", "header:x-user", "cookie:sid"])) if algorithm in p.HASHING else None,
         draw(st.booleans()),
-        tuple(sorted(draw(st.dictionaries(WORDS, WORDS, max_size=2)).items())),
+        draw(LABELS),
         draw(st.floats(0, 100)),
         draw(seconds(0, 3_600_000)),
     )
@@ -105,37 +105,56 @@ FIELDS = st.dictionaries(WORDS.map(lambda name: f"x-{name}"), st.sampled_from(["
 PATHS = st.sampled_from(["/", "/items", "/a/b.c/", "/%41"])
 
 
-@st.composite
-def edits(draw: st.DrawFn) -> p.Edits:
-    """Edits of any fields."""
-    return p.Edits(
-        tuple(sorted(draw(st.sets(WORDS.map(lambda name: f"x-{name}"), max_size=2)))), draw(FIELDS), draw(FIELDS)
-    )
-
-
-@st.composite
-def traffic(draw: st.DrawFn) -> dict[str, Any]:
-    """Sections that direct traffic."""
-    percent = st.floats(0, 100)
-    delay, abort = draw(st.none() | seconds(1, 300_000)), draw(st.none() | st.integers(400, 599))
-    fault = None
-    if delay or abort:
-        fault = p.Fault(delay or 0.0, draw(percent) if delay else 0.0, abort or 0, draw(percent) if abort else 0.0)
-    labels = st.dictionaries(WORDS, WORDS, max_size=1).map(lambda found: tuple(sorted(found.items())))
-    headers = p.Headers(draw(edits()), draw(edits()))
-    path, authority = draw(st.none() | PATHS), draw(st.none() | NAMES)
-    return {
-        "fault": fault,
-        "split": tuple(
-            draw(st.lists(st.builds(p.Target, st.integers(1, 10_000), st.none() | NAMES, labels), max_size=3))
+PERCENT = st.floats(0, 100)
+NOTHING = st.just((0.0, 0.0))
+EDITS = st.builds(
+    p.Edits,
+    st.sets(WORDS.map(lambda name: f"x-{name}"), max_size=2).map(lambda names: tuple(sorted(names))),
+    FIELDS,
+    FIELDS,
+)
+WHERE = st.tuples(st.none() | PATHS, st.none() | NAMES)
+LABELS = st.dictionaries(WORDS, WORDS, max_size=2).map(lambda labels: tuple(sorted(labels.items())))
+TRAFFIC = st.fixed_dictionaries(
+    {
+        "fault": st.builds(
+            lambda delay, abort: p.Fault(*delay, *abort) if delay[0] or abort[0] else None,
+            NOTHING | st.tuples(seconds(1, 300_000), PERCENT),
+            st.just((0, 0.0)) | st.tuples(st.integers(400, 599), PERCENT),
         ),
-        "mirror": draw(st.none() | st.builds(p.Mirror, NAMES, percent)),
-        "headers": None if headers == p.Headers() else headers,
-        "rewrite": p.Rewrite(path, None, authority) if path or authority else None,
-        "redirect": p.Redirect(draw(st.sampled_from([301, 302, 303, 307, 308])), path, None, authority)
-        if path or authority
-        else None,
+        "split": st.lists(st.builds(p.Target, st.integers(1, 10_000), st.none() | NAMES, LABELS), max_size=3).map(
+            tuple
+        ),
+        "mirror": st.none() | st.builds(p.Mirror, NAMES, PERCENT),
+        "headers": st.builds(
+            lambda request, response: None if request == response == p.Edits() else p.Headers(request, response),
+            EDITS,
+            EDITS,
+        ),
+        "rewrite": WHERE.map(lambda where: p.Rewrite(where[0], None, where[1]) if any(where) else None),
+        "redirect": st.builds(
+            lambda status, where: p.Redirect(status, where[0], None, where[1]) if any(where) else None,
+            st.sampled_from([301, 302, 303, 307, 308]),
+            WHERE,
+        ),
     }
+)
+HEALTH = (
+    st.none()
+    | st.builds(
+        p.HealthCheck,
+        st.just("http"),
+        st.sampled_from(["/", "/healthz?full"]),
+        seconds(100, 3_600_000),
+        seconds(10, 60_000),
+        st.integers(1, 100),
+        st.integers(1, 100),
+    )
+    | st.builds(p.HealthCheck, st.sampled_from(["grpc", "tcp"]))
+)
+LIMITS = st.none() | limits()
+BALANCES = balances()
+SHARES = st.just((None, 10.0, 50)) | st.tuples(st.floats(1, 100), seconds(1000, 300_000), st.integers(1, 1_000_000))
 
 
 @st.composite
@@ -162,28 +181,13 @@ def policies(draw: st.DrawFn) -> Policy:
             draw(st.integers(1, 1000)),
             draw(seconds(100, 300_000)),
             draw(st.floats(0, MAX_EJECT_PERCENT)),
-            *draw(
-                st.just((None, 10.0, 50))
-                | st.tuples(st.floats(1, 100), seconds(1000, 300_000), st.integers(1, 1_000_000))
-            ),
+            *draw(SHARES),
         ),
-        limit=draw(st.none() | limits()),
-        health=draw(
-            st.none()
-            | st.builds(
-                p.HealthCheck,
-                st.just("http"),
-                st.sampled_from(["/", "/healthz?full"]),
-                seconds(100, 3_600_000),
-                seconds(10, 60_000),
-                st.integers(1, 100),
-                st.integers(1, 100),
-            )
-            | st.builds(p.HealthCheck, st.sampled_from(["grpc", "tcp"]))
-        ),
-        balance=draw(balances()),
+        limit=draw(LIMITS),
+        health=draw(HEALTH),
+        balance=draw(BALANCES),
         shadow=shadow,
-        **draw(traffic()),
+        **draw(TRAFFIC),
         hedge=draw(st.none() | st.builds(p.Hedge, seconds(1, round(most_s * 1000) - 1), st.floats(0, 5)))
         if most_s > 0.001
         else None,
@@ -418,7 +422,7 @@ def nearly_right(draw: st.DrawFn) -> dict[str, Any]:
     return document
 
 
-@settings(UNTIMED, max_examples=400)
+@settings(UNTIMED, max_examples=150)
 @given(nearly_right() | ANY_DOCUMENT)
 def test_the_schema_and_the_parser_accept_the_same_documents(document: object) -> None:
     """A document is refused by both or by neither, but for what the schema's description leaves to the parser."""
