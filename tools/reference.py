@@ -1,4 +1,4 @@
-"""Generates docs/reference/settings.md from the rooms' settings models; `--check` through `problems`.
+"""Generates the pages of docs/reference from the code, settings here; `--check` through `problems`.
 
 python -m tools.reference
 """
@@ -14,17 +14,29 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from tools import policy_reference, telemetry_reference
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = Path("docs/reference/settings.md")
 ROOMS = ("store", "collector", "control", "analytics", "dashboard", "proxy")
 
 
 def problems(root: Path) -> list[str]:
-    """Return a line when the page in the tree is not what the code would generate."""
-    page = root / PAGE
-    if page.is_file() and page.read_text(encoding="utf-8") == render():
-        return []
-    return [f"{PAGE} is out of date; run: make docs"]
+    """Return a line for each page in the tree that is not what the code would generate."""
+    return [
+        f"{page} is out of date; run: make docs"
+        for page, text in pages(root).items()
+        if not (root / page).is_file() or (root / page).read_text(encoding="utf-8") != text
+    ]
+
+
+def pages(root: Path) -> dict[Path, str]:
+    """Return every page as the code would generate it."""
+    return {
+        PAGE: render(),
+        policy_reference.PAGE: policy_reference.render(root),
+        telemetry_reference.PAGE: telemetry_reference.render(root),
+    }
 
 
 def render() -> str:
@@ -70,7 +82,7 @@ def _shown(default: object) -> str:
 
 
 if __name__ == "__main__":
-    target = ROOT / PAGE
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(render(), encoding="utf-8")
-    sys.stdout.write(f"wrote {PAGE}\n")
+    for name, content in pages(ROOT).items():
+        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / name).write_text(content, encoding="utf-8")
+        sys.stdout.write(f"wrote {name}\n")

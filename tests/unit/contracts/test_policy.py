@@ -115,7 +115,7 @@ EDITS = st.builds(
 )
 WHERE = st.tuples(st.none() | PATHS, st.none() | NAMES)
 LABELS = st.dictionaries(WORDS, WORDS, max_size=2).map(lambda labels: tuple(sorted(labels.items())))
-TRAFFIC = st.fixed_dictionaries(
+TRAFFIC: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "fault": st.builds(
             lambda delay, abort: p.Fault(*delay, *abort) if delay[0] or abort[0] else None,
