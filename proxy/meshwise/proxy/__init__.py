@@ -3,9 +3,13 @@
     app ─▶ outbound ══▶ inbound of the other proxy ─▶ app
 
 ``dispatch``   the stack as one list: what happens to a request, in which order
-``exchange``   the state machine of one request: attempts, bodies, deadlines
+``call``       the state machine of one request's attempts, ``hedge`` a second one beside the first
+``exchange``   a call between a caller's connection and an endpoint's: bodies, deadlines, back-pressure
 ``routing``    snapshot → table: authority, method, path → cluster and governing policy
+``steering``   where a policy sends requests and what it changes about them; ``mirror`` sends copies
 ``cluster/``   pure state machines: balancer, outlier, breaker, budget, retry
+``guard/``     what the inbound side lets through: rate and concurrency
+``discovery/`` endpoints that control does not know: a file, DNS
 ``http1/``     strict HTTP/1.1, bytes in, callbacks out
 ``net/``       the only sockets: connections, pools, timers
 ``telemetry/`` records in, OTLP out, off the hot path

@@ -60,6 +60,8 @@ from meshwise.proxy.telemetry.records import AttemptRecord, Recorder, RequestRec
 from meshwise.proxy.trace_context import TraceSource, format_traceparent
 
 _draw: Final = random
+_HEALTH_CHECK: Final = b"0"
+"""The ordinal of another proxy's health check."""
 _ORDINAL = re.compile(rb"[1-9][0-9]?")
 
 
@@ -423,6 +425,9 @@ class InboundDispatcher(Dispatcher):
 
     def record_request(self, exchange: Call, outcome: str) -> None:
         """One SERVER span."""
+        if exchange.head.attempt == _HEALTH_CHECK:
+            self.count("health_check")
+            return
         self.recorder.request(
             RequestRecord(
                 self.side,

@@ -9,7 +9,8 @@ import grpc
 import grpc.aio
 import pytest
 
-from support.data_path import OK, Arrival, Mesh, Upstream, outbound, until
+from support.data_path import OK, Arrival, Mesh, Upstream, inbound, outbound, until
+from support.grpc_calls import GrpcServer
 
 SICK = b"HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n"
 
@@ -96,6 +97,23 @@ async def test_grpc_wants_serving(status: bytes | None, verdict: bool) -> None:
         await until(lambda: asked if verdict else counts.get("health_check_failed"))
         await until(lambda: healthy(mesh) == [verdict])
         assert counts.get("health_check_failed", 0) == 0 or not verdict
+
+
+async def test_a_check_is_nobodys_request() -> None:
+    """Through the service's own proxy it reaches the application, and neither side records it as a request."""
+    async with Upstream() as app, inbound(app.port) as side, outbound({"catalog": [side.port]}, policy()) as mesh:
+        await until(lambda: side.proxy.inbound is not None and side.proxy.inbound.counts.get("health_check", 0) >= 2)
+        assert app.arrivals
+        assert "x-meshwise-source" in app.arrivals[0].headers
+        assert (side.recorder.requests, mesh.recorder.requests) == ([], [])
+        assert (await mesh.request("GET", "catalog")).status == 200
+        await side.quiet()
+        assert side.outcomes() == ["ok"]
+    async with GrpcServer() as server, inbound(server.port) as side:
+        async with outbound({"catalog": [side.port]}, policy(type="grpc")) as mesh:
+            await until(lambda: mesh.proxy.outbound.counts.get("health_check_failed"))
+        await side.quiet()
+        assert side.recorder.requests == []
 
 
 async def test_checks_end_with_their_policy() -> None:

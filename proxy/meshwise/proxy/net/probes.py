@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Final, cast
 
 from meshwise.contracts.policy import HealthCheck
+from meshwise.contracts.telemetry import HEADER_ATTEMPT
 from meshwise.proxy.cluster.cluster import Cluster, EndpointState
 from meshwise.proxy.errors import ProxyError
 from meshwise.proxy.http2.codes import PROTOCOL_ERROR, ConnectionFault
@@ -21,6 +22,7 @@ from meshwise.proxy.net.connecting import Connector
 AGENT: Final = b"meshwise-health-check"
 MOST_BYTES: Final = 16_384
 """Read of an answer at most; its first line is all that counts."""
+_ATTEMPT: Final = HEADER_ATTEMPT.encode()
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 _CHECK: Final = b"/grpc.health.v1.Health/Check"
 _REQUEST: Final = b"\x00\x00\x00\x00\x00"
@@ -86,10 +88,11 @@ class HttpProbe(_Probe):
 
     def __init__(self, host: str, path: str) -> None:
         super().__init__()
-        self._request = b"GET %b HTTP/1.1\r\nhost: %b\r\nuser-agent: %b\r\nconnection: close\r\n\r\n" % (
+        self._request = b"GET %b HTTP/1.1\r\nhost: %b\r\nuser-agent: %b\r\n%b: 0\r\nconnection: close\r\n\r\n" % (
             path.encode(),
             host.encode(),
             AGENT,
+            _ATTEMPT,
         )
         self._answer = b""
 
@@ -132,6 +135,7 @@ class GrpcProbe(_Probe):
             (b"content-type", b"application/grpc"),
             (b"te", b"trailers"),
             (b"user-agent", AGENT),
+            (_ATTEMPT, b"0"),
         )
         session.send_fields(stream, fields, (), end=False)
         session.send_data(stream, _REQUEST, end=True)
