@@ -63,14 +63,16 @@ class Sampler:
 
         What their own spans tell is looked at again here: after a restart the watch has forgotten it.
         """
-        requests = [ExportTraceServiceRequest.FromString(bytes(record.payload)) for record in records]
+        # Decoded twice, one request at a time: a segment whole would be many times its size in memory.
         told: set[bytes] = set()
         if self._rules.any:
-            for request in requests:
-                told.update(span.trace_id for _, span in spans_of(request) if matters_alone(span, self._rules))
+            for record in records:
+                spans = spans_of(_decode(record))
+                told.update(span.trace_id for _, span in spans if matters_alone(span, self._rules))
         left: list[Record] = []
         dropped = 0
-        for record, request in zip(records, requests, strict=True):
+        for record in records:
+            request = _decode(record)
             kept, changed = self._thin_one(request, told)
             dropped += record.items - kept
             if kept and changed:
@@ -107,6 +109,10 @@ class Sampler:
         if changed:
             _prune(request)
         return kept, changed
+
+
+def _decode(record: Record) -> Any:
+    return ExportTraceServiceRequest.FromString(bytes(record.payload))
 
 
 def _prune(request: Any) -> None:

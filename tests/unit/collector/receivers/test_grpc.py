@@ -37,13 +37,13 @@ class KeepingWriter:
 class Bench:
     """A gRPC server on a free port over a recording spool."""
 
-    def __init__(self, token: str = "") -> None:
-        settings = CollectorSettings(data_dir=Path("unused"), max_body_bytes=LIMIT, token=token)
+    def __init__(self, token: str = "", limit: int = LIMIT) -> None:
+        settings = CollectorSettings(data_dir=Path("unused"), max_body_bytes=limit, token=token)
         self.writer = KeepingWriter()
         self.space = SpoolSpace(1000, 0, 3.0)
         lanes = {signal: Lane(self.writer, Backlog()) for signal in Signal}  # type: ignore[arg-type]
         pipeline = Pipeline(settings, lanes, self.space, CollectorMetrics())
-        self.server = build_server(GrpcReceiver(pipeline, Senders(settings)), LIMIT)
+        self.server = build_server(GrpcReceiver(pipeline, Senders(settings)), limit)
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}")
 
     async def export(
@@ -128,6 +128,22 @@ async def test_pressure_is_unavailable_with_a_time_to_wait(bench: Bench) -> None
     assert status is not None
     assert status.details[0].Unpack(info)
     assert info.retry_delay.seconds == 3
+
+
+async def test_the_limit_is_ours_and_not_the_librarys() -> None:
+    """A request beyond the 4 MiB that gRPC libraries default to is taken, plain and packed; one beyond ours is not."""
+    bench = Bench(limit=8 * 1024 * 1024)
+    await bench.server.start()
+    body = traces(range(60), attributes={"k": "v" * 100_000}).SerializeToString()
+    assert len(body) > 5 * 1024 * 1024
+    assert await bench.export(body) == b""
+    assert await bench.export(body, compression=grpc.Compression.Gzip) == b""
+    assert [items for _, items in bench.writer.kept] == [60, 60]
+    assert (await bench.refusal(body + body))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert (await bench.refusal(body + body, compression=grpc.Compression.Gzip))[0] is (
+        grpc.StatusCode.RESOURCE_EXHAUSTED
+    )
+    await bench.stop()
 
 
 async def test_a_token_is_required_when_configured() -> None:
