@@ -14,22 +14,23 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(DEMO_DEADLINE_S + 180)]
 
 
 def test_the_notebook_explores_a_recorded_demo(demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opened on the data that the demo left, every cell runs, and it shows the map, the proposal and a replay."""
+    """Opened on the data that the demo left, every cell runs: map, proposal and replay; rehearsal and rollouts."""
     port = free_port()
     store = Process([*MESHWISE, "store", "--data-dir", str(demo.data_dir / "store"), "--port", str(port)], tmp_path)
     try:
         store.wait_ready(f"http://127.0.0.1:{port}/readyz")
         monkeypatch.setenv("MESHWISE_ANALYTICS__STORE_URL", f"http://127.0.0.1:{port}/meshwise")
         monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
-        notebook = _read(REPOSITORY / "notebooks" / "explore.ipynb")
-        NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+        shown, told = (_run(REPOSITORY / "notebooks" / name) for name in ("explore.ipynb", "policy.ipynb"))
     finally:
         store.terminate()
-    shown = str([cell.get("outputs") for cell in notebook.cells])
     assert "<MapView: 9 services, 11 edges" in shown
     assert "frontend → recommendation" in shown
     assert "application/vnd.plotly.v1+json" in shown
     assert "one retry fewer" in shown
+    assert "lost replicas" in told
+    assert "advance" in told
+    assert "rollback" in told
 
 
 def test_notebooks_are_kept_without_outputs() -> None:
@@ -37,6 +38,12 @@ def test_notebooks_are_kept_without_outputs() -> None:
     for path in (REPOSITORY / "notebooks").glob("*.ipynb"):
         for cell in _read(path).cells:
             assert not cell.get("outputs"), path.name
+
+
+def _run(path: Path) -> str:
+    notebook = _read(path)
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    return str([cell.get("outputs") for cell in notebook.cells])
 
 
 def _read(path: Path) -> Any:

@@ -5,6 +5,7 @@ mesh.map(seconds=900).figure()
 mesh.map(start=datetime(…, tzinfo=UTC), end=…).to_frame()
 mesh.edges().figure("frontend", "recommendation")
 mesh.replay(policy)             what it would have done to the requests of a window
+mesh.verdicts()                 what the judge said about rollouts, with the counts it rested on
 mesh.rehearse(policy)           whether the mesh would come back with it when something breaks
 mesh.propose()                  computed now; mesh.proposals() are those on record
 """
@@ -33,10 +34,11 @@ from meshwise.analytics.views import (
     ReplayTable,
     SeriesView,
     SloTable,
+    VerdictTable,
 )
 from meshwise.analytics.world import EdgeKey, Window, World
 from meshwise.contracts.policy import ANY, Policy, parse_policy
-from meshwise.contracts.rows import ProposalFinding
+from meshwise.contracts.rows import ProposalFinding, RolloutFinding
 from meshwise.store.client import connect as connect_store
 from meshwise.store.findings import rows_from
 
@@ -116,6 +118,13 @@ class Mesh:
         parameters = {"since": max(0, since), "statuses": list(statuses)}
         result = self._client.query(load_sql("proposals_latest"), parameters=parameters)
         return ProposalTable(rows_from(ProposalFinding, result.result_rows))
+
+    def verdicts(self, rollout_id: str = "", days: float = 30.0) -> VerdictTable:
+        """Return what the judge said about rollouts, or about one, in order of time, at most ``days`` ago."""
+        since = int(datetime.now(UTC).timestamp() - days * 86_400)
+        parameters = {"since": max(0, since), "rollout": rollout_id}
+        result = self._client.query(load_sql("verdicts"), parameters=parameters)
+        return VerdictTable(rows_from(RolloutFinding, result.result_rows))
 
     def propose(
         self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None

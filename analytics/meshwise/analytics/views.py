@@ -6,6 +6,7 @@ Names come from telemetry, so everything that becomes HTML is escaped first.
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -18,7 +19,7 @@ from meshwise.analytics.replay.simulate import ReplayResult
 from meshwise.analytics.service_map import ServiceMap
 from meshwise.analytics.world import World
 from meshwise.contracts.policy import Policy
-from meshwise.contracts.rows import AnomalyFinding, EdgeFinding, ProposalFinding, SloFinding
+from meshwise.contracts.rows import AnomalyFinding, EdgeFinding, ProposalFinding, RolloutFinding, SloFinding
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -114,6 +115,38 @@ class ReplayTable(Table[Replayed]):
                 estimate = getattr(one.result, name)
                 row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
             rows.append(row | {"samples": one.result.samples})
+        return pd.DataFrame(rows)
+
+
+class VerdictTable(Table[RolloutFinding]):
+    """What the judge said about rollouts."""
+
+    title = "verdicts"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per verdict: requests of both arms, and the difference in good ones with its bounds.
+
+        ``promote_low`` is what the difference is above, ``harm_high`` what it is below, at all times together.
+        """
+        rows = []
+        for one in self.rows:
+            evidence = json.loads(one.evidence or "{}")
+            good, canary, control = (evidence.get(name) or {} for name in ("good", "canary", "control"))
+            rows.append(
+                {
+                    "at": one.at,
+                    "rollout": one.rollout_id,
+                    "policy": one.policy_name,
+                    "stage": one.stage,
+                    "decision": one.decision,
+                    "canary_requests": canary.get("requests"),
+                    "control_requests": control.get("requests"),
+                    "difference": good.get("difference"),
+                    "promote_low": good.get("promote_low"),
+                    "harm_high": good.get("harm_high"),
+                    "reason": one.reason,
+                }
+            )
         return pd.DataFrame(rows)
 
 

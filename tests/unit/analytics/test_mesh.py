@@ -118,6 +118,29 @@ class TestProposalFigure:
             table.figure()
 
 
+def test_verdicts() -> None:
+    """Verdicts are a table of both arms' requests and the difference; one without counts has gaps, not an error."""
+    evidence = {
+        "good": {"difference": 0.08, "promote_low": 0.03, "harm_high": 0.14},
+        "canary": {"requests": 300},
+        "control": {"requests": 900},
+    }
+    rows = [(END, "ro-1", "web.cart", 0, "advance", "Better.", orjson.dumps(evidence).decode())]
+    rows.append((END, "ro-2", "web.cart", 0, "hold", "Early.", ""))
+    asked: list[dict[str, Any]] = []
+
+    class Verdicts(OneEdge):
+        def query(self, query: str, parameters: dict[str, Any]) -> Any:
+            asked.append(parameters | {"query": query})
+            return SimpleNamespace(result_rows=rows)
+
+    frame = Mesh(Verdicts(), AnalyticsSettings()).verdicts("ro-1").to_frame()
+    assert frame["decision"].tolist() == ["advance", "hold"]
+    assert frame["canary_requests"].tolist()[0] == 300
+    assert frame["promote_low"].isna().tolist() == [False, True]
+    assert asked[0]["rollout"] == "ro-1"
+
+
 def test_an_empty_table_is_shown() -> None:
     """A table without rows is an empty frame and says that there is nothing."""
     table: Table[ProposalFinding] = Table([])
