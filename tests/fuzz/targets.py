@@ -70,9 +70,9 @@ class Heard:
         else:
             self.said.append(bytearray(data))
 
-    def on_trailers(self, lines: bytes) -> None:
-        assert lines.endswith(b"\r\n")
-        self.said.append(("trailers", lines))
+    def on_trailers(self, lines: bytes, dropped: int) -> None:
+        assert lines.endswith(b"\r\n") or (dropped and not lines)
+        self.said.append(("trailers", lines, dropped))
 
     def on_end(self) -> None:
         self.said.append("end")

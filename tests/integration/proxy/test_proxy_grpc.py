@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,6 +15,7 @@ from meshwise.proxy.telemetry.records import ShadowVerdict
 from support.data_path import Mesh, inbound, outbound, until
 from support.grpc_calls import Calls, GrpcServer, calls
 from support.http2_peers import POST, raw_client
+from support.identity import Pki, pointing, secured
 
 Code = grpc.StatusCode
 
@@ -365,3 +367,22 @@ async def test_odd_message_is_refused(message: bytes) -> None:
         assert mesh.proxy.stats()["outbound"]["replay_bytes"] == 0
         [record] = mesh.recorder.requests
         assert record.grpc_status not in ("", "OK")
+
+
+async def test_calls_over_mutual_tls(tmp_path: Path) -> None:
+    """Calls of every kind pass between two proxies over TLS, which know each other by their certificates."""
+    pki = Pki(tmp_path)
+    async with (
+        GrpcServer() as app,
+        secured(pki, pki.identity("catalog"), app_port=app.port) as callee,
+        secured(pki, pki.identity("frontend")) as caller,
+    ):
+        caller.proxy.apply(pointing("catalog", callee.port, "strict"))
+        async with calls(caller.port, "catalog") as client:
+            assert await client.get(b"x" * 100_000) == b"x" * 100_000
+            assert [one async for one in client.watch(b"3")] == [b"0", b"1", b"2"]
+            assert await asyncio.gather(*(client.get(b"%d" % n) for n in range(150))) == [b"%d" % n for n in range(150)]
+        await callee.quiet()
+        assert {record.source for record in callee.recorder.requests} == {"frontend"}
+        assert {record.protocol for record in callee.recorder.requests} == {"2"}
+        assert app.seen[0].metadata["x-meshwise-source"] == "frontend"

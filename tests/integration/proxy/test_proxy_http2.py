@@ -310,7 +310,7 @@ async def test_caller_that_goes_away_is_told_to_the_endpoint() -> None:
     async with RawServer(count) as app, outbound({"catalog": [app.port]}) as mesh:
         async with raw_client(mesh.port) as peer:
             await peer.send(peer.head(1, GET), peer.head(3, GET))
-            await until(lambda: mesh.proxy.in_flight == 2)
+            await until(lambda: app.peers and sum(map(is_head, app.peers[0].frames)) == 2)
             await peer.send(frames.rst_stream(1, codes.CANCEL))
             await until(lambda: resets == 1)
         await until(lambda: resets == 2)
@@ -355,7 +355,7 @@ async def test_trailers_of_a_request_are_passed_on_and_repeated() -> None:
     def refuse(_: RawPeer, stream: int) -> bytes:
         return frames.rst_stream(stream, codes.REFUSED_STREAM)
 
-    async with behind(answering(refuse, ok)) as (app, _mesh, peer):
+    async with behind(answering(refuse, ok)) as (app, mesh, peer):
         await peer.send(
             peer.head(1, POST, end=False),
             frames.frame(frames.DATA, 0, 1, b"abc"),
@@ -365,6 +365,7 @@ async def test_trailers_of_a_request_are_passed_on_and_repeated() -> None:
         arrived = app.peers[0]
         heads = [arrived.fields(frame) for frame in arrived.frames if is_head(frame)]
         assert [head for head in heads if b":path" not in head] == [{b"x-checksum": b"7"}] * 2
+        assert mesh.proxy.stats()["outbound"]["events"]["trailers_dropped"] == 1
         assert [frame.payload for frame in arrived.frames if frame.kind == frames.DATA] == [b"abc", b"abc"]
 
 

@@ -372,6 +372,7 @@ async def test_trailers_pass_both_ways() -> None:
             b"X-Digest: 7\r\nHost: evil\r\nAuthorization: evil\r\nX-Meshwise-Source: evil\r\n\r\n"
         )
         got = await one.reader.readuntil(b"\r\n0\r\n") + await one.reader.readuntil(b"\r\n\r\n")
+        assert mesh.proxy.stats()["outbound"]["events"]["trailers_dropped"] == 2, "one message of either side"
     assert seen.endswith(b"3\r\nabc\r\n0\r\nX-Digest: 7\r\n\r\n")
     assert got.endswith(b"2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n")
 

@@ -32,8 +32,8 @@ class Events:
         else:
             self.seen.append(bytearray(data))
 
-    def on_trailers(self, lines: bytes) -> None:
-        self.seen.append(("trailers", lines))
+    def on_trailers(self, lines: bytes, dropped: int) -> None:
+        self.seen.append(("trailers", lines, dropped))
 
     def on_switched(self, head: ResponseHead, rest: bytes) -> None:
         self.seen.append((head.status, rest))

@@ -50,6 +50,7 @@ class ChunkedBody:
         "_trailer_bytes",
         "_trailers",
         "done",
+        "dropped",
         "trailers",
     )
 
@@ -64,6 +65,8 @@ class ChunkedBody:
         self.done = False
         self.trailers = b""
         """Raw lines to pass on."""
+        self.dropped = 0
+        """Lines that are not."""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Return ``(payload, rest)``; ``rest`` is what follows the body once ``done`` is true, else empty.
@@ -134,4 +137,6 @@ class ChunkedBody:
         name = line.partition(b":")[0].lower()
         if name not in NOT_IN_TRAILERS and not name.startswith(b"x-meshwise-"):
             self.trailers += line
+        else:
+            self.dropped += 1
         return False

@@ -34,8 +34,8 @@ class RequestSink(Protocol):
     def on_body(self, data: bytes) -> None:
         """A piece of its body, never empty, without framing."""
 
-    def on_trailers(self, lines: bytes) -> None:
-        """What follows its body, as raw lines, if anything does."""
+    def on_trailers(self, lines: bytes, dropped: int) -> None:
+        """What follows its body, if anything does: raw lines, and how many others were dropped."""
 
     def on_end(self) -> None:
         """It is complete; the reader holds until ``proceed``."""
@@ -53,8 +53,8 @@ class ResponseSink(Protocol):
     def on_body(self, data: bytes) -> None:
         """A piece of its body, never empty, without framing."""
 
-    def on_trailers(self, lines: bytes) -> None:
-        """What follows its body, as raw lines, if anything does."""
+    def on_trailers(self, lines: bytes, dropped: int) -> None:
+        """What follows its body, if anything does: raw lines, and how many others were dropped."""
 
     def on_end(self) -> None:
         """The final answer is complete."""
@@ -153,10 +153,9 @@ class RequestReader:
             if payload:
                 self._sink.on_body(payload)
             if self._body.done:
-                trailers = self._body.trailers
-                self._body = None
-                if trailers:
-                    self._sink.on_trailers(trailers)
+                body, self._body = self._body, None
+                if body.trailers or body.dropped:
+                    self._sink.on_trailers(body.trailers, body.dropped)
                 self._end()
             return rest
         return self._read_head(data)
@@ -290,8 +289,8 @@ class ResponseReader:
             self._sink.on_body(payload)
         if body.done:
             self._body = None
-            if body.trailers:
-                self._sink.on_trailers(body.trailers)
+            if body.trailers or body.dropped:
+                self._sink.on_trailers(body.trailers, body.dropped)
             self._end()
         return rest
 

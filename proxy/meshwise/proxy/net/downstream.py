@@ -216,8 +216,10 @@ class DownstreamConnection(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.on_request_body(data)
 
-    def on_trailers(self, lines: bytes) -> None:
+    def on_trailers(self, lines: bytes, dropped: int) -> None:
         """Keep its trailers for its end."""
+        if dropped:
+            self._dispatcher.count("trailers_dropped")
         if self._exchange is not None:
             self._exchange.request_trailers = lines
 

@@ -210,6 +210,8 @@ class DownstreamStream:
             raise StreamFault(PROTOCOL_ERROR, "trailers are too large, or not the last word")
         if head.declared is not None:
             self._check_length(head.declared, end=True)
+        if len(trailers) < len(fields):
+            self._connection.dispatcher.count("trailers_dropped")
         if self._exchange is not None:
             self._exchange.on_request_trailers(trailers)
 

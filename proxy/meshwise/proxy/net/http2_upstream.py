@@ -210,6 +210,8 @@ class UpstreamStream:
         if problem:
             self._fail(BadAnswer(problem))
             raise StreamFault(PROTOCOL_ERROR, problem)
+        if len(trailers) < len(fields):
+            exchange.dispatcher.count("trailers_dropped")
         exchange.on_response_trailers(trailers)
         self._over()
 

@@ -166,9 +166,11 @@ class UpstreamConnection(asyncio.Protocol):
         if self.exchange is not None:
             self.exchange.on_response_body(data)
 
-    def on_trailers(self, lines: bytes) -> None:
+    def on_trailers(self, lines: bytes, dropped: int) -> None:
         """Keep an answer's trailers for its end."""
         if self.exchange is not None:
+            if dropped:
+                self.exchange.dispatcher.count("trailers_dropped")
             self.exchange.answer_trailers = lines
 
     def on_switched(self, head: ResponseHead, rest: bytes) -> None:
