@@ -1,5 +1,6 @@
 from typing import Any
 
+from benchmarks.analytics import slos
 from benchmarks.analytics.report import figures
 from benchmarks.figures import Ceiling, Unmeasured
 
@@ -23,3 +24,19 @@ class TestFigures:
         """A cycle in which a stage failed gives no figures: it did not do the work."""
         found = figures([row("map", 0.5), row("cycle", 0.1, failed=["load"])])
         assert found["cycle_s"] == Unmeasured("stages failed: load")
+
+
+class TestObjectives:
+    def test_first_and_next_evaluations_are_told_apart(self) -> None:
+        """What a running service takes is one figure, what it takes after a start another, and none is invented."""
+        rows = [{"what": "slo first", "seconds": seconds} for seconds in (4.0, 3.0, 6.0)]
+        found = slos.figures([*rows, {"what": "cycle", "seconds": 9.0}])
+        first = found["slo_1000_first_s"]
+        assert isinstance(first, Ceiling)
+        assert (first.value, first.spread, first.target) == (4.0, (3.0, 6.0), 5.0)
+        assert isinstance(found["slo_1000_s"], Unmeasured)
+
+    def test_there_are_a_thousand(self) -> None:
+        """Half of the called services have three objectives by documents, the others two by default."""
+        documents = slos._documents()
+        assert sum(len(one) for one in documents.values()) + 2 * (400 - len(documents)) == slos.OBJECTIVES
