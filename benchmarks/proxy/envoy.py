@@ -11,12 +11,17 @@ from typing import Any, Final
 _TYPE: Final = "type.googleapis.com/envoy."
 
 
-def envoy_configuration(port: int, endpoint_port: int, sink_port: int | None, *, flush_spans: int) -> dict[str, Any]:
-    """Return a bootstrap: a listener on ``port``; spans, ``flush_spans`` at a time, to ``sink_port`` if any."""
+def envoy_configuration(
+    port: int, endpoint_port: int, sink_port: int | None, *, flush_spans: int, routes: int = 1
+) -> dict[str, Any]:
+    """Return a bootstrap: a listener on ``port``; spans, ``flush_spans`` at a time, to ``sink_port`` if any.
+
+    ``routes`` is the number of routes and, from two on, of endpoints.
+    """
     manager: dict[str, Any] = {
         "@type": f"{_TYPE}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "out",
-        "route_config": {"virtual_hosts": [_virtual_host()]},
+        "route_config": {"virtual_hosts": [_virtual_host(routes)]},
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
@@ -24,7 +29,7 @@ def envoy_configuration(port: int, endpoint_port: int, sink_port: int | None, *,
             }
         ],
     }
-    clusters = [_catalog(endpoint_port)]
+    clusters = [_catalog(endpoint_port, max(2, routes))]
     if sink_port is not None:
         manager["tracing"] = _tracing(sink_port)
         clusters.append(_cluster("sink", sink_port, 1))
@@ -52,7 +57,7 @@ def envoy_configuration(port: int, endpoint_port: int, sink_port: int | None, *,
     }
 
 
-def _virtual_host() -> dict[str, Any]:
+def _virtual_host(routes: int) -> dict[str, Any]:
     retries = {
         "retry_on": "connect-failure,reset,retriable-status-codes",
         "retriable_status_codes": [502, 503, 504],
@@ -60,8 +65,13 @@ def _virtual_host() -> dict[str, Any]:
         "per_try_timeout": "1s",
         "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
     }
-    route = {"match": {"prefix": "/"}, "route": {"cluster": "catalog", "timeout": "5s", "retry_policy": retries}}
-    return {"name": "catalog", "domains": ["catalog"], "routes": [route]}
+    action = {"cluster": "catalog", "timeout": "5s", "retry_policy": retries}
+    prefixes = [*(f"/route-{n}/" for n in range(routes - 1)), "/"]
+    return {
+        "name": "catalog",
+        "domains": ["catalog"],
+        "routes": [{"match": {"prefix": prefix}, "route": action} for prefix in prefixes],
+    }
 
 
 def _tracing(sink_port: int) -> dict[str, Any]:
@@ -79,10 +89,10 @@ def _tracing(sink_port: int) -> dict[str, Any]:
     }
 
 
-def _catalog(endpoint_port: int) -> dict[str, Any]:
+def _catalog(endpoint_port: int, endpoints: int) -> dict[str, Any]:
     budget = {"budget_percent": {"value": 20}, "min_retry_concurrency": 3}
     return {
-        **_cluster("catalog", endpoint_port, 2),
+        **_cluster("catalog", endpoint_port, endpoints),
         "outlier_detection": {"consecutive_5xx": 5, "base_ejection_time": "30s", "max_ejection_percent": 10},
         "circuit_breakers": {"thresholds": [{"retry_budget": budget}]},
     }

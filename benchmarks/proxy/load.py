@@ -41,7 +41,14 @@ class Steady:
 
 
 def saturate(
-    port: int, core: int, *, host: str = "catalog", connections: int = 32, seconds: int = 3, close: bool = False
+    port: int,
+    core: int,
+    *,
+    host: str = "catalog",
+    path: str = "/",
+    connections: int = 32,
+    seconds: int = 3,
+    close: bool = False,
 ) -> Saturated:
     """Load ``port`` with wrk from one thread on ``core``; with ``close`` every request has its own connection.
 
@@ -50,7 +57,7 @@ def saturate(
     """
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-H", f"Host: {host}"]
     command += ["-H", "Connection: close"] if close else []
-    command.append(f"http://127.0.0.1:{port}/")
+    command.append(f"http://127.0.0.1:{port}{path}")
     return read_wrk(run(command, core, seconds + 15.0))
 
 

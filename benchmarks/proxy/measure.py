@@ -62,18 +62,20 @@ class Bench:
         self.absent: dict[str, str] = {}
         """Why a peer does not take part."""
 
-    def start(self, name: str, peer: Peer) -> tuple[Server, Launch] | None:
-        """Start a proxy and wait for its first answer; ``None`` with a reason in ``absent`` when it is not there."""
+    def start(self, name: str, peer: Peer, cores: str | None = None) -> tuple[Server, Launch] | None:
+        """Start a proxy, on ``cores`` or its own, and wait for its first answer; ``None``, and why in ``absent``."""
         launch = peer(self.backing)
         if isinstance(launch, Unmeasured):
             self.absent[name] = launch.reason
             return None
         label = name.replace(", ", "_").replace(" ", "_")
-        server = self.run(label, launch.command, self.core, dict(launch.environment))
+        server = self.run(label, launch.command, cores or self.core, dict(launch.environment))
         server.wait_for(launch.port, launch.host)
         return server, launch
 
-    def run(self, name: str, command: Sequence[str], core: int, environment: Mapping[str, str] | None = None) -> Server:
+    def run(
+        self, name: str, command: Sequence[str], core: int | str, environment: Mapping[str, str] | None = None
+    ) -> Server:
         """Start a process that ends with the run."""
         return self._stack.enter_context(Server(name, command, self.backing.directory, core, environment))
 

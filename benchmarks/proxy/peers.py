@@ -104,8 +104,10 @@ def nginx(backing: Backing) -> Launch | Unmeasured:
 
 
 def endpoint(backing: Backing) -> Launch | Unmeasured:
-    """The application at the end of every path: nginx, which answers 100 bytes itself."""
-    return _nginx(backing, "endpoint", _NGINX_ENDPOINT, workers=1)
+    """The application at the end of every path: nginx, which answers 100 bytes, or a file of 10 kB or 1 MB."""
+    for name, size in (("10k", 10_000), ("1m", 1_000_000)):
+        (backing.directory / name).write_bytes(b"x" * size)
+    return _nginx(backing, "endpoint", _NGINX_ENDPOINT.replace("FILES", str(backing.directory)), workers=1)
 
 
 def haproxy(backing: Backing) -> Launch | Unmeasured:
@@ -140,13 +142,42 @@ def proxy_py(backing: Backing) -> Launch | Unmeasured:
     return Launch(command, port, (("PYTHONPATH", str(backing.directory)),), close=True)
 
 
-def _meshwise(backing: Backing, name: str, python: str, collector: str | None) -> Launch:
+def meshwise_of(workers: int, routes: int) -> Peer:
+    """Our outbound side with so many workers, routes and endpoints; the route of the load is looked at last."""
+
+    def peer(backing: Backing) -> Launch | Unmeasured:
+        sink = f"http://127.0.0.1:{backing.sink_port}"
+        name, python = f"meshwise_{workers}_{routes}", str(PEERS / "python")
+        return not_compiled() or _meshwise(backing, name, python, sink, workers=workers, routes=routes)
+
+    return peer
+
+
+def envoy_of(workers: int, routes: int) -> Peer:
+    """Envoy with the same numbers."""
+
+    def peer(backing: Backing) -> Launch | Unmeasured:
+        return _envoy(backing, f"envoy_{workers}_{routes}", flush_spans=512, workers=workers, routes=routes)
+
+    return peer
+
+
+def _meshwise(
+    backing: Backing, name: str, python: str, collector: str | None, *, workers: int = 1, routes: int = 1
+) -> Launch:
     address = {"host": "127.0.0.1", "port": backing.endpoint_port}
+    endpoints = range(1, max(2, routes) + 1)
     snapshot = {
         "version": 1,
         "service": "frontend",
-        "clusters": {"catalog": {"endpoints": [{"id": f"catalog-{n}", **address} for n in (1, 2)]}},
-        "policies": [POLICY],
+        "clusters": {"catalog": {"endpoints": [{"id": f"catalog-{n}", **address} for n in endpoints]}},
+        "policies": [
+            *(
+                {**POLICY, "name": f"bench-{n}", "match": {**POLICY["match"], "route": f"/route-{n}/{{id}}"}}
+                for n in range(routes - 1)
+            ),
+            POLICY,
+        ],
     }
     (backing.directory / f"{name}.snapshot.json").write_text(json.dumps(snapshot))
     port = free_port()
@@ -156,21 +187,23 @@ def _meshwise(backing: Backing, name: str, python: str, collector: str | None) -
         "admin_port": free_port(),
         "snapshot_file": str(backing.directory / f"{name}.snapshot.json"),
         "collector_url": collector,
+        "workers": workers,
     }
     path = backing.directory / f"{name}.json"
     path.write_text(json.dumps(settings))
     return Launch((python, "-m", "meshwise.proxy", str(path)), port)
 
 
-def _envoy(backing: Backing, name: str, *, flush_spans: int) -> Launch | Unmeasured:
+def _envoy(backing: Backing, name: str, *, flush_spans: int, workers: int = 1, routes: int = 1) -> Launch | Unmeasured:
     found = PEERS / "envoy"
     if not found.exists():
         return Unmeasured(f"Envoy is not installed ({_INSTALL})")
     port = free_port()
     path = backing.directory / f"{name}.json"
     sink = backing.sink_port if flush_spans else None
-    path.write_text(json.dumps(envoy_configuration(port, backing.endpoint_port, sink, flush_spans=flush_spans)))
-    options = ("--concurrency", "1", "--disable-hot-restart", "--log-level", "error")
+    configuration = envoy_configuration(port, backing.endpoint_port, sink, flush_spans=flush_spans, routes=routes)
+    path.write_text(json.dumps(configuration))
+    options = ("--concurrency", str(workers), "--disable-hot-restart", "--log-level", "error")
     return Launch((str(found), "-c", str(path), *options), port)
 
 
@@ -198,7 +231,8 @@ http {
 
 _BODY = "x" * 100
 _NGINX_ENDPOINT = (
-    'server { listen 127.0.0.1:PORT backlog=4096; default_type text/plain; location / { return 200 "BODY"; } }'
+    "server { listen 127.0.0.1:PORT backlog=4096; default_type text/plain; sendfile on; "
+    'location / { return 200 "BODY"; } location /10k { root FILES; } location /1m { root FILES; } }'
 ).replace("BODY", _BODY)
 
 _NGINX_PROXY = """

@@ -32,8 +32,8 @@ def cores() -> tuple[int, int]:
     return usable[PROXY_CORE], usable[min(OTHER_CORE, len(usable) - 1)]
 
 
-def pinned(command: Sequence[str], core: int) -> list[str]:
-    """Return the command that runs ``command`` on one core alone; util-linux's taskset becomes it."""
+def pinned(command: Sequence[str], core: int | str) -> list[str]:
+    """Return the command that runs ``command`` on one core alone, or on a list such as ``0,1``; taskset becomes it."""
     return ["taskset", "--cpu-list", str(core), *command]
 
 
@@ -45,7 +45,7 @@ class Server:
         name: str,
         command: Sequence[str],
         directory: Path,
-        core: int,
+        core: int | str,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
