@@ -46,7 +46,9 @@ async def joined(
 @contextlib.asynccontextmanager
 async def serving(application: Any) -> AsyncIterator[int]:
     """A real ASGI server with ``application``; yields its port."""
-    config = uvicorn.Config(application, port=0, log_level="critical", lifespan="on", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        application, port=0, log_level="critical", lifespan="on", proxy_headers=False, timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())  # serve() would take the signals of the tests' process
     await until(lambda: server.started or task.done())

@@ -7,6 +7,7 @@
 ``exchange``   a call between a caller's connection and an endpoint's: bodies, deadlines, back-pressure
 ``routing``    snapshot → table: authority, method, path → cluster and governing policy
 ``steering``   where a policy sends requests and what it changes about them; ``mirror`` sends copies
+``access/``    who may call the application: tokens and rules
 ``cluster/``   pure state machines: balancer, outlier, breaker, budget, retry
 ``guard/``     what the inbound side lets through: rate and concurrency
 ``discovery/`` endpoints that control does not know: a file, DNS

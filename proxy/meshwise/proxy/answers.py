@@ -74,4 +74,6 @@ def local_answer(error: ProxyError, *, close: bool, to_head: bool = False) -> by
 
 def _more_fields(error: ProxyError) -> bytes:
     fields = b"retry-after: %d\r\n" % error.retry_after_s if error.retry_after_s else b""
+    if error.challenge:
+        fields += b"www-authenticate: %b\r\n" % error.challenge.encode()
     return fields + b"location: %b\r\n" % error.location.encode("latin-1") if error.location else fields

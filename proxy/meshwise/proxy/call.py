@@ -69,6 +69,7 @@ class Call(ABC):
         "answer_trailers",
         "attempt",
         "attempts",
+        "client",
         "cluster",
         "deadline",
         "destination",
@@ -102,6 +103,8 @@ class Call(ABC):
         self.method = head.method.decode("ascii")
         self.target = head.target.decode("ascii")
         """Path and query, as records carry them."""
+        self.client = downstream.peer
+        """The client's address as records carry it: the peer, or who trusted proxies before us say it is."""
         self.source = self.destination = ""
         self.cluster: Cluster | None = None
         """``None`` as long as, and if, the request was not admitted to a cluster."""

@@ -17,6 +17,7 @@ Outbound (the application calls another service)
 
 Inbound (another proxy calls the application)
 
+0. access     token and rules of ``access.guard``, if there are any. 401 unauthenticated, 403 forbidden
 1. source     the caller's certificate names it; in plaintext ``x-meshwise-source``; anything else is ``unknown``
 2. trace      SERVER span below the caller's attempt; the application gets the SERVER span's id
 3. deadline   ``x-meshwise-deadline``, at most; else the setting
@@ -29,18 +30,20 @@ from __future__ import annotations
 import asyncio
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from random import random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from meshwise.contracts import telemetry
 from meshwise.contracts.policy import Breaker, Match, Policy, Retry, Timeout
 from meshwise.contracts.snapshot import Endpoint, Snapshot
+from meshwise.proxy import forwarded
 from meshwise.proxy.arrivals import parent_of, seconds_left, source_of
 from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.call import Call
 from meshwise.proxy.channels import Drainable, Pool
 from meshwise.proxy.cluster.cluster import Cluster
-from meshwise.proxy.errors import NoRoute, NotSupported, PortNotAllowed
+from meshwise.proxy.errors import KeysPending, NoRoute, NotSupported, PortNotAllowed, ProxyError
 from meshwise.proxy.exchange import Exchange
 from meshwise.proxy.hedge import Second, StreamSecond
 from meshwise.proxy.http1.heads import CHUNKED, RequestHead, ResponseHead
@@ -58,6 +61,9 @@ from meshwise.proxy.settings import ProxySettings
 from meshwise.proxy.stream_exchange import StreamExchange
 from meshwise.proxy.telemetry.records import AttemptRecord, Recorder, RequestRecord, TraceContext
 from meshwise.proxy.trace_context import TraceSource, format_traceparent
+
+if TYPE_CHECKING:
+    from meshwise.proxy.access.guard import Guard
 
 _draw: Final = random
 _HEALTH_CHECK: Final = b"0"
@@ -341,7 +347,7 @@ class OutboundDispatcher(Dispatcher):
                 outcome,
                 exchange.attempts,
                 exchange.policy.version,
-                exchange.downstream.peer,
+                exchange.client,
                 exchange.trace.trace_id,
                 exchange.protocol,
                 exchange.grpc_status,
@@ -371,6 +377,8 @@ class InboundDispatcher(Dispatcher):
         )
         self._rule = Rule(policy, self.cluster.budget(policy))
         self.service = settings.service if settings.app_protocol == "tcp" else ""
+        self.access: Guard | None = None
+        """Who may call the application, when anything is said about that."""
         self.rules: InboundRules | None = None
         """The limits in force, if there are any; replaced as a whole when a snapshot arrives."""
 
@@ -380,12 +388,44 @@ class InboundDispatcher(Dispatcher):
         self.rules = build_inbound(snapshot, self.settings.service, self._rule.policy, self.cluster, known)
 
     def open(self, exchange: Exchange) -> None:
-        """Steps 1 to 3; the rest is the exchange's."""
+        """Step 0, then ``_let_in``."""
+        if self.access is None:
+            self._let_in(exchange)
+            return
+        refused = self._check(exchange, self.access, lambda: self._open_again(exchange))
+        if refused is None:
+            self._let_in(exchange)
+        elif not isinstance(refused, KeysPending):
+            exchange.fail(refused)
+
+    def _open_again(self, exchange: Exchange) -> None:
+        """Go on with a request that waited for an issuer's keys."""
+        if exchange.finished or self.access is None:
+            return
+        refused = self._check(exchange, self.access, None)
+        if refused is None:
+            self._let_in(exchange)
+        else:
+            exchange.fail(refused)
+
+    def _check(self, exchange: Exchange, guard: Guard, resume: Callable[[], None] | None) -> ProxyError | None:
+        authorization = [value for name, value in exchange.head.passed_on() if name == b"authorization"]
+        return guard.check(exchange.method, exchange.target, exchange.downstream.identity, authorization, resume)
+
+    def _let_in(self, exchange: Exchange) -> None:
+        """Steps 1 to 4; the rest is the exchange's."""
         head = exchange.head
         if head.method == b"CONNECT" and not head.raw:
             exchange.fail(NotSupported("CONNECT is for the application beside a proxy, not for other proxies"))
             return
         identity = exchange.downstream.identity
+        hops = self.settings.trusted_hops
+        if hops is not None and not head.raw:
+            passed = [field for field in head.passed_on() if field[0] in forwarded.NAMES]
+            peer = exchange.downstream.peer
+            anew = forwarded.rewrite(passed, hops=hops, peer=peer, secure=bool(identity), authority=head.authority)
+            head.edit(forwarded.NAMES, anew.fields)
+            exchange.client = anew.client
         if identity and head.source != identity.encode():
             self.count("source_mismatch")
         exchange.source = identity or source_of(head.source)
@@ -443,7 +483,7 @@ class InboundDispatcher(Dispatcher):
                 outcome,
                 exchange.attempts,
                 0,
-                exchange.downstream.peer,
+                exchange.client,
                 exchange.trace.trace_id,
                 exchange.protocol,
                 exchange.grpc_status,

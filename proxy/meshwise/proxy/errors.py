@@ -3,6 +3,8 @@
 ProxyError
 ├── DownstreamError   the caller is wrong; the connection closes after the answer
 │   ├── BadRequest            400 bad_request
+│   ├── Unauthenticated       401 unauthenticated
+│   ├── Forbidden             403 forbidden
 │   ├── SlowRequest           408 slow_request
 │   ├── TargetTooLong         414 target_too_long
 │   ├── ExpectationUnknown    417 expectation
@@ -46,6 +48,8 @@ class ProxyError(MeshwiseError):
     """When to try again, in whole seconds; 0 when that is not known."""
     location: str = ""
     """Where to ask instead, if anywhere."""
+    challenge: ClassVar[str] = ""
+    """What ``www-authenticate`` says, where the caller may try again with credentials."""
 
 
 class DownstreamError(ProxyError):
@@ -56,6 +60,23 @@ class BadRequest(DownstreamError):
     """The bytes have no single reading as a request."""
 
     status, phrase, reason = 400, "Bad Request", "bad_request"
+
+
+class Unauthenticated(DownstreamError):
+    """A token is needed, or the one that came proves nothing."""
+
+    status, phrase, reason = 401, "Unauthorized", "unauthenticated"
+    challenge = "Bearer"
+
+
+class Forbidden(DownstreamError):
+    """An access rule is against it."""
+
+    status, phrase, reason = 403, "Forbidden", "forbidden"
+
+
+class KeysPending(DownstreamError):
+    """Never sent: whether the token is good is known once its issuer's keys were fetched again."""
 
 
 class SlowRequest(DownstreamError):

@@ -6,8 +6,9 @@ import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import structlog
@@ -26,6 +27,9 @@ from meshwise.proxy.net.tls_listener import TlsListener
 from meshwise.proxy.routing import build_table
 from meshwise.proxy.settings import ProxySettings
 from meshwise.proxy.telemetry.records import Recorder
+
+if TYPE_CHECKING:
+    from meshwise.proxy.access.guard import Guard
 
 SWEEP_S: Final = 1.0
 """How often idle upstream connections are looked through."""
@@ -53,6 +57,8 @@ class Proxy:
         self.identity_stats: Callable[[], Mapping[str, Any]] = dict
         self.outbound = OutboundDispatcher(settings, recorder, loop, self.tls)
         self.inbound = InboundDispatcher(settings, recorder, loop) if settings.has_application else None
+        if self.inbound is not None and settings.access_file is not None:
+            self.inbound.access = guard_of(settings.access_file, self.tls)
         self._loop = loop
         self.checks = HealthChecks(loop, Connector(loop, self.tls), self.outbound.count)
         self._clusters: dict[str, Cluster] = {}
@@ -82,6 +88,8 @@ class Proxy:
             ConfigError: a port is taken.
         """
         listeners = listeners or bind(self.settings, admin=False)
+        if self.inbound is not None and self.inbound.access is not None:
+            await self.inbound.access.start()
         self.outbound_port = port_of(listeners["outbound"])
         for one in listeners["outbound"]:
             await self._listen(self.outbound, "outbound", one)
@@ -160,6 +168,8 @@ class Proxy:
         if self._sweeper is not None:
             self._sweeper.cancel()
         await self.checks.close()
+        if self.inbound is not None and self.inbound.access is not None:
+            await self.inbound.access.stop()
         for side in self.sides:
             side.mirrors.close()
             for pool in side.pools:
@@ -210,6 +220,8 @@ class Proxy:
         }
         if self.inbound is not None and self.inbound.rules is not None:
             sides["inbound"]["limits"] = self.inbound.rules.describe()
+        if self.inbound is not None and self.inbound.access is not None:
+            sides["inbound"]["access"] = self.inbound.access.stats()
         if self.tls is None:
             return sides
         return {**sides, "identity": {**self.identity_stats(), "tls_failures": dict(self.tls.failures)}}
@@ -247,7 +259,24 @@ class Proxy:
         if self.inbound is not None:
             for pool in self.inbound.pools:
                 pool.sweep(self.inbound.cluster, now)
+            if self.inbound.access is not None:
+                self.inbound.access.look()
         self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+
+
+def guard_of(file: Path, tls: MeshTls | None) -> Guard:
+    """Return what lets requests in by what ``file`` says.
+
+    Raises:
+        ConfigError: it cannot be read, is no such document, or a library is missing.
+    """
+    try:
+        from meshwise.proxy.access.guard import Guard
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"proxy.access_file needs {error.name}, which is not installed; pip install 'meshwise[identity]'"
+        ) from None
+    return Guard(file, lambda: tls.trust_domain if tls is not None else "")
 
 
 def resource_of(settings: ProxySettings, instance_id: str) -> dict[str, str]:

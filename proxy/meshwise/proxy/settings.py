@@ -112,6 +112,20 @@ class ProxySettings(BaseModel):
     )
     join_token_file: Path | None = Field(default=None, description="File with the join token, in place of the token.")
 
+    access_file: Path | None = Field(
+        default=None,
+        description="Document of issuers and rules that say who may call the application; read when it changes.",
+    )
+    trusted_hops: int | None = Field(
+        default=None,
+        ge=0,
+        le=32,
+        description=(
+            "Proxies before the inbound listener whose X-Forwarded-* and Forwarded are believed; unset: passed on as"
+            " they come."
+        ),
+    )
+
     drain_delay_s: float = Field(
         default=1.0, ge=0.0, le=60.0, description="Seconds of service after readiness was withdrawn."
     )

@@ -1,6 +1,7 @@
 """The inbound side without a sidecar: an ASGI application in a real server, behind the middleware."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -195,3 +196,28 @@ async def test_the_mesh_lives_as_long_as_the_server() -> None:
         assert mesh.ready() == ["no snapshot yet"]
     assert told == [("startup", True), ("shutdown", True)]
     assert mesh.ready() == ["not started"]
+
+
+async def test_access_rules_and_trusted_hops_hold_here_too(tmp_path: Path) -> None:
+    """What the access file refuses does not arrive; forwarded fields are cut, and records name the client."""
+    heard: list[dict[bytes, bytes]] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await only_http(scope)
+        heard.append(dict(scope["headers"]))
+        await answer(send)
+
+    file = tmp_path / "access.yaml"
+    file.write_text("rules: [{name: readers, action: allow, methods: [GET], paths: [/items/*]}]")
+    wrapped, mesh, recorder = catalog(application, access_file=file, trusted_hops=1)
+    async with serving(wrapped) as port:
+        async with client(port) as one:
+            refused = await one.request("POST", "catalog", "/items/1")
+            assert (refused.status, refused.headers["x-meshwise-error"]) == (403, "forbidden")
+            assert (await one.request("GET", "catalog", "/items/%2e%2e/admin")).status == 400
+            got = await one.request("GET", "catalog", "/items/1", "X-Forwarded-For: 6.6.6.6, 1.1.1.1")
+            assert got.status == 200
+        assert [one[b"x-forwarded-for"] for one in heard] == [b"1.1.1.1, 127.0.0.1"]
+        assert [record.client_address for record in recorder.requests] == ["1.1.1.1"]
+        assert mesh.access is not None
+        assert mesh.access.counts["denied"] == 1

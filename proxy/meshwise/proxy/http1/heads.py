@@ -126,6 +126,11 @@ class RequestHead:
         """Return the value of the cookie called ``name``; empty without one."""
         return cookie_of(self.field(b"cookie"), name)
 
+    def passed_on(self) -> list[tuple[bytes, bytes]]:
+        """Return the passed-on fields, names in lower case."""
+        pairs = [line.partition(b":") for line in self.kept.split(b"\r\n")]
+        return [(name.lower(), value.strip(b" \t")) for name, colon, value in pairs if colon]
+
     def __repr__(self) -> str:
         return f"<RequestHead {self.method!r} {self.target!r} for {self.authority!r} length={self.length}>"
 

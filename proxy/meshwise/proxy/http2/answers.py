@@ -18,6 +18,7 @@ def local_answer(error: ProxyError, *, to_grpc: bool, to_head: bool = False) -> 
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", b"%d" % len(body)),
         (HEADER_ERROR.encode(), error.reason.encode()),
+        *(((b"www-authenticate", error.challenge.encode()),) if error.challenge else ()),
     )
     if error.retry_after_s:
         fields = (*fields, (b"retry-after", b"%d" % error.retry_after_s))

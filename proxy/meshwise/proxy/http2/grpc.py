@@ -26,6 +26,8 @@ INTERNAL: Final = CODES.index("internal")
 UNAVAILABLE: Final = CODES.index("unavailable")
 RESOURCE_EXHAUSTED: Final = CODES.index("resource-exhausted")
 CANCELLED: Final = CODES.index("cancelled")
+PERMISSION_DENIED: Final = CODES.index("permission-denied")
+UNAUTHENTICATED: Final = CODES.index("unauthenticated")
 
 FAILURES: Final = frozenset(
     (UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, CODES.index("data-loss"))
@@ -42,6 +44,8 @@ _UNSAFE = re.compile(rb"[^\x20-\x24\x26-\x7e]")
 
 _OF_ERROR: Final = {
     400: INTERNAL,
+    401: UNAUTHENTICATED,
+    403: PERMISSION_DENIED,
     404: UNIMPLEMENTED,
     408: CANCELLED,
     429: RESOURCE_EXHAUSTED,

@@ -71,6 +71,10 @@ class StreamHead(RequestHead):
         """Return the value of the cookie called ``name``, in whichever of several fields; empty without one."""
         return cookie_of(b"; ".join(value for key, value in self.fields if key == b"cookie"), name)
 
+    def passed_on(self) -> list[tuple[bytes, bytes]]:
+        """Return the passed-on fields, names in lower case."""
+        return [field for field in self.fields if not field[0].startswith(b":")]
+
 
 class StreamAnswer(ResponseHead):
     """An answer's head. ``fields`` is what is passed on, ``:status`` first."""

@@ -19,12 +19,13 @@ from meshwise.proxy.dispatch import limits_of
 from meshwise.proxy.http1.heads import RequestHead
 from meshwise.proxy.inprocess.call import Call
 from meshwise.proxy.net.timers import SharedTimer
-from meshwise.proxy.proxy import FLUSH_S, Proxy, load_snapshot_file
+from meshwise.proxy.proxy import FLUSH_S, Proxy, guard_of, load_snapshot_file
 from meshwise.proxy.settings import ProxySettings
 from meshwise.proxy.telemetry.recorder import RingRecorder
 from meshwise.proxy.telemetry.records import Recorder
 
 if TYPE_CHECKING:
+    from meshwise.proxy.access.guard import Guard
     from meshwise.proxy.inprocess.middleware import AsgiApplication, MeshMiddleware
     from meshwise.proxy.inprocess.transport import MeshTransport, ThreadTransport
 
@@ -47,6 +48,8 @@ class Mesh:
             settings.service, export=settings.collector_url is not None, ring_records=settings.ring_size
         )
         self.limits = limits_of(settings)
+        self.access: Guard | None = None
+        """Who may call this service, when ``access_file`` says anything about that and the mesh runs."""
         self._proxy: Proxy | None = None
         self._timers: SharedTimer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -86,6 +89,11 @@ class Mesh:
                 proxy.apply(snapshot)
             except DocumentError as error:
                 raise ConfigError(f"proxy.snapshot_file {settings.snapshot_file}: {error}") from None
+        if settings.access_file is not None:
+            access = guard_of(settings.access_file, None)
+            await access.start()
+            self.access = access
+            self._companions.append(access.stop)
         self._proxy = proxy
         proxy.start_calling()
         # Several processes may serve one port, each with counts of its own.

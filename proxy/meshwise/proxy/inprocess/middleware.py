@@ -1,7 +1,7 @@
 """The inbound side as an ASGI middleware: what an inbound proxy does for an application, inside its server.
 
-The stack, as in ``dispatch``: source, trace, deadline, breaker. Then the application is called, not connected to.
-WebSockets pass by unrecorded, as proxies do not take them.
+The stack, as in ``dispatch``: access, source, trace, deadline, breaker. Then the application is called, not connected
+to. WebSockets pass by unrecorded, as proxies do not take them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from meshwise.contracts import telemetry
 from meshwise.contracts.policy import Breaker
+from meshwise.proxy import forwarded
 from meshwise.proxy.arrivals import parent_of, seconds_left, source_of
 from meshwise.proxy.cluster.breaker import Load
-from meshwise.proxy.errors import Overflow, ProxyError, RequestTimeout
+from meshwise.proxy.errors import Forbidden, KeysPending, Overflow, ProxyError, RequestTimeout
 from meshwise.proxy.inprocess.current import SERVING, Serving
 from meshwise.proxy.telemetry.records import RequestRecord
 from meshwise.proxy.trace_context import TraceSource, format_traceparent
@@ -48,6 +49,9 @@ class MeshMiddleware:
         self._traces = TraceSource(settings.trace_ratio)
         self._load = Load()
         self._limits = Breaker(max_requests=settings.max_connections)
+        self._hops = settings.trusted_hops
+        self._guarded = settings.access_file is not None
+        self._looked = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope."""
@@ -60,10 +64,15 @@ class MeshMiddleware:
             await self._application(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        arrival = _Arrival(scope, self._traces, self._timeout_s)
+        answer = _Answer(receive, send)
+        if self._guarded:
+            refusal = await self._refusal(scope)
+            if refusal is not None:
+                await answer.refuse(refusal)
+                return
+        arrival = _Arrival(scope, self._traces, self._timeout_s, self._hops)
         recorder = self._mesh.recorder
         recorder.active(telemetry.SIDE_SERVER, self._service, 1)
-        answer = _Answer(receive, send)
         admitted = self._load.admit_request(self._limits) is None
         token = SERVING.set(Serving(arrival.trace, arrival.deadline))
         try:
@@ -93,6 +102,22 @@ class MeshMiddleware:
                 self._load.requests -= 1
             recorder.active(telemetry.SIDE_SERVER, self._service, -1)
             recorder.request(arrival.record(self._service, answer.status, answer.outcome))
+
+    async def _refusal(self, scope: Scope) -> ProxyError | None:
+        """Return why access rules do not let a request in; callers prove no identity here, only what a token says."""
+        guard = self._mesh.access
+        if guard is None:
+            return Forbidden("who may call this service is not known yet: the mesh does not run")
+        if monotonic() - self._looked >= 1.0:
+            self._looked = monotonic()
+            guard.look()
+        authorization = [value for name, value in scope["headers"] if name == b"authorization"]
+        fetched = asyncio.Event()
+        refusal = guard.check(scope["method"], _path_of(scope), "", authorization, fetched.set)
+        if isinstance(refusal, KeysPending):
+            await fetched.wait()
+            refusal = guard.check(scope["method"], _path_of(scope), "", authorization, None)
+        return refusal
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start the mesh before the application, stop it after; stand in for an application without a lifespan."""
@@ -126,9 +151,21 @@ class MeshMiddleware:
 class _Arrival:
     """One request as it arrived."""
 
-    __slots__ = ("_scope", "deadline", "source", "start_ns", "started", "trace")
+    __slots__ = ("_client", "_scope", "deadline", "source", "start_ns", "started", "trace")
 
-    def __init__(self, scope: Scope, traces: TraceSource, timeout_s: float) -> None:
+    def __init__(self, scope: Scope, traces: TraceSource, timeout_s: float, hops: int | None) -> None:
+        client = scope.get("client")
+        self._client = str(client[0]) if client else ""
+        if hops is not None:
+            headers = scope["headers"]
+            host = next((value for name, value in headers if name == b"host"), b"")
+            passed = [field for field in headers if field[0] in forwarded.NAMES]
+            anew = forwarded.rewrite(
+                passed, hops=hops, peer=self._client, secure=scope.get("scheme") == "https", authority=host
+            )
+            kept = [field for field in headers if field[0] not in forwarded.NAMES]
+            scope = {**scope, "headers": [*kept, *anew.fields]}
+            self._client = anew.client
         self._scope = scope
         self.start_ns = time.time_ns()
         self.started = monotonic()
@@ -154,8 +191,7 @@ class _Arrival:
         """Return the record of the finished request: one SERVER span."""
         scope = self._scope
         query = scope.get("query_string") or b""
-        path: str = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
-        client = scope.get("client")
+        path = _path_of(scope)
         return RequestRecord(
             telemetry.SIDE_SERVER,
             self.trace,
@@ -170,7 +206,7 @@ class _Arrival:
             outcome,
             1 if outcome != telemetry.OUTCOME_REJECTED else 0,
             0,
-            str(client[0]) if client else "",
+            self._client,
             self.trace.trace_id,
         )
 
@@ -218,6 +254,7 @@ class _Answer:
             (b"content-type", b"text/plain; charset=utf-8"),
             (b"content-length", b"%d" % len(body)),
             (_ERROR, error.reason.encode()),
+            *([(b"www-authenticate", error.challenge.encode())] if error.challenge else []),
         ]
         await self._send({"type": "http.response.start", "status": error.status, "headers": fields})
         await self._send({"type": "http.response.body", "body": body})
@@ -230,6 +267,11 @@ class _Answer:
             self.outcome = telemetry.OUTCOME_RESET
         else:
             self.status, self.outcome = 500, telemetry.OUTCOME_ERROR
+
+
+def _path_of(scope: Scope) -> str:
+    """Return the path as it came, percent signs and all."""
+    return str((scope.get("raw_path") or scope["path"].encode()).decode("latin-1"))
 
 
 _READ: Final = frozenset((_SOURCE, _DEADLINE, b"traceparent", b"tracestate"))

@@ -17,6 +17,7 @@ from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.admin.view import log_level
 from meshwise.proxy.net.listeners import Listeners, share
 from meshwise.proxy.net.tls import MeshTls
+from meshwise.proxy.proxy import guard_of
 from meshwise.proxy.settings import ProxySettings
 from meshwise.proxy.telemetry.exposition import Family
 from meshwise.proxy.workers.channel import Channel
@@ -82,6 +83,8 @@ class Crew:
         """Workers that ended by themselves."""
         self.retired: list[Family] = []
         """What workers that have ended had counted."""
+        if settings.access_file is not None:
+            guard_of(settings.access_file, None)  # a mistake in it is told here, not by every worker in turn
         self._listeners = listeners
         self._instance_id = instance_id
         self._identity: Path | None = None
