@@ -7,10 +7,11 @@ import pytest
 
 from meshwise.contracts.policy import parse_policy
 from meshwise.contracts.snapshot import Endpoint, Snapshot
+from meshwise.proxy.cluster.budget import RetryBudget
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.http1.heads import RequestHead, edited
 from meshwise.proxy.http2.heads import StreamHead
-from meshwise.proxy.routing import RouteTable, build_table
+from meshwise.proxy.routing import RouteTable, Rule, build_table
 from meshwise.proxy.steering import Split, Steering
 
 
@@ -60,10 +61,11 @@ def test_redirecting() -> None:
 
 def test_a_split_follows_its_weights() -> None:
     """Numbers drawn from all of [0, 1) fall on the ways by their weights; a way of no weight gets nothing."""
-    cluster = Cluster("a")
-    ways: list[Any] = [(cluster, number) for number in range(4)]
+    policy = parse_policy({"match": {"service": "catalog"}})
+    ways = [(Cluster(str(number)), Rule(policy, RetryBudget(policy.retry.budget))) for number in range(4)]
     split = Split([1, 0, 3, 4], ways)
-    found = Counter(split.pick(number / 8000)[1] for number in range(8000))  # type: ignore[index]
+    picked = [split.pick(number / 8000) for number in range(8000)]
+    found = Counter(int(way[0].name) for way in picked if way is not None)
     assert found == {0: 1000, 2: 3000, 3: 4000}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tools import compile as hook
-from tools.compile import MODULES, CompileHook, has_c_compiler, source_of
+from tools.compile import MODULES, CompileHook, has_c_compiler, level, source_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -90,3 +90,14 @@ def test_the_compiler_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("CC", f"my-cc -O{os.sep}")
     assert has_c_compiler()
     assert any(name.startswith("mypy") for name in built.dependencies())
+
+
+def test_the_compiler_optimises_as_much_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fastest code is the default, and a level that no compiler has is refused by name."""
+    monkeypatch.delenv("MESHWISE_COMPILE_LEVEL", raising=False)
+    assert level() == "3"
+    monkeypatch.setenv("MESHWISE_COMPILE_LEVEL", "0")
+    assert level() == "0"
+    monkeypatch.setenv("MESHWISE_COMPILE_LEVEL", "fast")
+    with pytest.raises(ValueError, match="MESHWISE_COMPILE_LEVEL is 'fast'; give 0, 1, 2 or 3"):
+        level()
