@@ -9,11 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
-
-from meshwise.contracts.errors import UnavailableError
-from meshwise.store.client import connect
 
 START_S = 60.0
 """Longest wait for the store to answer, in seconds."""
@@ -52,10 +50,8 @@ def store() -> Iterator[str]:
 def _await(url: str, process: subprocess.Popen[Any]) -> None:
     until = time.monotonic() + START_S
     while time.monotonic() < until and process.poll() is None:
-        try:
-            connect(url).close()
-        except UnavailableError:
-            time.sleep(0.2)
-        else:
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"{url.rpartition('/')[0]}/readyz", timeout=5).close()
             return
+        time.sleep(0.2)
     raise StoreError("the store did not start: run 'meshwise store' by hand to see why")

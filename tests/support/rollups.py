@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,18 +29,25 @@ class Rollups:
 
     def series(self, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Answer ``world_series``."""
-        rows = [one for one in self._rows(parameters) if self._inside(one, parameters)]
+        rows = self._asked(parameters)
         names = sorted({(one.source, one.destination, one.route, one.method) for one in rows})
         since = {name: min(one.bucket for one in rows if one.source == name[0]) for name in names}
-        return [(*name, position, since[name]) for position, name in enumerate(names)]
+        return [(*name, position, since[name]) for position, name in enumerate(names)][: parameters["most"]]
 
     def raw(self, query: str, parameters: dict[str, Any]) -> bytes:
         """Answer ``world_counts`` or ``world_cells``."""
-        rows = [one for one in self._rows(parameters) if self._inside(one, parameters)]
+        rows = self._asked(parameters)
         start, bucket_s = parameters["fine_start"], parameters["bucket_s"]
-        columns = Columns.of_rows(rows, start, bucket_s, max(1, (parameters["fine_end"] - start) // bucket_s))
+        end = parameters.get("fine_end") or max(parameters["minutes"]) + 60
+        columns = Columns.of_rows(rows, start, bucket_s, max(1, -(-(end - start) // bucket_s)))
         return np.ascontiguousarray(columns.counts if "all_requests" in query else columns.cells).tobytes()
+
+    def _asked(self, parameters: dict[str, Any]) -> list[EdgeBucket]:
+        rows = [one for one in self._rows(parameters) if self._inside(one, parameters)]
+        return rows if parameters["by_route"] else [replace(one, route="", method="") for one in rows]
 
     @staticmethod
     def _inside(one: EdgeBucket, parameters: dict[str, Any]) -> bool:
+        if "minutes" in parameters:
+            return int(one.bucket.timestamp()) in parameters["minutes"]
         return bool(parameters["fine_start"] <= one.bucket.timestamp() < parameters["fine_end"])

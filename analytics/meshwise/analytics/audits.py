@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from meshwise.analytics.load import Client
+from meshwise.analytics.load import BulkClient, Client
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.world import Window, World
 from meshwise.contracts.policy import Policy
 from meshwise.contracts.rows import AnomalyFinding, ProposalFinding
+
+if TYPE_CHECKING:
+    from meshwise.analytics.cause.suspects import Suspect
 
 
 class Judgement(Protocol):
@@ -37,14 +40,16 @@ class Judgement(Protocol):
 class Audits:
     """The audits of one mesh, their settings bound."""
 
-    detect: Callable[[World], Sequence[AnomalyFinding]]
+    detect: Callable[[BulkClient, World], Sequence[AnomalyFinding]]
     propose: Callable[[Client, Window, World, Sequence[Policy]], Sequence[ProposalFinding]]
+    causes: Callable[[BulkClient, World, str, Sequence[AnomalyFinding]], Sequence[Suspect]]
     judge: Callable[[dict[str, Any], Client, datetime], Judgement]
 
 
 def audits_for(settings: AnalyticsSettings) -> Audits:
     """Return the audits as ``settings`` tune them."""
-    from meshwise.analytics.anomaly import detect
+    from meshwise.analytics.anomaly import AnomalyAudit
+    from meshwise.analytics.cause.explain import explain
     from meshwise.analytics.proposal import load_attempts, propose
     from meshwise.analytics.proposal.ends import load_ends
     from meshwise.analytics.proposal.trial_run import Memory
@@ -52,7 +57,7 @@ def audits_for(settings: AnalyticsSettings) -> Audits:
 
     rehearsed: Memory = {}
     return Audits(
-        detect=lambda world: detect(world, settings.anomaly),
+        detect=AnomalyAudit(settings.anomaly).run,
         propose=lambda client, window, world, policies: propose(
             load_attempts(client, window),
             world,
@@ -62,5 +67,6 @@ def audits_for(settings: AnalyticsSettings) -> Audits:
             rehearsed=rehearsed,
             ends=load_ends(client, window),
         ),
+        causes=lambda client, world, service, anomalies: explain(client, world, service, anomalies, settings.cause),
         judge=lambda document, client, now: judge_from_store(document, client, now, settings.rollout),
     )

@@ -17,7 +17,6 @@ from typing import Any, Final, TypeVar
 import orjson
 import structlog
 
-from meshwise.analytics.alerts.cause import likely_cause
 from meshwise.analytics.alerts.groups import Context
 from meshwise.analytics.alerts.lifecycle import Alert, Alerts, Change, Timing, evaluations_of, step
 from meshwise.analytics.alerts.messages import Telling, messages_for
@@ -25,6 +24,7 @@ from meshwise.analytics.alerts.outbox import Outbox
 from meshwise.analytics.alerts.silences import Silences, quiet_at
 from meshwise.analytics.audits import Audits
 from meshwise.analytics.board import Board
+from meshwise.analytics.cause.suspects import Suspect
 from meshwise.analytics.control_api import ControlApi, RefusedError
 from meshwise.analytics.load import BulkClient, load_world, settled
 from meshwise.analytics.service_map import service_map
@@ -37,7 +37,7 @@ from meshwise.analytics.steering import Incident, Steered, moment, steer
 from meshwise.analytics.world import World
 from meshwise.contracts.errors import MeshwiseError
 from meshwise.contracts.policy import Policy
-from meshwise.contracts.rows import AlertFinding, AnomalyFinding, ProposalFinding, RolloutFinding
+from meshwise.contracts.rows import AlertFinding, ProposalFinding, RolloutFinding
 from meshwise.store.findings import rows_from
 
 log = structlog.get_logger(__name__)
@@ -123,7 +123,7 @@ class Cycle:
             snapshot_rows += board.slos
             snapshot_rows += self._stage("burn-down", lambda: self.slos.burn_downs(window.end, now)) or ()
         if world is not None:
-            anomalies = self._stage("anomaly", lambda: tuple(self._audits.detect(world)))
+            anomalies = self._stage("anomaly", lambda: tuple(self._audits.detect(self._client, world)))
             if anomalies is not None:
                 board = replace(board, anomalies=anomalies)
                 snapshot_rows += anomalies
@@ -179,11 +179,9 @@ class Cycle:
         before = self._alerts if self._alerts is not None else restore_alerts(self._client, now)
         quiet = quiet_at(self.silences.refresh(), now)
         after, changes = step(before, evaluations_of(states), now, self._timing, quiet)
-        edges = world.edges if world is not None else {}
-        services = {change.alert.service for change in changes if change.notify}
         contexts = {
-            service: context_of(service, likely_cause(service, edges, board.anomalies), board.proposals)
-            for service in services
+            service: context_of(service, self._cause(service, world, board), board.proposals)
+            for service in {change.alert.service for change in changes if change.notify}
         }
         # Queued before the state moves on: a crash in between tells the same documents again, under the same ids.
         for webhook in self._settings.webhooks:
@@ -199,6 +197,17 @@ class Cycle:
                 silence=change.alert.silence,
             )
         return changes
+
+    def _cause(self, service: str, world: World | None, board: Board) -> Suspect | None:
+        """Return who is likely to blame for an alert of ``service``; an alert is told without it when that fails."""
+        if world is None:
+            return None
+        try:
+            found = self._audits.causes(self._client, world, service, board.anomalies)
+        except Exception as error:  # noqa: BLE001  # what cannot be explained must still be told
+            log.warning("no cause for an alert", service=service, problem=str(error)[:500])
+            return None
+        return found[0] if found else None
 
     def _is_proposal_due(self, now: datetime) -> bool:
         last = self._proposed_at
@@ -327,7 +336,7 @@ def restore_alerts(client: BulkClient, now: datetime) -> Alerts:
     }
 
 
-def context_of(service: str, cause: AnomalyFinding | None, proposals: Iterable[ProposalFinding]) -> Context:
+def context_of(service: str, cause: Suspect | None, proposals: Iterable[ProposalFinding]) -> Context:
     """Return what to tell about ``service``: its likely cause, and the open proposal for that edge or that service."""
     waiting = [proposal for proposal in proposals if proposal.status in ("proposed", "submitted")]
     for proposal in waiting:

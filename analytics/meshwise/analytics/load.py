@@ -5,18 +5,20 @@ Loading the same past window again gives the same world: rollups only grow while
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from meshwise.analytics.keys import RouteKey, Window
 from meshwise.analytics.sql import load_sql
 from meshwise.analytics.tally import CELLS, COUNTS, Columns
 from meshwise.analytics.world import World
 from meshwise.contracts.rows import EDGE_1H, EDGE_1M, EDGE_10S
-from meshwise.contracts.telemetry import OUTCOMES
+from meshwise.contracts.telemetry import OUTCOMES, SIDE_CLIENT, SIDE_SERVER
 from meshwise.store.findings import utc
 
 _DAY_S: Final = 86_400.0
@@ -30,6 +32,12 @@ ROLLUPS: Final[tuple[tuple[int, str, float], ...]] = (
 FINEST_S: Final = 10
 LONG_S: Final = 6 * 3600.0
 """From here on a few minutes more at the start of a map matter less than the time to read them."""
+
+MAX_SERIES: Final = 50_000
+"""Most routes of a world; where there are more, each edge is one."""
+_NOTHING: Final = Columns((), np.zeros(0, COUNTS), np.zeros(0, CELLS))
+
+log = structlog.get_logger(__name__)
 
 MAX_BUCKETS: Final = 4320
 """Most buckets a world is given when the caller leaves the resolution open: half a day of 10 s."""
@@ -49,14 +57,23 @@ class BulkClient(Client, Protocol):
         """Run ``query`` and return its result in the format ``fmt``."""
 
 
-def load_world(client: BulkClient, window: Window, bucket_s: int = 10) -> World:
-    """Return the world of ``window``, widened to whole buckets of ``bucket_s`` seconds.
+SIDES: Final = (SIDE_CLIENT, SIDE_SERVER)
+
+
+def load_world(client: BulkClient, window: Window, bucket_s: int = 10, *, sides: Sequence[str] = SIDES) -> World:
+    """Return the world of ``window``, widened to whole buckets of ``bucket_s`` seconds, as ``sides`` counted it.
 
     Raises:
         ValueError: ``bucket_s`` is no multiple of a rollup's 10 seconds.
     """
     window = window.aligned(bucket_s)
-    columns, _ = _read(client, _ranges(window, rollup_for(bucket_s)), bucket_s)
+    bounds = {**_ranges(window, rollup_for(bucket_s)), "sides": list(sides), "by_route": True}
+    columns, _ = _read(client, bounds, bucket_s)
+    if columns is None:
+        # A route for every request names nothing: whoever made them up, the edges are still told.
+        columns, _ = _read(client, {**bounds, "by_route": False}, bucket_s)
+        log.warning("routes left out: too many", most=MAX_SERIES, window=str(window.start))
+        return World(window, bucket_s, columns or _NOTHING, has_routes=False)
     return World(window, bucket_s, columns)
 
 
@@ -69,15 +86,41 @@ def load_totals(client: BulkClient, window: Window, now: datetime) -> World:
     window = window.aligned(resolution_for(Window(window.start, window.start + timedelta(seconds=FINEST_S)), now))
     if window.seconds >= LONG_S:
         window = Window(Window(window.start, window.end).aligned(3600).start, window.end)
-    columns, since = _read(client, _ranges(window, None), round(window.seconds))
-    return World(window, round(window.seconds), columns, measured_from=since)
+    bounds = {**_ranges(window, None), "sides": list(SIDES), "by_route": False}
+    columns, since = _read(client, bounds, round(window.seconds))
+    return World(window, round(window.seconds), columns or _NOTHING, measured_from=since, has_routes=False)
 
 
-def _read(client: BulkClient, ranges: dict[str, int], bucket_s: int) -> tuple[Columns, float | None]:
-    source = load_sql("rollups")
-    named = client.query(source + load_sql("world_series"), parameters=dict(ranges)).result_rows
+def load_days(
+    client: BulkClient, window: Window, days_ago: Sequence[int], slot_s: int, *, sides: Sequence[str] = SIDES
+) -> World:
+    """Return the ``slot_s`` seconds that begin when ``window`` ends, of each of ``days_ago`` earlier days.
+
+    Bucket ``i`` of the world holds that slot of day ``i`` of the window; days that are not in ``days_ago`` are empty.
+
+    Raises:
+        ValueError: the slot is not made of whole minutes.
+    """
+    end = int(window.end.timestamp())
+    if slot_s % 60 or end % 60:
+        raise ValueError(f"a slot of {slot_s} s at {window.end} is not made of whole minutes")
+    days = round(window.seconds / _DAY_S)
+    minutes = [end - day * 86_400 + second for day in days_ago for second in range(0, slot_s, 60)]
+    bounds = {"fine_start": end - days * 86_400, "minutes": minutes, "sides": list(sides), "by_route": False}
+    columns, _ = _read(client, bounds, 86_400, rows="rollups_of_days")
+    return World(window, 86_400, columns or _NOTHING, has_routes=False)
+
+
+def _read(
+    client: BulkClient, ranges: dict[str, Any], bucket_s: int, rows: str = "rollups"
+) -> tuple[Columns | None, float | None]:
+    """Return the rows and when the first was measured; nothing when there are more series than ``MAX_SERIES``."""
+    source = load_sql(rows)
+    named = client.query(source + load_sql("world_series"), parameters={**ranges, "most": MAX_SERIES + 1}).result_rows
     if not named:
-        return Columns((), np.zeros(0, COUNTS), np.zeros(0, CELLS)), None
+        return _NOTHING, None
+    if len(named) > MAX_SERIES and ranges["by_route"]:
+        return None, None
     parameters = {**ranges, "bucket_s": bucket_s}
     counts, cells = (
         np.frombuffer(client.raw_query(source + load_sql(name), parameters=given, fmt="RowBinary"), kind).copy()

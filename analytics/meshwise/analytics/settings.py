@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from meshwise.analytics.alerts.signature import decode_secret
 from meshwise.analytics.alerts.template import check_template
 from meshwise.analytics.anomaly.config import AnomalyConfig
+from meshwise.analytics.cause.config import CauseConfig
 from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.rehearsal.config import RehearsalConfig
 from meshwise.analytics.rollout.config import RolloutConfig
@@ -167,6 +168,7 @@ class AnalyticsSettings(BaseModel):
         default=900.0, ge=10, description="Window of attempts a proposal rests on, in seconds."
     )
     anomaly: AnomalyConfig = Field(default_factory=AnomalyConfig, description="When an edge is anomalous.")
+    cause: CauseConfig = Field(default_factory=CauseConfig, description="When a node is to blame for an alert.")
     proposal: ProposalConfig = Field(default_factory=ProposalConfig, description="What a proposal must rest on.")
     rehearsal: RehearsalConfig = Field(
         default_factory=RehearsalConfig, description="How a policy is rehearsed before it is proposed."

@@ -60,8 +60,11 @@ def outcome_code(name: str) -> int:
 
 
 def middles(index: npt.NDArray[Any]) -> FloatArray:
-    """Return the geometric middle in seconds of each histogram bucket of ``index``; 0 for zero durations."""
-    return np.where(index == ZERO_BUCKET, 0.0, np.exp2((index + 0.5) / 2**SCALE))
+    """Return the geometric middle in seconds of each histogram bucket of ``index``; 0 for zero durations.
+
+    A bucket that no clock can fill, below a femtosecond or above a million years, counts as the last that one can.
+    """
+    return np.where(index == ZERO_BUCKET, 0.0, np.exp2((np.clip(index, -800, 720) + 0.5) / 2**SCALE))
 
 
 @dataclass(frozen=True, eq=False)

@@ -161,12 +161,14 @@ class World:
     """Everything measured in ``window``, in buckets of ``bucket_s`` seconds from its start.
 
     ``measured_from`` (Unix seconds) is when the first of it was measured, where that is known better than by bucket.
+    Without ``has_routes`` all routes of an edge are one, without a name: not asked for, or there were too many.
     """
 
     window: Window
     bucket_s: int
     columns: Columns
     measured_from: float | None = None
+    has_routes: bool = True
 
     @classmethod
     def from_buckets(cls, window: Window, rows: Iterable[EdgeBucket], bucket_s: int = 10) -> World:

@@ -9,15 +9,15 @@ from pydantic import ValidationError
 from meshwise.analytics.alerts.groups import Context
 from meshwise.analytics.alerts.lifecycle import Alert, Change
 from meshwise.analytics.alerts.messages import Telling, content_type_of, messages_for
+from meshwise.analytics.cause.suspects import Suspect
 from meshwise.analytics.settings import AnalyticsSettings, WebhookSettings
-from meshwise.contracts.rows import AnomalyFinding
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 PAGE = Alert("f1", "cart", "cart-availability", "page", "firing", NOW, NOW, 20.0, 30.0, "cart burns", notified=True)
 TICKET = replace(PAGE, fingerprint="f2", severity="ticket")
 OVER = replace(PAGE, state="resolved", ended_at=NOW)
 HOSTILE = replace(PAGE, service="<!channel>&", summary='"},{"x": "<https://evil|click>')
-CAUSE = AnomalyFinding(NOW, NOW, NOW, "cart", "db", 0.9, True, {}, "slow")
+CAUSE = Suspect("cart", "db", 0.9, "slow")
 KEY = "k" * 32
 
 

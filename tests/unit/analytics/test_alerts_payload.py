@@ -6,15 +6,16 @@ from typing import Any
 from meshwise.analytics.alerts.groups import Context
 from meshwise.analytics.alerts.lifecycle import Alert, Change
 from meshwise.analytics.alerts.messages import Notification, Telling, messages_for
+from meshwise.analytics.cause.suspects import Suspect
 from meshwise.analytics.settings import WebhookSettings
-from meshwise.contracts.rows import AnomalyFinding, ProposalFinding
+from meshwise.contracts.rows import ProposalFinding
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 FIRING = Alert(
     "f" * 16, "cart", "cart-availability", "page", "firing", NOW, NOW, 20.0, 30.0, "cart burns", notified=True
 )
 WEBHOOK = WebhookSettings(name="m", url="https://hooks.example/")
-CAUSE = AnomalyFinding(NOW, NOW, NOW, "cart", "db", 0.93, True, {}, "p99 is 8 times its usual value")
+CAUSE = Suspect("cart", "db", 0.9, "mean latency 80 ms instead of 10 ms")
 PROPOSAL = ProposalFinding("p1", NOW, "cart", "db", "", "proposed", "Cut attempts at 150 ms.", 900, "{}", "{}", "{}")
 
 
@@ -73,7 +74,7 @@ class TestNotifications:
         annotations = document["commonAnnotations"]
         assert annotations == {
             "summary": "cart burns",
-            "likely_cause": "cart -> db (anomaly score 0.93): p99 is 8 times its usual value",
+            "likely_cause": "cart -> db: mean latency 80 ms instead of 10 ms",
             "proposal": "Cut attempts at 150 ms.",
             "proposal_id": "p1",
         }

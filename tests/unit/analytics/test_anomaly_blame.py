@@ -1,30 +1,48 @@
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
 from meshwise.analytics.anomaly.blame import origins
 from meshwise.analytics.world import EdgeKey
+from meshwise.contracts.rows import AnomalyFinding
 
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
 TOP, MIDDLE, DEEP = EdgeKey("ingress", "frontend"), EdgeKey("frontend", "catalog"), EdgeKey("catalog", "inventory")
 SIDE = EdgeKey("frontend", "cart")
+
+
+def flagged(scores: Mapping[EdgeKey, float], *silent: EdgeKey) -> dict[EdgeKey, AnomalyFinding]:
+    return {
+        key: AnomalyFinding(NOW, NOW, NOW, *key, score, True, {"rate" if key in silent else "p95": 1.0}, "")
+        for key, score in scores.items()
+    }
 
 
 class TestOrigins:
     def test_deepest(self) -> None:
         """Along a path of flagged edges all follow the deepest."""
-        scores = {TOP: 0.9, MIDDLE: 0.8, DEEP: 0.75}
-        assert origins(scores, scores) == {TOP: DEEP, MIDDLE: DEEP}
+        assert origins(flagged({TOP: 0.9, MIDDLE: 0.8, DEEP: 0.75})) == {TOP: DEEP, MIDDLE: DEEP}
 
     def test_gap(self) -> None:
         """An edge in between that is not flagged breaks the chain."""
-        assert origins([TOP, DEEP], {TOP: 0.9, DEEP: 0.9}) == {}
+        assert origins(flagged({TOP: 0.9, DEEP: 0.9})) == {}
 
     def test_two_origins(self) -> None:
         """Of two deepest edges the worse one is followed, and neither follows the other."""
-        scores = {TOP: 0.9, MIDDLE: 0.8, SIDE: 0.85}
-        assert origins(scores, scores) == {TOP: SIDE}
+        assert origins(flagged({TOP: 0.9, MIDDLE: 0.8, SIDE: 0.85})) == {TOP: SIDE}
 
     def test_cycle(self) -> None:
         """In a cycle nobody is excused."""
-        there, back = EdgeKey("a", "b"), EdgeKey("b", "a")
-        assert origins([there, back], {there: 0.9, back: 0.8}) == {}
+        assert origins(flagged({EdgeKey("a", "b"): 0.9, EdgeKey("b", "a"): 0.8})) == {}
 
     def test_alone(self) -> None:
         """A single flagged edge is its own origin."""
-        assert origins([DEEP], {DEEP: 0.9}) == {}
+        assert origins(flagged({DEEP: 0.9})) == {}
+
+    def test_traffic_follows_its_callers(self) -> None:
+        """Where requests stop, everything below has fewer: those edges follow the one above."""
+        found = origins(flagged({TOP: 0.9, MIDDLE: 0.95, DEEP: 0.99}, TOP, MIDDLE, DEEP))
+        assert found == {MIDDLE: TOP, DEEP: TOP}
+
+    def test_less_traffic_after_slowness(self) -> None:
+        """An edge with less traffic below a slow one follows it, and is not what makes it slow."""
+        assert origins(flagged({MIDDLE: 0.9, DEEP: 0.95}, DEEP)) == {DEEP: MIDDLE}

@@ -1,11 +1,14 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from meshwise.analytics.anomaly.config import AnomalyConfig
-from meshwise.analytics.anomaly.detection import detect
-from meshwise.analytics.world import World
+from meshwise.analytics.anomaly.detection import Detector, detect
+from meshwise.analytics.anomaly.history import Deploy, History
+from meshwise.analytics.anomaly.measures import Measures
+from meshwise.analytics.world import EdgeKey, Window, World
 from meshwise.contracts.rows import AnomalyFinding, EdgeBucket
 from support.edge_buckets import SHOP, START, edge_rows, shop_rows, world_until
 
@@ -37,12 +40,12 @@ class TestHealthy:
         assert flags <= 1
 
     def test_every_edge_has_a_finding(self) -> None:
-        """Each edge gets a score from 0 to 1 over the newest two buckets."""
+        """Each edge gets a score from 0 to 1 over its newest buckets, up to a minute of them."""
         findings = detect(world_until(shop_rows(1, 12), 12), CONFIG)
         assert len(findings) == len(SHOP)
         for finding in findings:
             assert 0.0 <= finding.score <= 1.0
-            assert finding.window_end - finding.window_start == timedelta(seconds=20)
+            assert timedelta(seconds=10) <= finding.window_end - finding.window_start <= timedelta(seconds=60)
             assert finding.window_end == START + timedelta(seconds=120)
 
     def test_deterministic(self) -> None:
@@ -83,29 +86,95 @@ class TestSlowTail:
         assert 0.0 < follower.score < findings[FAULTY].score
         assert follower.flagged
 
-    def test_history_keeps_flagged_buckets_out(self) -> None:
+    def test_flagged_buckets_are_kept_out(self) -> None:
         """A window that holds nothing but flagged buckets has no baseline, and says so instead of calling it usual."""
         rows = shop_rows(0, 40, {FAULTY: 0.4}, begin=6)
-        history: list[AnomalyFinding] = []
-        earlier = found(world_until(rows, 12))[FAULTY]
-        for bucket in range(7, 41):
-            shift = timedelta(seconds=10 * (bucket - 12))
-            history.append(
-                AnomalyFinding(
-                    earlier.computed_at + shift,
-                    earlier.window_start + shift,
-                    earlier.window_end + shift,
-                    *FAULTY,
-                    earlier.score,
-                    True,
-                    earlier.contributions,
-                    earlier.reason,
-                )
-            )
         world = world_until(rows, 40, 12)
+        history = History(flagged={EdgeKey(*FAULTY): [world.window]})
         finding = next(f for f in detect(world, CONFIG, history) if (f.source, f.destination) == FAULTY)
         assert not finding.flagged
         assert "no baseline" in finding.reason
+
+
+def past(requests: float = 40, median_s: float = 0.02, *, days: int = 0, **settings: float) -> Measures:
+    """Return two hours before ``START`` of two edges in buckets of four minutes, or five minutes of ``days`` days."""
+    rng = np.random.default_rng(5)
+    each, length = (86_400, 300) if days else (240, 240)
+    size = days or 30
+    rows: list[EdgeBucket] = []
+    for bucket in range(size):
+        for edge, median in ((EDGE, median_s), (("a", "steady"), 0.02)):
+            at = START - timedelta(seconds=each * (size - bucket))
+            drawn = edge_rows(rng, edge, 0, requests * length / 10, median, **settings)
+            rows += [replace(row, bucket=at) for row in drawn]
+    world = World.from_buckets(Window(START - timedelta(seconds=each * size), START), rows, each)
+    return Measures.of(world, length)
+
+
+def present(buckets: int = 30, **settings: float) -> World:
+    """Return the window of ``buckets`` buckets from ``START`` on, all with ``settings`` at one edge."""
+    rng = np.random.default_rng(6)
+    rows: list[EdgeBucket] = []
+    for bucket in range(buckets):
+        rows += edge_rows(rng, EDGE, bucket, **({"requests": 40, "median_s": 0.02} | settings))
+        rows += edge_rows(rng, ("a", "steady"), bucket, 40, 0.02)
+    return world_until(rows, buckets, buckets)
+
+
+def judged(world: World, history: History) -> AnomalyFinding:
+    return next(f for f in detect(world, CONFIG, history) if (f.source, f.destination) == EDGE)
+
+
+class TestHistory:
+    def test_a_long_fault_does_not_become_usual(self) -> None:
+        """A fault that fills the whole window is one by the hours before."""
+        finding = judged(present(median_s=0.04), History(reference=past()))
+        assert finding.flagged
+        assert not judged(present(), History(reference=past())).flagged
+
+    def test_the_time_of_day_excuses(self) -> None:
+        """What is worse than an hour ago, but as on other days at this time, is no anomaly."""
+        history = History(reference=past(), season=past(120, 0.04, days=7))
+        assert not judged(present(median_s=0.04, requests=120), history).flagged
+        assert judged(present(median_s=0.12, requests=120), history).flagged
+
+    def test_two_days_excuse_nothing(self) -> None:
+        """Two days are no habit."""
+        history = History(reference=past(), season=past(days=2, median_s=0.04))
+        assert judged(present(median_s=0.04), history).flagged
+
+    def test_a_fault_longer_than_the_reference(self) -> None:
+        """When the whole past was flagged, other days tell what is usual."""
+        reference = past(median_s=0.06)
+        flagged = {EdgeKey(*EDGE): [Window(START - timedelta(hours=2), START + timedelta(seconds=300))]}
+        assert judged(present(median_s=0.06), History(reference, past(days=7), flagged)).flagged
+        unknown = judged(present(median_s=0.06), History(reference, None, flagged))
+        assert "no baseline" in unknown.reason
+
+    def test_since_when(self) -> None:
+        """The finding begins where the change does."""
+        rng = np.random.default_rng(6)
+        rows = [row for bucket in range(30) for row in edge_rows(rng, EDGE, bucket, 40, 0.02 if bucket < 27 else 0.034)]
+        finding = judged(world_until(rows, 30), History(reference=past()))
+        assert finding.flagged
+        assert finding.window_start == START + timedelta(seconds=270)
+
+    def test_a_deployment_is_named(self) -> None:
+        """A version that appeared shortly before is told, one of another service or of long ago is not."""
+        at = START + timedelta(seconds=200)
+        world = present(median_s=0.2)
+        told = judged(world, History(past(), deploys=[Deploy("b", "1.4.2", at), Deploy("x", "9", at)]))
+        assert told.reason.endswith("; b 1.4.2 appeared at 10:03:20")
+        old = judged(world, History(past(), deploys=[Deploy("b", "1.4.2", START - timedelta(hours=1))]))
+        assert "appeared" not in old.reason
+
+    def test_what_is_learnt_once_stays(self) -> None:
+        """A detector that judged other windows before finds the same as a new one."""
+        history, world = History(past(), past(days=7)), present(errors=0.2)
+        used = Detector(CONFIG)
+        used.fit(History(past(median_s=0.3))).score(present())
+        used.fit(history).score(present())
+        assert used.fit(history).score(world) == detect(world, CONFIG, history)
 
 
 class TestDirection:
@@ -159,6 +228,22 @@ class TestMissingData:
         findings = detect(world_until(shop_rows(0, 12), 14), CONFIG)
         assert not any(finding.flagged for finding in findings)
         assert {finding.reason for finding in findings} == {"no data of any edge in the newest buckets"}
+
+    def test_a_gap_in_the_past_is_no_silence(self) -> None:
+        """Hours in which nobody reported anything are no hours without requests."""
+        whole = past()
+        gappy = replace(whole, requests=np.where(np.arange(30) < 15, 0.0, whole.requests))
+        assert not judged(present(), History(gappy)).flagged
+
+    def test_a_caller_that_is_not_heard_of(self) -> None:
+        """When nothing at all is heard of a caller any more, its telemetry is missing: no anomaly, and a reason."""
+        rng = np.random.default_rng(6)
+        rows: list[EdgeBucket] = []
+        for bucket in range(30):
+            rows += edge_rows(rng, EDGE, bucket, 40 if bucket < 20 else 0, 0.02)
+            rows += edge_rows(rng, ("x", "y"), bucket, 40, 0.02)
+        finding = judged(world_until(rows, 30), History(past()))
+        assert (finding.flagged, finding.reason) == (False, "nothing is heard of a any more")
 
     def test_empty_world(self) -> None:
         """A world without edges has no findings."""

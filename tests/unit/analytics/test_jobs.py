@@ -9,6 +9,7 @@ import pytest
 from meshwise.analytics.alerts.outbox import Outbox
 from meshwise.analytics.alerts.silences import Silences
 from meshwise.analytics.audits import Audits
+from meshwise.analytics.cause.suspects import Suspect
 from meshwise.analytics.control_api import ControlApi
 from meshwise.analytics.jobs import MAX_UNSAVED_ROWS, Cycle, context_of, restore_alerts
 from meshwise.analytics.settings import AnalyticsSettings
@@ -26,6 +27,7 @@ from support.rollups import Rollups, row
 
 NOW = datetime(2026, 3, 2, 12, 0, 5, tzinfo=UTC)
 SETTLED = int(NOW.timestamp()) - 5
+CAUSE = Suspect("web", "cart", 0.9, "slow")
 ANOMALY = AnomalyFinding(NOW, NOW, NOW, "web", "cart", 0.9, True, {}, "slow")
 PROPOSAL = ProposalFinding("p1", NOW, "web", "cart", "", "proposed", "Cut.", 500, '{"name":"x"}', "{}", '{"n":1}')
 CANARY = {
@@ -118,8 +120,9 @@ class Bench:
 
     def restarted(self) -> Cycle:
         audits = Audits(
-            detect=lambda _: self._or_break("detect", (ANOMALY,)),
+            detect=lambda *_: self._or_break("detect", (ANOMALY,)),
             propose=lambda *_: self._or_break("propose", (PROPOSAL,)),
+            causes=lambda *_: self._or_break("causes", (CAUSE,)),
             judge=lambda *_: SimpleNamespace(decision="advance", reason="fine", evidence={"n": 1}),
         )
         control = cast("ControlApi", self.control)
@@ -187,6 +190,15 @@ class TestCycle:
         assert waiting is not None
         assert b"web -> cart" in waiting.body
         assert b'"proposal_id": "p1"' in waiting.body
+
+    def test_an_alert_without_a_cause_is_told(self, bench: Bench) -> None:
+        """When the ranking of causes breaks, the alert is told all the same."""
+        bench.broken.add("causes")
+        for seconds in range(0, 20, 10):
+            bench.cycle.run(NOW + timedelta(seconds=seconds))
+        waiting = bench.outbox.due("https://hooks.example/", NOW.timestamp() + 100)
+        assert waiting is not None
+        assert b"likely_cause" not in waiting.body
 
     @pytest.mark.parametrize("part", ["derive", "detect", "propose"])
     def test_a_broken_audit_stops_no_other(self, bench: Bench, part: str) -> None:
@@ -287,7 +299,7 @@ class TestContextOf:
         """Of the open proposals the one for the likely cause's edge is named, else one of the service's own."""
         other = replace(PROPOSAL, id="p0", source="cart", destination="db")
         refused = replace(PROPOSAL, id="p2", status="refused")
-        context = context_of("cart", ANOMALY, [refused, other, PROPOSAL])
+        context = context_of("cart", CAUSE, [refused, other, PROPOSAL])
         assert context.proposal == PROPOSAL
         assert context_of("db", None, [PROPOSAL, other]).proposal == other
         assert context_of("x", None, [PROPOSAL]).proposal is None

@@ -71,6 +71,18 @@ class TestLoadWorld:
         names = ("fine_start", "minute_start", "hour_start", "hour_end", "minute_end")
         assert tuple(asked[name] - int(start.timestamp()) for name in names) == bounds
 
+    def test_too_many_routes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where every request has a route of its own, edges are told whole and the world says so."""
+        monkeypatch.setattr("meshwise.analytics.load.MAX_SERIES", 10)
+        rows = [row(AT, "web", "cart", f"/{i}", "GET", "client", "ok", 1, 1, 0, 0, {3: 1}) for i in range(30)]
+        world = load_world(RecordingClient(rows), Window(NOW - timedelta(seconds=7), NOW))
+        assert not world.has_routes
+        assert len(world.routes) == 1
+        assert world.edges[EdgeKey("web", "cart")].client.requests[0] == 30
+        few = load_world(RecordingClient(rows[:10]), Window(NOW - timedelta(seconds=7), NOW))
+        assert few.has_routes
+        assert len(few.routes) == 10
+
 
 class TestLoadTotals:
     def test_hours_minutes_and_seconds(self) -> None:

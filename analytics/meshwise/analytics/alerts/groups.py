@@ -11,10 +11,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from meshwise.analytics.alerts.lifecycle import Alert, Alerts, Change
-from meshwise.contracts.rows import AnomalyFinding, ProposalFinding
+from meshwise.contracts.rows import ProposalFinding
+
+if TYPE_CHECKING:
+    from meshwise.analytics.cause.suspects import Suspect
 
 MAX_TEXT: Final = 500
 """Longest label or annotation, in characters; longer ones end in an ellipsis."""
@@ -24,7 +27,7 @@ MAX_TEXT: Final = 500
 class Context:
     """What is known about a service besides its alerts."""
 
-    cause: AnomalyFinding | None = None
+    cause: Suspect | None = None
     proposal: ProposalFinding | None = None
 
 
@@ -97,9 +100,7 @@ def annotations_of(alert: Alert, context: Context) -> dict[str, str]:
     """Return what is said about an alert: its summary, the likely cause and the open proposal."""
     said = {"summary": clean(alert.summary)}
     if context.cause is not None:
-        cause = context.cause
-        edge = f"{cause.source} -> {cause.destination}"
-        said["likely_cause"] = clean(f"{edge} (anomaly score {cause.score:.2f}): {cause.reason}")
+        said["likely_cause"] = clean(f"{context.cause.name}: {context.cause.sentence}")
     if context.proposal is not None:
         said["proposal"] = clean(context.proposal.sentence)
         said["proposal_id"] = clean(context.proposal.id)

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.ensemble import IsolationForest
 
 from meshwise.analytics.anomaly.config import AnomalyConfig
-from meshwise.analytics.anomaly.features import FloatArray
+from meshwise.analytics.tally import FloatArray
 
 MIN_ROWS = 20
 """Baseline rows below which a forest knows nothing and scores 0."""

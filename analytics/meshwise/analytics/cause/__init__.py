@@ -5,6 +5,9 @@
     deviation  when it happened, and how much worse than usual each node was then, and how surely
     ranking    the excess flows from the symptom to the callees that explain it; what stays with a node is its own
     mesh       a ``World`` as such a table: services by the callee's view, edges by the caller's
+    suspects   who is likely to blame for an alert of a service, with the anomalies that say so
+    shared     what the bad attempts of an edge have in common: an endpoint, a version, a route
+    explain    all of it from the store, for an alert
 
 A caller is slow or fails because its callees do, so a node is blamed only for what its callees do not explain. The
 shares of all candidates add up to at most 1. Only worse counts. When nobody is surely worse, nobody is blamed.
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["rank", "rank_world"]
 
-_ROOMS = {"rank": "meshwise.analytics.cause.ranking", "rank_world": "meshwise.analytics.cause.mesh"}
+_ROOMS = {
+    "rank": "meshwise.analytics.cause.ranking",
+    "rank_world": "meshwise.analytics.cause.mesh",
+}
 
 
 def __getattr__(name: str) -> Any:

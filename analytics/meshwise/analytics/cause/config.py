@@ -24,6 +24,11 @@ class CauseConfig(BaseModel):
     min_deviation: float = Field(
         default=4.0, gt=0, description="Robust standard deviations from which a node is surely worse than usual."
     )
+    likely_deviation: float = Field(
+        default=2.0,
+        gt=0,
+        description="Robust standard deviations from which a node passes on what a callee surely worse explains.",
+    )
     min_share: float = Field(
         default=0.2, gt=0, le=1, description="Least share of the symptom's excess for which a node is blamed."
     )

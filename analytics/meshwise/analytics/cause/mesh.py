@@ -14,8 +14,8 @@ import numpy as np
 from meshwise.analytics.cause.config import CauseConfig
 from meshwise.analytics.cause.ranking import CauseRanking, rank
 from meshwise.analytics.cause.table import CallGraph, FloatArray, Metric, MetricTable, Symptom
+from meshwise.analytics.tally import middles
 from meshwise.analytics.world import EdgeKey, SideSeries, World, ratio
-from meshwise.contracts import histogram
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +62,8 @@ def rank_world(world: World, symptom: Symptom, at: float, config: CauseConfig | 
 
 
 def _metrics(name: str, side: SideSeries) -> dict[tuple[str, Metric], FloatArray]:
-    middles = np.array([histogram.bucket_middle(int(index)) for index in side.latency_index], dtype=np.float64)
     return {
-        (name, Metric.LATENCY): ratio(side.latency @ middles, side.latency.sum(axis=1)),
+        (name, Metric.LATENCY): ratio(side.latency @ middles(side.latency_index), side.latency.sum(axis=1)),
         (name, Metric.ERRORS): ratio(side.failures, side.requests),
         (name, Metric.REQUESTS): side.requests.astype(np.float64),
     }

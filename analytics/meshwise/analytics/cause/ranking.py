@@ -77,7 +77,7 @@ def rank(
     sure = {node for node, found in known.items() if found.sigmas >= config.min_deviation}
     calls = {node: _calls(found, seen) for node, found in known.items()}
     burdens = {node: found.excess * calls[node] for node, found in known.items()}
-    own, explained = _flow(symptom.node, graph, burdens, calls, sure)
+    own, explained = _flow(symptom.node, graph, burdens, calls, _passing(graph, known, sure, config))
     total = burdens[symptom.node]
     candidates = []
     for node in sorted(known):
@@ -94,6 +94,16 @@ def _calls(found: Deviation, seen: Deviation) -> float:
     """Return requests per request of the symptom; 1 where either is not counted."""
     calls = found.requests / seen.requests if seen.requests > 0 else math.nan
     return calls if math.isfinite(calls) else 1.0
+
+
+def _passing(graph: CallGraph, known: Mapping[str, Deviation], sure: set[str], config: CauseConfig) -> set[str]:
+    """Return the nodes to which burden flows: those surely worse, and those likely worse that lead to one of them.
+
+    A small part of much traffic is hidden in its variation further up; what is sure below shows that it is no chance.
+    """
+    likely = {node for node, found in known.items() if found.sigmas >= config.likely_deviation}
+    ways = CallGraph.of((a, b) for a, b in graph.calls if a in likely and b in likely | sure)
+    return sure | {node for node in likely if ways.reachable(node) & sure}
 
 
 def _flow(

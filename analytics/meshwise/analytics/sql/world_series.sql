@@ -5,3 +5,4 @@ GROUP BY source, destination, route, method
 -- What was derived from spans may have been taken back.
 HAVING sum(requests) > 0 OR sum(attempts) > 0 OR sum(retries) > 0 OR sum(retries_denied) > 0
 ORDER BY source, destination, route, method
+LIMIT {most:UInt32}
