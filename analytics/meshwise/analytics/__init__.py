@@ -20,9 +20,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from meshwise.analytics.mesh import Mesh
+    from pathlib import Path
 
-__all__ = ["connect"]
+    from meshwise.analytics.mesh import Mesh
+    from meshwise.analytics.views import TraceSet
+
+__all__ = ["connect", "read_traces"]
 
 
 def connect(
@@ -42,3 +45,18 @@ def connect(
     from meshwise.analytics.mesh import connect as connect_mesh
 
     return connect_mesh(store_url, control_url=control_url, user=user, password=password)
+
+
+def read_traces(path: str | Path) -> TraceSet:
+    """Return the traces of a file, Jaeger's JSON or OTLP's; no store is needed.
+
+    Raises:
+        DocumentError: it cannot be read, or holds neither.
+    """
+    from pathlib import Path
+
+    from meshwise.analytics.traces.files import read_spans
+    from meshwise.analytics.traces.model import assemble
+    from meshwise.analytics.views import TraceSet
+
+    return TraceSet(assemble(read_spans(Path(path))))

@@ -29,6 +29,7 @@ from meshwise.analytics.answers import as_json, refusal
 from meshwise.analytics.bodies import is_local
 from meshwise.analytics.jobs import Cycle
 from meshwise.analytics.load import BulkClient, load_totals, settled
+from meshwise.analytics.map_export import FORMATS
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo_api import add_slo_routes
@@ -131,14 +132,17 @@ def _add_findings(app: FastAPI, settings: AnalyticsSettings, cycle: Cycle, reade
         seconds: Annotated[float | None, Query(ge=10, le=MAX_SPAN_S, allow_inf_nan=False)] = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        form: Annotated[str, Query(alias="format")] = "",
     ) -> Response:
         now = datetime.now(UTC)
+        if form and form not in FORMATS:
+            return refusal(400, "format", f"a map can be {', '.join(FORMATS)}, not {form[:50]!r}")
         try:
             window = _window(settings, now, seconds, start, end)
             found = await asyncio.to_thread(lambda: service_map(load_totals(reader, window, now), now))
         except (ValueError, OverflowError) as error:
             return refusal(400, "window", str(error))
-        return as_json(found)
+        return as_json({"format": form, "text": FORMATS[form](found)} if form else found)
 
     @app.get("/v1/anomalies")
     async def read_anomalies() -> Response:

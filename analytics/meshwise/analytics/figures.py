@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import html
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from meshwise.analytics.cause.suspects import Incident
 from meshwise.analytics.service_map import ServiceMap
+from meshwise.analytics.traces.critical import PathPart
 from meshwise.analytics.world import EdgeKey, World
 from meshwise.contracts.duration import parse_duration
 from meshwise.contracts.rows import EdgeFinding, ProposalFinding
@@ -51,7 +53,7 @@ def map_figure(found: ServiceMap) -> go.Figure:
     figure = go.Figure()
     busiest = max((edge.request_rate for edge in found.edges), default=0.0) or 1.0
     for edge in found.edges:
-        if edge.source not in places:
+        if edge.source not in places or edge.destination not in places:
             continue
         (x0, y0), (x1, y1) = places[edge.source], places[edge.destination]
         style: dict[str, Any] = {"width": 1 + 5 * edge.request_rate / busiest, "color": _colour(edge.error_share)}
@@ -102,6 +104,39 @@ def edge_figure(world: World, source: str, destination: str) -> go.Figure:
     for q in (0.5, 0.95, 0.99):
         figure.add_scatter(x=world.times, y=side.quantile(q), name=f"p{q * 100:.0f}", row=3, col=1)
     figure.update_layout(title=html.escape(f"{source} → {destination}"))
+    return figure
+
+
+def cause_figure(found: Incident) -> go.Figure:
+    """Return how much of a symptom is each candidate's own; those that are blamed stand out."""
+    candidates = list(found.ranking.candidates[:15])[::-1] if found.ranking is not None else []
+    figure = go.Figure()
+    figure.add_bar(
+        x=[one.share for one in candidates],
+        y=[html.escape(one.node) for one in candidates],
+        orientation="h",
+        marker={"color": ["#c62828" if one.blamed else "#90a4ae" for one in candidates]},
+        hovertext=[f"{one.deviation.sigmas:.1f} deviations worse than usual" for one in candidates],
+    )
+    figure.update_xaxes(title_text=f"share of the {found.metric.value} of {html.escape(found.service)}", range=[0, 1])
+    figure.update_layout(title=html.escape(found.reason), showlegend=False)
+    return figure
+
+
+def path_figure(parts: Sequence[PathPart]) -> go.Figure:
+    """Return the critical path of every route as one bar, divided by operation."""
+    figure = go.Figure()
+    routes = list(dict.fromkeys(part.route for part in parts))
+    for operation in dict.fromkeys((part.service, part.name) for part in parts if part.seconds > 0):
+        taken = {part.route: part.seconds for part in parts if (part.service, part.name) == operation}
+        figure.add_bar(
+            x=[taken.get(route, 0.0) for route in routes],
+            y=[html.escape(" ".join(route)) for route in routes],
+            name=html.escape(" ".join(operation)),
+            orientation="h",
+        )
+    figure.update_layout(barmode="stack", title="critical path per request")
+    figure.update_xaxes(title_text="s")
     return figure
 
 

@@ -44,6 +44,8 @@ log = structlog.get_logger(__name__)
 
 MAX_UNSAVED_ROWS: Final = 10_000
 """Events that wait for the store to come back; beyond that the oldest are dropped and counted."""
+MAX_CAUSES: Final = 1000
+"""Services whose last cause is remembered."""
 FORGET_ALERTS_S: Final = 30 * 86_400.0
 
 T = TypeVar("T")
@@ -93,6 +95,7 @@ class Cycle:
         self._policies: tuple[Policy, ...] | None = None
         self._proposed_at: datetime | None = None
         self._unsaved: deque[object] = deque()
+        self._causes: dict[str, Suspect | None] = {}
         self._stages: dict[str, float] = {}
         self._failed: list[str] = []
         self.board = Board()
@@ -180,7 +183,7 @@ class Cycle:
         quiet = quiet_at(self.silences.refresh(), now)
         after, changes = step(before, evaluations_of(states), now, self._timing, quiet)
         contexts = {
-            service: context_of(service, self._cause(service, world, board), board.proposals)
+            service: context_of(service, self._known_cause(service, world, board, anew=True), board.proposals)
             for service in {change.alert.service for change in changes if change.notify}
         }
         # Queued before the state moves on: a crash in between tells the same documents again, under the same ids.
@@ -197,6 +200,14 @@ class Cycle:
                 silence=change.alert.silence,
             )
         return changes
+
+    def _known_cause(self, service: str, world: World | None, board: Board, *, anew: bool = False) -> Suspect | None:
+        """Return the cause that was told last, or looks for it ``anew``; it is not looked for in every cycle."""
+        if anew or service not in self._causes:
+            self._causes[service] = self._cause(service, world, board)
+            while len(self._causes) > MAX_CAUSES:
+                del self._causes[next(iter(self._causes))]
+        return self._causes[service]
 
     def _cause(self, service: str, world: World | None, board: Board) -> Suspect | None:
         """Return who is likely to blame for an alert of ``service``; an alert is told without it when that fails."""
@@ -235,7 +246,6 @@ class Cycle:
 
     def _submit(self, board: Board, world: World | None, now: datetime) -> Steered:
         settings = self._settings
-        edges = world.edges if world is not None else {}
         firing = {alert.service for alert in board.alerts.values() if alert.state == "firing"}
         steered = steer(
             board.proposals,
@@ -243,7 +253,7 @@ class Cycle:
             now,
             cooldown_s=settings.rollout_cooldown_s,
             memory_s=settings.rollout_memory_s,
-            incidents=[Incident(name, likely_cause(name, edges, board.anomalies)) for name in sorted(firing)],
+            incidents=[Incident(name, self._known_cause(name, world, board)) for name in sorted(firing)],
         )
         submitted: list[ProposalFinding] = []
         for proposal in steered.chosen:

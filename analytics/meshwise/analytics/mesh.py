@@ -13,10 +13,13 @@ mesh.propose()                  computed now; mesh.proposals() are those on reco
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meshwise.analytics.audits import audits_for
+from meshwise.analytics.cause.explain import HOUR_S, YOUNG_S, with_traces
+from meshwise.analytics.cause.suspects import suspects
+from meshwise.analytics.cause.table import Metric
 from meshwise.analytics.control_api import ControlApi
 from meshwise.analytics.findings import persist
 from meshwise.analytics.load import BulkClient, load_totals, load_world, resolution_for, settled
@@ -25,22 +28,28 @@ from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo.audit import SloAudit
 from meshwise.analytics.slo.promises import Promises
 from meshwise.analytics.sql import load_sql
+from meshwise.analytics.traces.deadlines import misfits
+from meshwise.analytics.traces.load import MAX_TRACES, load_traces
 from meshwise.analytics.views import (
+    AlertTable,
     AnomalyTable,
+    CauseTable,
     MapView,
+    MisfitTable,
     ProposalTable,
     RehearsalTable,
     Replayed,
     ReplayTable,
     SeriesView,
     SloTable,
+    TraceSet,
     VerdictTable,
 )
 from meshwise.analytics.world import EdgeKey, Window, World
 from meshwise.contracts.policy import ANY, Policy, parse_policy
-from meshwise.contracts.rows import ProposalFinding, RolloutFinding
+from meshwise.contracts.rows import AlertFinding, ProposalFinding, RolloutFinding
 from meshwise.store.client import connect as connect_store
-from meshwise.store.findings import rows_from
+from meshwise.store.findings import rows_from, select_rows
 
 DEFAULT_SPAN_S = 900.0
 
@@ -106,8 +115,57 @@ class Mesh:
         self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None
     ) -> AnomalyTable:
         """Return the anomaly score of every edge in a window, the worst first."""
-        found = self._audits.detect(self.world(seconds, start=start, end=end))
+        found = self._audits.detect(self._client, self.world(seconds, start=start, end=end))
         return AnomalyTable(sorted(found, key=lambda anomaly: -anomaly.score))
+
+    def alerts(self, days: float = 7.0) -> AlertTable:
+        """Return the newest state of every alert of the last ``days``, the newest first."""
+        since = datetime.now(UTC) - timedelta(days=days)
+        found: dict[tuple[str, datetime], AlertFinding] = {}
+        client: Any = self._client
+        where = "at >= {since:DateTime64(3)}"
+        for alert in select_rows(client, AlertFinding, where, {"since": since}, order="at DESC", limit=10_000):
+            found.setdefault((alert.fingerprint, alert.started_at), alert)
+        return AlertTable(list(found.values()))
+
+    def causes(self, service: str, at: datetime | None = None, *, metric: str = "errors") -> CauseTable:
+        """Return who is likely to blame for the ``errors`` or the ``latency`` of ``service`` at about ``at`` (now).
+
+        Raises:
+            ValueError: the metric is neither.
+        """
+        if metric not in ("errors", "latency"):
+            raise ValueError(f"metric is errors or latency, not {metric!r}")
+        now = datetime.now(UTC)
+        at = at or now
+        # An hour before tells what was usual; a quarter of an hour after it how it went on.
+        window = Window(at - timedelta(seconds=HOUR_S), min(at + timedelta(seconds=900), now)).aligned(60)
+        fine = resolution_for(window, now)
+        world = load_world(self._client, window, max(fine, 60))
+        if world.measured_s < YOUNG_S and fine < 60:
+            world = load_world(self._client, window, fine)
+        found = suspects(world, service, Metric(metric), at, self._settings.cause)
+        return CauseTable(found, with_traces(self._client, found))
+
+    def traces(
+        self,
+        seconds: float | None = None,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        service: str = "",
+        limit: int = MAX_TRACES,
+    ) -> TraceSet:
+        """Return at most ``limit`` traces of a window, those through ``service`` when one is named."""
+        window = self._window(seconds, start, end)
+        return TraceSet(load_traces(self._client, window, service=service, limit=limit))
+
+    def deadlines(
+        self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None
+    ) -> MisfitTable:
+        """Return timeouts and retries in force that cannot fit along the edges of a window."""
+        edges = load_totals(self._client, self._window(seconds, start, end), datetime.now(UTC)).edge_keys
+        return MisfitTable(misfits(self._policies(), edges))
 
     def proposals(self, days: float = 30.0, *, statuses: Sequence[str] = ()) -> ProposalTable:
         """Return the last proposal on record for every route, at most ``days`` old, the newest first.

@@ -17,17 +17,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.policy import ANY, Policy, parse_policy
-from meshwise.contracts.rows import AnomalyFinding, ProposalFinding
+from meshwise.contracts.rows import ProposalFinding
 
 ACTIVE: Final = ("awaiting_approval", "canary")
 _ALIKE: Final = 1.1
 """Attempt timeouts within this ratio are the same advice."""
+
+
+class Culprit(Protocol):
+    """A service that is to blame, or an edge when ``source`` is not empty."""
+
+    @property
+    def source(self) -> str:
+        """The caller."""
+
+    @property
+    def destination(self) -> str:
+        """The callee."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +47,7 @@ class Incident:
     """A firing alert of ``service`` and its likely cause, if one is known."""
 
     service: str
-    cause: AnomalyFinding | None = None
+    cause: Culprit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +131,8 @@ def _elsewhere(proposal: ProposalFinding, incidents: Iterable[Incident]) -> str:
         if incident.service not in (proposal.source, proposal.destination) or cause is None:
             continue
         if cause.destination not in (proposal.source, proposal.destination):
-            return f"an alert of {incident.service} fires and its likely cause is {cause.source} → {cause.destination}"
+            where = f"{cause.source} → {cause.destination}" if cause.source else cause.destination
+            return f"an alert of {incident.service} fires and its likely cause is {where}"
     return ""
 
 

@@ -14,12 +14,26 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import pandas as pd
 
 from meshwise.analytics import figures
+from meshwise.analytics.cause.suspects import Incident, Suspect
+from meshwise.analytics.map_compare import EdgeChange, MapChange, compare
+from meshwise.analytics.map_export import FORMATS
 from meshwise.analytics.rehearsal.compare import Rehearsal
 from meshwise.analytics.replay.simulate import ReplayResult
 from meshwise.analytics.service_map import ServiceMap
+from meshwise.analytics.traces.calls import Call, calls
+from meshwise.analytics.traces.critical import PathPart, by_route
+from meshwise.analytics.traces.deadlines import Misfit, Waste, wasted
+from meshwise.analytics.traces.model import Trace
 from meshwise.analytics.world import World
 from meshwise.contracts.policy import Policy
-from meshwise.contracts.rows import AnomalyFinding, EdgeFinding, ProposalFinding, RolloutFinding, SloFinding
+from meshwise.contracts.rows import (
+    AlertFinding,
+    AnomalyFinding,
+    EdgeFinding,
+    ProposalFinding,
+    RolloutFinding,
+    SloFinding,
+)
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -74,6 +88,120 @@ class AnomalyTable(Table[AnomalyFinding]):
     """Anomaly scores of edges, the worst first."""
 
     title = "edges scored"
+
+
+class AlertTable(Table[AlertFinding]):
+    """Alerts, the newest first."""
+
+    title = "alerts"
+
+
+class CauseTable(Table[Suspect]):
+    """Who is likely to blame, the likeliest first; empty when nobody was surely worse than usual."""
+
+    title = "suspects"
+
+    def __init__(self, found: Incident, rows: Sequence[Suspect]) -> None:
+        super().__init__(rows)
+        self.found = found
+
+    @property
+    def reason(self) -> str:
+        """Why these, or why nobody."""
+        return self.found.reason
+
+    def candidates(self) -> pd.DataFrame:
+        """Return every node that was judged, blamed or not: its usual and its value, in deviations, and its share."""
+        ranking = self.found.ranking
+        rows = [
+            {
+                "node": one.node,
+                "share": one.share,
+                "blamed": one.blamed,
+                "usual": one.deviation.usual,
+                "during": one.deviation.during,
+                "sigmas": one.deviation.sigmas,
+            }
+            for one in (ranking.candidates if ranking is not None else ())
+        ]
+        return pd.DataFrame(rows)
+
+    def figure(self) -> Figure:
+        """Return the candidates' shares of the symptom as a plot."""
+        return figures.cause_figure(self.found)
+
+
+class ChangeTable(Table[EdgeChange]):
+    """Edges that changed between two windows; ``appeared`` and ``vanished`` name services."""
+
+    title = "changes"
+
+    def __init__(self, found: MapChange) -> None:
+        super().__init__(found.edges)
+        self.appeared = found.appeared
+        self.vanished = found.vanished
+
+
+class CallTable(Table[Call]):
+    """Edges by traces."""
+
+    title = "edges by traces"
+
+
+class PathTable(Table[PathPart]):
+    """Parts of critical paths."""
+
+    title = "parts of critical paths"
+
+    def figure(self) -> Figure:
+        """Return what each operation takes of its route's time, as a plot."""
+        return figures.path_figure(self.rows)
+
+
+class WasteTable(Table[Waste]):
+    """Edges whose callers gave up while the callee went on."""
+
+    title = "edges with wasted work"
+
+
+class MisfitTable(Table[Misfit]):
+    """Timeouts that do not fit into each other."""
+
+    title = "timeouts that do not fit"
+
+
+class TraceSet:
+    """Traces, and the questions to ask of them. ``problems`` counts what was mended in them."""
+
+    def __init__(self, traces: Sequence[Trace]) -> None:
+        self.traces = tuple(traces)
+
+    @property
+    def problems(self) -> dict[str, int]:
+        """What was wrong with the traces, by kind (``traces.model``)."""
+        found: dict[str, int] = {}
+        for trace in self.traces:
+            for kind, count in trace.problems.items():
+                found[kind] = found.get(kind, 0) + count
+        return found
+
+    def calls(self) -> CallTable:
+        """Return who called whom, with error bars where only a sample was traced."""
+        return CallTable(calls(self.traces))
+
+    def critical_paths(self) -> PathTable:
+        """Return what each operation takes of the critical path of every route, and its slack elsewhere."""
+        return PathTable(by_route(self.traces))
+
+    def wasted(self) -> WasteTable:
+        """Return what callees did for callers that had given up."""
+        return WasteTable(wasted(self.traces))
+
+    def __len__(self) -> int:
+        return len(self.traces)
+
+    def __repr__(self) -> str:
+        return f"<TraceSet: {len(self.traces)} traces, {sum(len(trace.spans) for trace in self.traces)} spans>"
 
 
 class ProposalTable(Table[ProposalFinding]):
@@ -193,6 +321,20 @@ class MapView:
     def to_frame(self) -> pd.DataFrame:
         """Return one row per edge."""
         return self.edges.to_frame()
+
+    def export(self, form: str) -> str:
+        """Return the map as ``json``, ``dot``, ``mermaid`` or ``graphml``.
+
+        Raises:
+            ValueError: it is none of them.
+        """
+        if form not in FORMATS:
+            raise ValueError(f"a map can be {', '.join(FORMATS)}, not {form!r}")
+        return FORMATS[form](self.found)
+
+    def compared_with(self, earlier: MapView) -> ChangeTable:
+        """Return what changed since an earlier window: what appeared, vanished, slowed, failed or grew."""
+        return ChangeTable(compare(earlier.found, self.found))
 
     def figure(self) -> Figure:
         """Return the map as a plot: callers left, callees right, width by rate, colour by error share."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from meshwise.cli.commands import alerts, config, look, platform, policy, rollout, serve, slo, token
+from meshwise.cli.commands import alerts, config, imports, look, platform, policy, rollout, serve, slo, token
 from meshwise.contracts.errors import MeshwiseError
 
 SUMMARY = """A service mesh that watches itself and tunes its timeouts and retries.
@@ -48,6 +48,7 @@ def create_app() -> typer.Typer:
     alerts.register(app)
     token.register(app)
     look.register(app)
+    imports.register(app)
     return app
 
 

@@ -154,7 +154,7 @@ class TestHistory:
     def test_since_when(self) -> None:
         """The finding begins where the change does."""
         rng = np.random.default_rng(6)
-        rows = [row for bucket in range(30) for row in edge_rows(rng, EDGE, bucket, 40, 0.02 if bucket < 27 else 0.034)]
+        rows = [row for bucket in range(30) for row in edge_rows(rng, EDGE, bucket, 40, 0.02 if bucket < 27 else 0.04)]
         finding = judged(world_until(rows, 30), History(reference=past()))
         assert finding.flagged
         assert finding.window_start == START + timedelta(seconds=270)

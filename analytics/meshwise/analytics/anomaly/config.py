@@ -28,12 +28,18 @@ class AnomalyConfig(BaseModel):
     min_season_days: int = Field(
         default=3, ge=2, description="Fewest of those days with data for the time of day to excuse anything."
     )
-    threshold: float = Field(default=0.7, gt=0, lt=1, description="Score from which an edge is flagged.")
+    threshold: float = Field(default=0.8, gt=0, lt=1, description="Score from which an edge is flagged.")
+    young_threshold: float = Field(
+        default=0.7,
+        gt=0,
+        lt=1,
+        description="The same for an edge that has only minutes to be compared with, whose tails are wide for that.",
+    )
     suspect: float = Field(
         default=0.35, gt=0, lt=1, description="Score from which a past bucket is kept out of the baseline."
     )
     half_score_z: float = Field(
-        default=3.7, gt=0, description="Standard deviations of a normal that score 0.5; 4.9 score 0.7 and 7.4 0.94."
+        default=3.7, gt=0, description="Standard deviations of a normal that score 0.5; 5.6 score 0.8 and 7.4 0.94."
     )
     error_floor: float = Field(default=0.002, ge=0, description="Share of failures that is always taken as usual.")
     retries_floor: float = Field(default=0.01, ge=0, description="Share of retries that is always taken as usual.")

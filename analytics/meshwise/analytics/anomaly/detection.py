@@ -61,6 +61,7 @@ class _Judged:
     isolation: FloatArray
     unjudged: dict[int, str]
     silent: npt.NDArray[np.bool_]
+    young: npt.NDArray[np.bool_]
 
 
 def detect(world: World, config: AnomalyConfig, history: History | None = None) -> list[AnomalyFinding]:
@@ -149,7 +150,13 @@ class Detector:
             isolation,
             _unjudged(world, measures, usual, silent, config),
             silent >= NEWEST,
+            self._is_young(measures.keys),
         )
+
+    def _is_young(self, keys: tuple[EdgeKey, ...]) -> npt.NDArray[np.bool_]:
+        if self.usual_ is None:
+            return np.ones(len(keys), dtype=np.bool_)
+        return np.asarray(self.usual_.of(keys).buckets < self.config.min_baseline_buckets)
 
     def _usual(self, world: World, measures: Measures, ahead: int) -> tuple[Usual, Usual | None, Forest]:
         """Return what is usual for the edges of ``world``: now, on other days, and together."""
@@ -318,7 +325,7 @@ def _finding(
     weight = judged.deviations[:, position] ** 2
     shares = weight / weight.sum() if weight.sum() > 0 else weight
     contributions = {name: round(float(part), 4) for name, part in zip(FEATURES, shares, strict=True) if part >= 0.005}
-    flagged = score >= config.threshold
+    flagged = score >= (config.young_threshold if judged.young[position] else config.threshold)
     reason = "as usual"
     if flagged:
         reason = _reason(bool(judged.silent[position]), contributions) + _deployed(made, deploys)
@@ -351,6 +358,6 @@ def _blamed(findings: list[AnomalyFinding], config: AnomalyConfig) -> list[Anoma
     for key, origin in origins(suspected).items():
         if not found[key].flagged:
             continue
-        score = round(FOLLOWER_SCORE * min(found[key].score, max(suspected[origin].score, config.threshold)), 4)
+        score = round(FOLLOWER_SCORE * min(found[key].score, max(suspected[origin].score, config.young_threshold)), 4)
         found[key] = replace(found[key], score=score, reason=f"follows {origin.source} → {origin.destination}")
     return list(found.values())

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 
@@ -68,8 +69,15 @@ def service_map(
     analytics_url: AnalyticsUrl = None,
     seconds: Annotated[int, typer.Option(min=10, metavar="N", help="How far to look back.")] = 300,
     as_json: Json = False,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="dot, mermaid, graphml or json instead of a table.")
+    ] = "",
 ) -> None:
     """Print every edge with its traffic, failures and latency."""
+    if form:
+        query = urlencode({"seconds": seconds, "format": form})
+        typer.echo(open_analytics(config, analytics_url).get(f"/v1/map?{query}")["text"], nl=False)
+        return
     document = open_analytics(config, analytics_url).get(f"/v1/map?seconds={seconds}")
     if as_json:
         typer.echo(json.dumps(document, indent=2))
