@@ -87,23 +87,42 @@ class Rule:
 class Route:
     """Where requests for one service go: a cluster, and its rules from the most specific to the default."""
 
-    __slots__ = ("_only", "cluster", "rules")
+    __slots__ = ("_anywhere", "_by_segment", "_only", "cluster", "rules")
 
     def __init__(self, cluster: Cluster, rules: tuple[Rule, ...]) -> None:
         self.cluster = cluster
         self.rules = rules
         first = rules[0]
         self._only = None if first.methods or first.route or first.headers else first
+        anywhere: list[int] = []
+        by_segment: dict[str, list[int]] = {}
+        for number, rule in enumerate(rules):
+            segment = _first_literal(rule.route)
+            (anywhere if segment is None else by_segment.setdefault(segment, [])).append(number)
+        self._anywhere = tuple([rules[number] for number in anywhere])
+        """Rules that any path may fit, in order."""
+        self._by_segment = {
+            segment: tuple([rules[number] for number in sorted(numbers + anywhere)])
+            for segment, numbers in by_segment.items()
+        }
+        """Those that a path may fit by its first segment, in order: with a thousand routes only few are looked at."""
 
     def rule_for(self, method: str, target: str, head: RequestHead | None = None) -> Rule:
         """Return the rule that governs a request for ``target`` (path and query); there always is one."""
         if self._only is not None:
             return self._only
         path = normal_path(target)
-        for rule in self.rules:
+        segment = path[1:].partition("/")[0]
+        for rule in self._by_segment.get(segment, self._anywhere):
             if rule.governs(method, path, head):
                 return rule
         return self.rules[-1]
+
+
+def _first_literal(route: str) -> str | None:
+    """Return the first segment of a path template; ``None`` when any may stand there."""
+    segment = route[1:].partition("/")[0] if route else "*"
+    return None if segment == "*" or segment.startswith("{") else segment
 
 
 class RouteTable:

@@ -84,3 +84,18 @@ def test_most_specific_policy_governs(
 def test_normal_path_unescapes_only_what_needs_no_escape() -> None:
     """Escaped letters are the letters; an escaped slash is no slash."""
     assert normal_path("/%69tem%73%2Fx?%61") == "/items%2Fx"
+
+
+TEMPLATES = ("/", "/a", "/a/*", "/a/{id}", "/a/b", "/ab", "/{x}", "/{x}/b", "/*", "/b/*", "/b/{y}/c")
+PATHS = ("/", "/a", "/a/", "/a/b", "/a/b/c", "/ab", "/b", "/b/1/c", "/c", "/c/b", "*", "//a", "/%61/b", "/a?x=/b/1/c")
+
+
+@given(st.lists(st.sampled_from(TEMPLATES), unique=True, max_size=len(TEMPLATES)), st.sampled_from(PATHS))
+def test_the_rule_found_is_the_first_that_governs(templates: list[str], target: str) -> None:
+    """Looking only at rules that the first segment may fit finds the same one as looking at each in turn."""
+    made = table(*({"name": f"p{n}", "match": {"service": "catalog", "route": t}} for n, t in enumerate(templates)))
+    route = made.find(b"catalog")
+    assert route is not None
+    path = normal_path(target)
+    wanted = next(rule for rule in route.rules if rule.governs("GET", path, None))
+    assert route.rule_for("GET", target) is wanted
