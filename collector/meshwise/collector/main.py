@@ -43,6 +43,8 @@ LAST_REPORT_S = 2.0
 """Time for the last row of own telemetry when the collector stops."""
 GRPC_GRACE_S = 2.0
 """Time that calls under way have to finish when the collector stops."""
+CANCEL_AGAIN_S = 0.2
+"""Time that a cancelled task has to end before it is cancelled again."""
 
 
 def run(settings: CollectorSettings) -> None:
@@ -279,11 +281,23 @@ class _Collector:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_s):
                 await asyncio.gather(*(lane.backlog.emptied() for lane in lanes.values()))
-        for task in inserting:
+        await _end(inserting)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel ``tasks`` until each has ended: cancelled while it connects, the store's client may take the cancellation
+    for a connection that failed, and its caller would try again for ever.
+
+    Raises:
+        Exception: what ended one of them before.
+    """
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
             task.cancel()
-        for outcome in await asyncio.gather(*inserting, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                raise outcome
+        await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
 
 
 __all__ = ["run"]
