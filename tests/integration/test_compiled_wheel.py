@@ -14,6 +14,7 @@ from tools.compile import MODULES, has_c_compiler
 from support.processes import REPOSITORY
 
 pytestmark = [
+    pytest.mark.longest,
     pytest.mark.skipif(not has_c_compiler(), reason="there is no C compiler"),
     pytest.mark.timeout(600),
 ]

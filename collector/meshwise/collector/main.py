@@ -285,8 +285,10 @@ class _Collector:
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel ``tasks`` until each has ended: cancelled while it connects, the store's client may take the cancellation
-    for a connection that failed, and its caller would try again for ever.
+    """Cancel ``tasks`` until each has ended.
+
+    The store's client may take a cancellation while it connects for a connection that failed; then its caller would try
+    again for ever.
 
     Raises:
         Exception: what ended one of them before.
