@@ -54,6 +54,13 @@ class TestSuspects:
         assert found.suspects[0].destination == "db"
         assert "instead of 10" in found.suspects[0].sentence
 
+    def test_a_blamed_service_is_told_with_its_caller(self) -> None:
+        """Who is slow is a service; the sentence adds the call on which that shows most."""
+        slow = {("ingress", "web"): 0.04, ("web", "cart"): 0.04, ("cart", "db"): 0.04}
+        found = suspects(world(slow), "web", Metric.LATENCY, AT).suspects[0]
+        assert found.name == "db"
+        assert ", most of it on cart -> db" in found.sentence
+
     def test_a_lossy_edge_is_blamed_itself(self) -> None:
         """What the callee never saw is the edge's own: its caller is told apart from its callee."""
         lost = {("web", "cart"): 0.3}

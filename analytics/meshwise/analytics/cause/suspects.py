@@ -68,7 +68,10 @@ def suspects(
         return Incident(service, metric, (), f"nothing is known of requests to {service}")
     ranking = rank(table.metrics, table.graph, symptom, at.timestamp(), config)
     known = {(one.source, one.destination): one for one in anomalies if one.flagged}
-    found = tuple(_suspect(one, metric, table.edges, known) for one in ranking.blamed)
+    found = tuple(
+        _suspect(one, metric, table.edges, known, _symptom(table, one.node, metric, at.timestamp(), config))
+        for one in ranking.blamed
+    )
     return Incident(service, metric, found, ranking.reason, ranking, table.edges)
 
 
@@ -93,7 +96,9 @@ def _suspect(
     metric: Metric,
     edges: Mapping[str, EdgeKey],
     anomalies: Mapping[tuple[str, str], AnomalyFinding],
+    shown: Symptom | None,
 ) -> Suspect:
+    """Return the candidate in words; ``shown`` is where callers of a blamed service notice it most."""
     edge = edges.get(one.node)
     source, destination = edge if edge is not None else ("", one.node)
     unit = _milliseconds if metric is Metric.LATENCY else _percent
@@ -102,6 +107,8 @@ def _suspect(
         f"{what} {unit(one.deviation.during)} instead of {unit(one.deviation.usual)} "
         f"explains {one.share:.0%} of the symptom"
     )
+    if edge is None and shown is not None and shown.node in edges:
+        said += f", most of it on {edges[shown.node].source} -> {destination}"
     others = [name for name, part in sorted(one.explained_by.items(), key=lambda item: -item[1]) if part > 0]
     if others:
         said += f"; {others[0].replace('→', '->')} is behind part of it"
