@@ -205,7 +205,7 @@ class Call(ABC):
 
     @abstractmethod
     def mirror_to(self, service: str) -> None:
-        """Have a copy of the request sent to ``service`` once it is complete; where that cannot be done, nothing."""
+        """Have a copy of the request sent to ``service`` once it is complete."""
 
     def _suffer(self, fault: Fault) -> bool:
         """Wait or fail on purpose, as the draw has it; tell whether either is so."""

@@ -48,7 +48,9 @@ from meshwise.proxy.exchange import Exchange
 from meshwise.proxy.hedge import Second, StreamSecond
 from meshwise.proxy.http1.heads import CHUNKED, RequestHead, ResponseHead
 from meshwise.proxy.http1.limits import Limits
+from meshwise.proxy.http2.heads import StreamHead
 from meshwise.proxy.http2.limits import Limits as Http2Limits
+from meshwise.proxy.http2.tables import Field
 from meshwise.proxy.inbound_rules import InboundRules, build_inbound
 from meshwise.proxy.mirror import Mirrors
 from meshwise.proxy.net.connecting import UNIX
@@ -150,6 +152,10 @@ class Dispatcher(ABC):
     def mirror(self, head: RequestHead, body: bytes, service: str) -> None:
         """Send a copy of a request to another service."""
         self.mirrors.send(self, head, body, service)
+
+    def mirror_stream(self, head: StreamHead, body: bytes, trailers: tuple[Field, ...], service: str) -> None:
+        """As ``mirror``, over HTTP/2."""
+        self.mirrors.send_stream(self, head, body, trailers, service)
 
     def second(self, first: Exchange) -> Exchange:
         """Return what stands for a second, hedged attempt of ``first``."""

@@ -334,7 +334,9 @@ class Exchange(Call):
         if self._body is not None and (self._body.over_limit or not self._body.replayable):
             self.dispatcher.count("mirror_body_too_large")
             return
-        body = self._body.copy() if self._body is not None else b""
+        self._copy_to(service, self._body.copy() if self._body is not None else b"")
+
+    def _copy_to(self, service: str, body: bytes) -> None:
         self.dispatcher.mirror(self.head, body, service)
 
     def _second(self) -> Exchange:

@@ -14,6 +14,7 @@ from meshwise.contracts import telemetry
 from meshwise.contracts.telemetry import OUTCOME_OK
 from meshwise.proxy.answers import SHED, blames_endpoint, outcome_of
 from meshwise.proxy.attempt import Attempt
+from meshwise.proxy.channels import DownstreamOfStream
 from meshwise.proxy.cluster import retry
 from meshwise.proxy.errors import BadRequest, ProxyError, RequestTimeout
 from meshwise.proxy.exchange import NOT_REACHED, Exchange
@@ -28,7 +29,6 @@ from meshwise.proxy.trace_context import format_traceparent
 
 if TYPE_CHECKING:
     from meshwise.proxy.dispatch import Dispatcher
-    from meshwise.proxy.net.http2_downstream import DownstreamStream
     from meshwise.proxy.net.http2_pool import Http2Pool
     from meshwise.proxy.net.http2_upstream import UpstreamStream
 
@@ -44,7 +44,7 @@ class StreamExchange(Exchange):
 
     __slots__ = ("_fields", "_held", "_messages", "_trailers", "reset_code", "stream", "stream_head")
 
-    def __init__(self, dispatcher: Dispatcher, stream: DownstreamStream, head: StreamHead) -> None:
+    def __init__(self, dispatcher: Dispatcher, stream: DownstreamOfStream, head: StreamHead) -> None:
         super().__init__(dispatcher, stream, head)
         self.stream = stream
         self.stream_head = head
@@ -81,12 +81,16 @@ class StreamExchange(Exchange):
             body.add(data, must_keep=True)
             if body.over_limit:
                 self.downstream.hold_for_upstream()
+        if self.request_done and self._mirror:
+            self._send_copy(self._mirror)
 
     def on_request_end(self) -> None:
         """The request is complete."""
         self.request_done = True
         if self._messages is not None and not self._is_framed(self._messages, b""):
             return
+        if self._mirror:
+            self._send_copy(self._mirror)
         connection = self.attempt.connection if self.attempt is not None else None
         if connection is not None:
             self._end_request(cast("UpstreamStream", connection))
@@ -94,12 +98,7 @@ class StreamExchange(Exchange):
     def on_request_trailers(self, trailers: tuple[Field, ...]) -> None:
         """The request is complete, and ends with trailers."""
         self._trailers = trailers
-        self.request_done = True
-        if self._messages is not None and not self._is_framed(self._messages, b""):
-            return
-        connection = self.attempt.connection if self.attempt is not None else None
-        if connection is not None:
-            self._end_request(cast("UpstreamStream", connection))
+        self.on_request_end()
 
     def on_bad_stream(self, error: ProxyError) -> None:
         """The request's body turned out to be malformed; its stream is being reset."""
@@ -302,9 +301,8 @@ class StreamExchange(Exchange):
         self._held = None
         super().hedge_won()
 
-    def mirror_to(self, service: str) -> None:  # noqa: ARG002
-        """Requests over HTTP/2 are not mirrored."""
-        self.dispatcher.count("mirror_not_http1")
+    def _copy_to(self, service: str, body: bytes) -> None:
+        self.dispatcher.mirror_stream(self.stream_head, body, self._trailers, service)
 
     def _second(self) -> StreamExchange:
         return self.dispatcher.second_stream(self)

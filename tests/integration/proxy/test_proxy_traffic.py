@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import grpc
@@ -10,8 +11,12 @@ import pytest
 
 from meshwise.contracts.policy import parse_policy
 from meshwise.contracts.snapshot import Endpoint, Snapshot
+from meshwise.proxy.http2 import frames
+from meshwise.proxy.http2.frames import Frame
+from meshwise.proxy.mirror import MOST
 from support.data_path import OK, Upstream, client, outbound, say, until
 from support.grpc_calls import GrpcServer, calls
+from support.http2_peers import GET, POST, RawPeer, RawServer, answering, ends_request, ok, raw_client
 
 
 def policy(**sections: Any) -> dict[str, Any]:
@@ -91,6 +96,71 @@ async def test_what_cannot_be_mirrored_is_counted() -> None:
         await until(lambda: shade.arrivals)
         await mesh.quiet()
         assert (len(app.arrivals), len(shade.arrivals)) == (2, 1)
+
+
+async def test_grpc_calls_are_mirrored() -> None:
+    """A unary call and a stream of requests are copied whole, once complete; a copy that fails disturbs nobody."""
+
+    async def refuse(_: bytes, context: Any) -> bytes:
+        await context.abort(grpc.StatusCode.INTERNAL, "no")
+        return b""
+
+    async with (
+        GrpcServer() as app,
+        GrpcServer(refuse) as shade,
+        outbound({"catalog": [app.port], "shade": [shade.port]}, policy(mirror={"service": "shade"})) as mesh,
+        calls(mesh.port, "catalog") as caller,
+    ):
+        assert await caller.get(b"x" * 1000, metadata=(("x-a", "b"),)) == b"x" * 1000
+        await until(lambda: len(shade.seen) == 1 and shade.seen[0].over)
+        assert (shade.seen[0].method, shade.seen[0].metadata["x-a"]) == (app.seen[0].method, "b")
+        assert await caller.upload(iter([b"abc", b"de"])) == b"5"
+        await until(lambda: len(shade.seen) == 2)
+        assert [one async for one in caller.watch(b"2")] == [b"0", b"1"]
+        await until(lambda: len(shade.seen) == 3)
+        await mesh.quiet()
+        assert Counter((r.destination, r.grpc_status) for r in mesh.recorder.requests) == {
+            ("catalog", "OK"): 3,
+            ("shade", "INTERNAL"): 1,
+            ("shade", "OK"): 2,
+        }
+        assert (mesh.proxy.outbound.counts["mirrored"], mesh.proxy.outbound.mirrors.under_way) == (3, 0)
+
+
+def _ends(stream: int, frame: Frame) -> bool:
+    return frame.stream == stream and ends_request(frame)
+
+
+async def test_http2_mirror_that_is_away_or_hangs_is_bounded() -> None:
+    """Body and trailers reach the copy; a mirror that hangs holds at most so many copies, for at most its deadline."""
+    rules = [policy(mirror={"service": "shade"}), {"match": {"service": "shade"}, "timeout": {"request": "300ms"}}]
+
+    async def hang(peer: RawPeer) -> None:
+        await peer.to_the_end()
+
+    async with (
+        RawServer(answering(ok)) as app,
+        RawServer(hang) as shade,
+        outbound({"catalog": [app.port], "shade": [shade.port]}, *rules) as mesh,
+        raw_client(mesh.port) as peer,
+    ):
+        trailers = frames.headers(1, peer.encoder.encode(((b"x-t", b"1"),)), end=True, largest=frames.FRAME_BYTES)
+        await peer.send(peer.head(1, POST, end=False), frames.frame(frames.DATA, 0, 1, b"abc"), trailers)
+        await peer.until(ends_request)
+        await until(lambda: shade.peers and any(map(ends_request, shade.peers[0].frames)))
+        head, body, end = [frame for frame in shade.peers[0].frames if frame.stream == 1]
+        assert shade.peers[0].fields(head)[b":authority"] == b"shade"
+        assert (body.payload, shade.peers[0].fields(end)) == (b"abc", {b"x-t": b"1"})
+        for number in range(3, 3 + 2 * (MOST + 4), 2):
+            await peer.send(peer.head(number, GET))
+            await peer.until(partial(_ends, number))
+        counts = mesh.proxy.outbound.counts
+        assert (counts["mirrored"], counts["mirror_dropped"]) == (MOST, 5)
+        await mesh.quiet()
+        assert Counter((r.destination, r.outcome) for r in mesh.recorder.requests) == {
+            ("catalog", "ok"): MOST + 5,
+            ("shade", "timeout"): MOST,
+        }
 
 
 async def test_faults_delay_and_abort_a_share() -> None:

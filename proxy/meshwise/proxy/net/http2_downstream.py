@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from meshwise.proxy.channels import DownstreamOfStream
 from meshwise.proxy.errors import BadRequest, HeadTooLarge, ProxyError
 from meshwise.proxy.http2 import grpc
 from meshwise.proxy.http2.answers import local_answer
@@ -34,7 +35,7 @@ _LINGER_S: Final = 1.0
 """How long a connection that broke a rule still reads, so that the kernel does not reset it under our GOAWAY."""
 
 
-class DownstreamStream:
+class DownstreamStream(DownstreamOfStream):
     """One request's stream, and what the exchange sees of its connection."""
 
     __slots__ = (
@@ -44,17 +45,10 @@ class DownstreamStream:
         "_received",
         "_stream",
         "_waiting",
-        "full",
-        "identity",
-        "peer",
-        "timer",
     )
 
     def __init__(self, connection: Http2Downstream, stream: Stream) -> None:
-        self.timer = MemberTimer(connection.timers, self._on_timer)
-        self.peer = connection.peer
-        self.identity = connection.identity
-        self.full = False
+        super().__init__(MemberTimer(connection.timers, self._on_timer), connection.peer, connection.identity)
         self._connection = connection
         self._stream = stream
         self._exchange: StreamExchange | None = None
