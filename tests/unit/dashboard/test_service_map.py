@@ -29,6 +29,12 @@ def test_an_unusual_edge_is_dashed() -> None:
     assert (drawn["a~b"]["classes"], drawn["b~c"]["classes"]) == ("anomaly", "")
 
 
+def test_an_edge_past_a_service_is_routed_around_it() -> None:
+    """The edge that skips a layer is bent there; its neighbours are not."""
+    drawn = _by_id(elements([edge("a", "b"), edge("b", "c"), edge("a", "c")], []))
+    assert [drawn[name]["classes"] for name in ("a~c", "a~b", "b~c")] == ["routed", "", ""]
+
+
 def test_retries_show_as_wire_load() -> None:
     """An edge with one retry in ten requests is labelled with its amplification."""
     drawn = _by_id(elements([edge("a", "b", 1000, 0, 100)], []))
