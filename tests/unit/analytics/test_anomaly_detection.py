@@ -177,6 +177,30 @@ class TestHistory:
         assert used.fit(history).score(world) == detect(world, CONFIG, history)
 
 
+def gathering(buckets: int, faint: float, seed: int = 3) -> AnomalyFinding:
+    """Return the finding of the edge into ``a`` after two slow buckets; ``a`` → ``b``'s level moved by ``faint``."""
+    rng = np.random.default_rng(seed)
+    rows: list[EdgeBucket] = []
+    for bucket in range(buckets):
+        slow = bucket >= 30
+        rows += edge_rows(rng, ("top", "a"), bucket, 200, 0.06 if slow else 0.02)
+        rows += edge_rows(rng, EDGE, bucket, 40, 0.02 * faint if slow else 0.02)
+    return next(f for f in detect(world_until(rows, buckets), CONFIG) if f.source == "top")
+
+
+class TestHeld:
+    def test_while_something_deeper_leans(self) -> None:
+        """An edge that was as usual a bucket ago waits for the one below it, which may be the origin, once."""
+        first = gathering(31, 1.45)
+        assert (first.flagged, first.reason) == (False, "held for a bucket, as a → b may be the origin")
+        assert first.score < CONFIG.young_threshold
+        assert gathering(32, 1.45).flagged
+
+    def test_not_without_cause(self) -> None:
+        """It is flagged at once when everything below is as usual."""
+        assert gathering(31, 0.9).flagged
+
+
 class TestDirection:
     def test_faster_is_fine(self) -> None:
         """Latency a tenth of what it was is no anomaly."""

@@ -6,6 +6,7 @@
     history     the hours before, the same minutes on other days, what was flagged and deployed
     cold_start  what to compare with when there is no history yet
     forest      an IsolationForest over all edges: combinations that no single feature shows
+    pools       the newest buckets alone and together, and which of these stands out most
     blame       an edge that fails because one further down does is marked as following it
     detection   a world and its history in, findings out
     audit       the same as a cycle runs it

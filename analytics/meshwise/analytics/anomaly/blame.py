@@ -1,50 +1,115 @@
 """Which flagged edge is the origin, and which only follow it.
 
-A caller is slow or fails because its callee does, never the other way round. So among flagged edges, one that leads
-(through flagged edges only) to a deeper one follows it. With traffic it is the reverse: who is called less is called by
-someone who is. An edge flagged for its request rate follows the flagged edges that lead to it, and blames none below.
-In a cycle nothing is deepest, and nobody is excused.
+A caller is slow or fails because its callee does, never the other way round. So among suspected edges, one that leads
+(through suspected edges only) to a deeper one follows it. An edge between them may hide a fault in its own variation:
+so a flagged edge also follows a flagged one that any calls lead to, if enough requests went there to make up the harm.
+
+With traffic it is the reverse: who is called less is called by someone who is. An edge flagged for its request rate
+follows the suspected edges that lead to it, and blames none below. In a cycle nothing is deepest, nobody is excused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 from meshwise.analytics.world import EdgeKey
 from meshwise.contracts.rows import AnomalyFinding
 
+LEANS: Final = 0.02
+"""Score from which an edge may be about to be flagged: two standard deviations in one of the features."""
+_RATE_LED: Final = 0.5
 
-def origins(flagged: Mapping[EdgeKey, AnomalyFinding]) -> dict[EdgeKey, EdgeKey]:
-    """Return, for each edge that follows another, the origin it follows: the worst of the outermost it leads to."""
-    traffic = {edge for edge, finding in flagged.items() if finding.contributions.get("rate", 0.0) >= 0.5}
-    answers = sorted(set(flagged) - traffic)
-    found = _followed(answers, lambda edge: [o for o in answers if o.source == edge.destination], flagged)
-    # Less traffic below may come from anything above, slowness included.
-    above = sorted(flagged)
-    upwards = _followed(above, lambda edge: [o for o in above if o.destination == edge.source], flagged)
-    return found | {edge: origin for edge, origin in upwards.items() if edge in traffic}
+Explains = Callable[[EdgeKey, Sequence[EdgeKey]], bool]
+"""Whether an edge's harm may all come from these others."""
 
 
-def _followed(
-    edges: list[EdgeKey], further: Callable[[EdgeKey], list[EdgeKey]], flagged: Mapping[EdgeKey, AnomalyFinding]
+def origins(
+    suspected: Mapping[EdgeKey, AnomalyFinding],
+    calls: Iterable[EdgeKey] = (),
+    explains: Explains | None = None,
 ) -> dict[EdgeKey, EdgeKey]:
-    below = {edge: _reachable(edge, further) for edge in edges}
-    found: dict[EdgeKey, EdgeKey] = {}
-    for edge in edges:
-        deepest = [
-            other for other in below[edge] if edge not in below[other] and all(other in below[o] for o in below[other])
-        ]
-        if deepest:
-            found[edge] = max(deepest, key=lambda other: (flagged[other].score, other))
+    """Return, for each edge that follows another, the origin it follows: the worst of the outermost it leads to.
+
+    ``calls`` are all edges of the mesh, also those of which nothing is suspected.
+    """
+    answers = {edge: finding for edge, finding in suspected.items() if not is_traffic(finding)}
+    found = _followed(answers, answers, explains)
+    # What is not even flagged is too little to be blamed from afar.
+    flagged = {edge: finding for edge, finding in answers.items() if finding.flagged}
+    far = _followed(flagged, {*calls, *flagged}, explains)
+    # Less traffic below may come from anything above, slowness included.
+    upwards = {_turned(edge): finding for edge, finding in suspected.items()}
+    above = {_turned(edge): _turned(origin) for edge, origin in _followed(upwards, upwards).items()}
+    return far | found | {edge: origin for edge, origin in above.items() if edge not in answers}
+
+
+def leaning(findings: Iterable[AnomalyFinding]) -> dict[str, EdgeKey]:
+    """Return, by caller, the edge of its own that is nearest to being flagged; none that is below ``LEANS``."""
+    found: dict[str, EdgeKey] = {}
+    for finding in sorted(findings, key=lambda one: one.score):
+        if finding.score >= LEANS and not is_traffic(finding):
+            found[finding.source] = EdgeKey(finding.source, finding.destination)
     return found
 
 
-def _reachable(edge: EdgeKey, further: Callable[[EdgeKey], list[EdgeKey]]) -> set[EdgeKey]:
-    seen: set[EdgeKey] = set()
-    stack = [edge]
-    while stack:
-        for other in further(stack.pop()):
-            if other not in seen and other != edge:
-                seen.add(other)
-                stack.append(other)
-    return seen
+def is_traffic(finding: AnomalyFinding) -> bool:
+    """Return whether the finding is one of too few or too many requests."""
+    return finding.contributions.get("rate", 0.0) >= _RATE_LED
+
+
+def _followed(
+    edges: Mapping[EdgeKey, AnomalyFinding],
+    calls: Collection[EdgeKey],
+    explains: Explains | None = None,
+) -> dict[EdgeKey, EdgeKey]:
+    """Return which of ``edges`` lead over ``calls`` to an outermost other one."""
+    reach = _Reach(calls)
+    leaving: dict[str, list[EdgeKey]] = defaultdict(list)
+    for edge in edges:
+        leaving[edge.source].append(edge)
+    outermost = [
+        edge
+        for edge in edges
+        if all(
+            edge.source in reach.of(other.destination)
+            for service in reach.of(edge.destination)
+            for other in leaving.get(service, ())
+        )
+    ]
+    outermost.sort(key=lambda edge: (edges[edge].score, edge), reverse=True)
+    found: dict[EdgeKey, EdgeKey] = {}
+    for edge in edges:
+        beyond = reach.of(edge.destination)
+        others = [
+            o for o in outermost if o.source in beyond and o != edge and edge.source not in reach.of(o.destination)
+        ]
+        if others and (explains is None or explains(edge, others)):
+            found[edge] = others[0]
+    return found
+
+
+class _Reach:
+    """Which services calls lead to, worked out once per service."""
+
+    def __init__(self, calls: Iterable[EdgeKey]) -> None:
+        self._callees: dict[str, set[str]] = defaultdict(set)
+        for edge in calls:
+            self._callees[edge.source].add(edge.destination)
+        self._known: dict[str, set[str]] = {}
+
+    def of(self, service: str) -> set[str]:
+        """Return the services that ``service`` leads to, itself included."""
+        if service not in self._known:
+            seen, todo = {service}, [service]
+            while todo:
+                fresh = self._callees.get(todo.pop(), set()) - seen
+                seen |= fresh
+                todo += fresh
+            self._known[service] = seen
+        return self._known[service]
+
+
+def _turned(edge: EdgeKey) -> EdgeKey:
+    return EdgeKey(edge.destination, edge.source)

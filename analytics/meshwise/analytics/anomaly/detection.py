@@ -3,12 +3,12 @@
 An edge is compared twice: with the hours before, and with the same minutes on other days. Only what is worse than both
 is anomalous, so that neither a batch job every night nor a busy Monday is. The newest buckets are judged alone and
 together, over up to a minute: a great change shows at once, a small one when it has gone on; the number of buckets that
-stands out most says since when.
+stands out most says since when. One that only just began to stand out, while an edge further down is about to, is held
+for a bucket: where traffic gathers, a fault is sure sooner than where it is.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
@@ -17,14 +17,24 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from meshwise.analytics.anomaly.blame import origins
+from meshwise.analytics.anomaly.blame import is_traffic, leaning, origins
 from meshwise.analytics.anomaly.cold_start import unsuspected
 from meshwise.analytics.anomaly.config import AnomalyConfig
 from meshwise.analytics.anomaly.forest import Forest
 from meshwise.analytics.anomaly.history import Deploy, History
 from meshwise.analytics.anomaly.measures import FEATURES, Measures
-from meshwise.analytics.anomaly.usual import Sums, Usual, combined, deviations
-from meshwise.analytics.tally import CLIENT, SERVER, FloatArray, IntArray
+from meshwise.analytics.anomaly.pools import (
+    NEWEST,
+    Pools,
+    Yardstick,
+    compared,
+    pools_of,
+    score_of,
+    silent_buckets,
+    suspect_z,
+)
+from meshwise.analytics.anomaly.usual import Sums, Usual
+from meshwise.analytics.tally import CLIENT, SERVER, IntArray
 from meshwise.analytics.world import EdgeKey, Window, World
 from meshwise.contracts.rows import AnomalyFinding
 
@@ -32,10 +42,11 @@ SUSPECTED: Final = 0.3
 """Score from which an edge may be what others follow."""
 FOLLOWER_SCORE: Final = 0.9
 """What following an origin leaves of a score, relative to the lesser of both."""
-NEWEST: Final = 2
-"""Newest buckets in which something must be heard for anything to be said."""
+EXPLAINED: Final = 0.5
+"""Requests of origins per harmed request of an edge, from which it may follow them over edges that look as usual."""
 DEPLOY_S: Final = 600.0
 """How long before an anomaly a deployment is worth naming, in seconds."""
+FOLLOWS: Final = "follows"
 FOREST_ROWS: Final = 4000
 """Most rows a forest learns from; more of them do not change what is usual."""
 
@@ -53,12 +64,9 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """All edges: deviations [F, E] of the pool that stands out most, how many buckets it has, why not to judge some."""
+    """All edges: the pools that stand out most, why not to judge some."""
 
-    deviations: FloatArray
-    buckets: IntArray
-    combined: FloatArray
-    isolation: FloatArray
+    pools: Pools
     unjudged: dict[int, str]
     silent: npt.NDArray[np.bool_]
     young: npt.NDArray[np.bool_]
@@ -108,50 +116,63 @@ class Detector:
         """Return one finding per edge of ``world``, in order of its keys; a higher score is worse."""
         if not world.edge_keys:
             return []
-        judged = self._judge(world)
+        measures = Measures.of(world)
+        yardstick = self._yardstick(world, measures)
+        judged = self._judge(world, measures, yardstick)
         found = [
             _finding(world, position, judged, self._history.deploys, self.config)
-            for position in range(len(judged.combined))
+            for position in range(len(judged.young))
         ]
-        return _blamed(found, self.config)
+        return self._held(_blamed(found, measures, judged.pools, self.config), measures, yardstick, judged.young)
 
-    def _judge(self, world: World) -> _Judged:
-        config, measures = self.config, Measures.of(world)
-        size, edges = world.size, measures.size
+    def _yardstick(self, world: World, measures: Measures) -> Yardstick:
         # A mesh that is young has its newest buckets judged by the few before them.
+        size, config = world.size, self.config
         heard = np.flatnonzero(measures.requests.any(axis=0))
         known = size - int(heard.min()) if len(heard) else 0
         spare = size - 1 if self.usual_ is not None else known - config.min_baseline_buckets
         ahead = max(min(NEWEST, size), min(spare, max(config.recent_buckets)))
-        lengths = [length for length in config.recent_buckets if length <= ahead] or [1]
-        usual, season, forest = self._usual(world, measures, ahead)
-        pools = [(size - length, size) for length in lengths]
-        found = _compared(measures, usual, pools, config)
-        if season is not None:
-            # What is worse than an hour ago but not than yesterday at this time is the time of day.
-            excused = season.buckets >= config.min_season_days
-            other = _compared(measures, season, pools, config)
-            found[:, excused] = np.minimum(found, other)[:, excused]
-        quiet = np.cumsum(measures.requests[:, ::-1], axis=1) == 0
-        silent = quiet[:, :ahead].sum(axis=1)
-        # One empty bucket may be telemetry that is late.
-        found[0][silent == 1, 0] = 0.0
-        together = combined(found, len(FEATURES) * math.sqrt(len(lengths)))
-        rows, best = np.arange(edges), together.argmax(axis=1)
-        chosen, worst = found[:, rows, best], together[rows, best]
-        isolation = np.zeros(edges)
-        worth = np.flatnonzero(worst > suspect_z(config) / 2)
-        if len(worth):
-            isolation[worth] = forest.score(chosen[:, worth].T)
+        lengths = tuple(length for length in config.recent_buckets if length <= ahead) or (1,)
+        return Yardstick(*self._usual(world, measures, ahead), lengths)
+
+    def _judge(self, world: World, measures: Measures, yardstick: Yardstick) -> _Judged:
+        silent = silent_buckets(measures, world.size, max(NEWEST, *yardstick.lengths))
         return _Judged(
-            chosen,
-            np.array(lengths)[best],
-            worst,
-            isolation,
-            _unjudged(world, measures, usual, silent, config),
+            pools_of(measures, yardstick, world.size, self.config),
+            _unjudged(world, measures, yardstick.usual, silent, self.config),
             silent >= NEWEST,
             self._is_young(measures.keys),
         )
+
+    def _held(
+        self, findings: list[AnomalyFinding], measures: Measures, yardstick: Yardstick, young: npt.NDArray[np.bool_]
+    ) -> list[AnomalyFinding]:
+        """Hold edges that are flagged only since the newest bucket while what they lead to is about to be flagged."""
+        config, before, leans = self.config, measures.requests.shape[1] - 1, leaning(findings)
+        fresh = [
+            position
+            for position, finding in enumerate(findings)
+            if finding.flagged
+            and finding.destination in leans
+            and leans[finding.destination] != (finding.source, finding.destination)
+            and not finding.reason.startswith(FOLLOWS)
+            and not is_traffic(finding)
+        ]
+        if not fresh or before < max(yardstick.lengths):
+            return findings
+        edges = np.array(fresh)
+        then = pools_of(measures.taken(edges), yardstick.taken(edges), before, config)
+        for place, position in enumerate(fresh):
+            threshold = config.young_threshold if young[position] else config.threshold
+            if score_of(then, place, config) < threshold:
+                finding, other = findings[position], leans[findings[position].destination]
+                findings[position] = replace(
+                    finding,
+                    flagged=False,
+                    score=round(min(finding.score, threshold - 1e-4), 4),
+                    reason=f"held for a bucket, as {other.source} → {other.destination} may be the origin",
+                )
+        return findings
 
     def _is_young(self, keys: tuple[EdgeKey, ...]) -> npt.NDArray[np.bool_]:
         if self.usual_ is None:
@@ -197,11 +218,6 @@ class Learnt:
             return self.usual
         place = {key: position for position, key in enumerate(self.keys)}
         return self.usual.taken(np.array([place.get(key, -1) for key in keys], dtype=np.int64))
-
-
-def suspect_z(config: AnomalyConfig) -> float:
-    """Return the deviation that scores ``config.suspect``."""
-    return config.half_score_z * math.sqrt(-math.log2(1.0 - config.suspect))
 
 
 def _unjudged(
@@ -250,26 +266,9 @@ def _forest(usual: Usual, measures: Measures, kept: npt.NDArray[np.bool_], confi
     chosen = np.arange(0, measures.size, max(1, int(kept.sum()) // FOREST_ROWS))
     taken, busy = measures.taken(chosen), kept[chosen] & (measures.requests[chosen] >= config.min_requests)
     pools = [(bucket, bucket + 1) for bucket in range(measures.requests.shape[1])]
-    found = _compared(taken, usual.taken(chosen), pools, config)
+    known = usual.taken(chosen)
+    found = compared(Sums.of(taken, known, config), taken.bucket_s, known, pools, config)
     return Forest(config).fit(found[:, busy].T)
-
-
-def _compared(measures: Measures, usual: Usual, pools: Sequence[tuple[int, int]], config: AnomalyConfig) -> FloatArray:
-    sums = Sums.of(measures, usual, config)
-    found = np.zeros((len(FEATURES), measures.size, len(pools)))
-    by_length: dict[int, list[int]] = {}
-    for position, (first, last) in enumerate(pools):
-        by_length.setdefault(last - first, []).append(position)
-    for length, positions in by_length.items():
-        parts = [sums.pooled(*pools[position]) for position in positions]
-        joined = Sums(
-            *(
-                np.concatenate([getattr(part, name) for part in parts], axis=-1)
-                for name in ("requests", "latencies", "logs", "events")
-            )
-        )
-        found[:, :, positions] = deviations(usual, joined, length * measures.bucket_s, config)
-    return found
 
 
 def _kept(measures: Measures, history: History) -> npt.NDArray[np.bool_]:
@@ -298,15 +297,11 @@ def _flagged(measures: Measures, flagged: Mapping[EdgeKey, Sequence[Window]]) ->
     return found
 
 
-def _score(deviation: float, config: AnomalyConfig) -> float:
-    return float(1.0 - 2.0 ** -((deviation / config.half_score_z) ** 2))
-
-
 def _finding(
     world: World, position: int, judged: _Judged, deploys: Sequence[Deploy], config: AnomalyConfig
 ) -> AnomalyFinding:
     key = world.edge_keys[position]
-    buckets = int(judged.buckets[position])
+    buckets = int(judged.pools.buckets[position])
     made = AnomalyFinding(
         computed_at=world.window.end,
         window_start=world.window.end - timedelta(seconds=buckets * world.bucket_s),
@@ -320,9 +315,8 @@ def _finding(
     )
     if made.reason:
         return made
-    robust = _score(float(judged.combined[position]), config)
-    score = 1.0 - (1.0 - robust) * (1.0 - config.forest_weight * float(judged.isolation[position]))
-    weight = judged.deviations[:, position] ** 2
+    score = score_of(judged.pools, position, config)
+    weight = judged.pools.deviations[:, position] ** 2
     shares = weight / weight.sum() if weight.sum() > 0 else weight
     contributions = {name: round(float(part), 4) for name, part in zip(FEATURES, shares, strict=True) if part >= 0.005}
     flagged = score >= (config.young_threshold if judged.young[position] else config.threshold)
@@ -348,16 +342,25 @@ def _deployed(finding: AnomalyFinding, deploys: Sequence[Deploy]) -> str:
     return ""
 
 
-def _blamed(findings: list[AnomalyFinding], config: AnomalyConfig) -> list[AnomalyFinding]:
+def _blamed(
+    findings: list[AnomalyFinding], measures: Measures, pools: Pools, config: AnomalyConfig
+) -> list[AnomalyFinding]:
     """Mark the edges that follow a deeper one. They stay flagged, with a lower score than their origin.
 
     The deeper one need only be suspected yet: where traffic gathers, a fault is sure sooner than where it is.
     """
     found = {EdgeKey(finding.source, finding.destination): finding for finding in findings}
     suspected = {key: finding for key, finding in found.items() if finding.flagged or finding.score >= SUSPECTED}
-    for key, origin in origins(suspected).items():
+    place = {key: position for position, key in enumerate(found)}
+
+    def explains(edge: EdgeKey, others: Sequence[EdgeKey]) -> bool:
+        buckets = int(pools.buckets[place[edge]])
+        theirs = measures.requests[[place[other] for other in others], -buckets:].sum()
+        return bool(theirs >= EXPLAINED * pools.harmed[place[edge]])
+
+    for key, origin in origins(suspected, found, explains).items():
         if not found[key].flagged:
             continue
         score = round(FOLLOWER_SCORE * min(found[key].score, max(suspected[origin].score, config.young_threshold)), 4)
-        found[key] = replace(found[key], score=score, reason=f"follows {origin.source} → {origin.destination}")
+        found[key] = replace(found[key], score=score, reason=f"{FOLLOWS} {origin.source} → {origin.destination}")
     return list(found.values())

@@ -182,6 +182,17 @@ def deviations(usual: Usual, sums: Sums, seconds: float, config: AnomalyConfig) 
     return found
 
 
+def harmed(usual: Usual, sums: Sums) -> FloatArray:
+    """Return how many requests of the pools in ``sums`` failed or were slow beyond what is usual: [E, P]."""
+    found = np.zeros(sums.requests.shape)
+    for name in ("errors", "slow"):
+        i = _SHARES.index(name)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            expected = sums.requests * (usual.events[i] / usual.requests)[:, None]
+        found = np.maximum(found, np.nan_to_num(sums.events[i] - expected))
+    return found
+
+
 def combined(found: FloatArray, looks: float) -> FloatArray:
     """Return the greatest of ``found`` [F, …], corrected for having looked as many times (Bonferroni)."""
     worst = found.max(axis=0)
