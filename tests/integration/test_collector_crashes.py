@@ -16,7 +16,7 @@ import pytest
 
 from meshwise.collector import quarantine
 from meshwise.collector.landing import ClickHouseLanding
-from meshwise.store.client import connect
+from meshwise.store.client import StoreAddress, connect
 from support.collector import running_collector
 from support.crashes import Senders, count, run, stage
 from support.fault_proxy import Fault
@@ -96,7 +96,7 @@ def test_a_view_that_fails_midway_costs_nothing_and_doubles_nothing(tmp_path: Pa
         client.command("DROP TABLE failing_mv")
 
         async def retry() -> list[str | None]:
-            landing = ClickHouseLanding(store.url, "", "", timeout_s=20.0)
+            landing = ClickHouseLanding(StoreAddress(store.url), timeout_s=20.0)
             try:
                 return [
                     await quarantine.retry(one, landing) for one in quarantine.entries(tmp_path / "c" / "quarantine")

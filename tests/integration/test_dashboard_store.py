@@ -8,7 +8,7 @@ import pytest
 from meshwise.contracts.errors import UnavailableError
 from meshwise.contracts.rows import RolloutFinding
 from meshwise.dashboard.store_queries import StoreQueries
-from meshwise.store.client import connect
+from meshwise.store.client import StoreAddress, connect
 from meshwise.store.findings import insert_rows
 from support.analytics import edge_rows, insert_buckets
 from support.findings import NOW, alert, anomaly, edge, proposal, slo
@@ -19,7 +19,7 @@ __all__ = ["store_server"]
 
 
 def _queries(url: str) -> StoreQueries:
-    return StoreQueries(url, user="", password="", timeout_s=10.0, cache_s=0.0)
+    return StoreQueries(StoreAddress(url), timeout_s=10.0, cache_s=0.0)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import contextlib
 import itertools
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,16 @@ class Pki:
         """Return the context of a client that shows ``credentials`` and takes whatever it meets."""
         return lenient(None if credentials is None else self.file(credentials))
 
-    def forged(self, *uris: str, ca: bool = False, common_name: str = "") -> Path:
+    def server(self) -> Path:
+        """Return key and certificate of a server on this machine."""
+        return self.forged(names=[x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")])
+
+    def forged(
+        self, *uris: str, ca: bool = False, common_name: str = "", names: Sequence[x509.GeneralName] = ()
+    ) -> Path:
         """Return key and certificate with these names, signed by the authority."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris] or [
-            x509.DNSName("catalog")
-        ]
+        names = [*names, *(x509.UniformResourceIdentifier(uri) for uri in uris)] or [x509.DNSName("catalog")]
         issued = self.authority.certificate
         subject = [x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)] if common_name else []
         certificate = (

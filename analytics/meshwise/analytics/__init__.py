@@ -34,17 +34,34 @@ def connect(
     control_url: str | None = None,
     user: str = "",
     password: str = "",
+    token: str = "",
+    control_token: str = "",
+    ca: str | Path | None = None,
+    client_cert: str | Path | None = None,
 ) -> Mesh:
     """Return the notebook's view of the mesh whose store answers at ``store_url``.
 
-    ``control_url`` is needed only to compare proposals with the policies in force.
+    ``control_url`` is needed only to compare proposals with the policies in force. ``token`` goes to the store instead
+    of user and password. At https, ``ca`` (a PEM file) names the authorities to trust in place of the system's, and
+    ``client_cert`` (a PEM file with its key) is the certificate to show.
 
     Raises:
         UnavailableError: the store does not answer.
+        ConfigError: an address or a file cannot be used.
     """
-    from meshwise.analytics.mesh import connect as connect_mesh
+    from pathlib import Path
 
-    return connect_mesh(store_url, control_url=control_url, user=user, password=password)
+    from meshwise.analytics.mesh import connect as connect_mesh
+    from meshwise.store.client import StoreAddress
+    from meshwise.store.tls import client_context
+
+    authorities, shown = (None if file is None else Path(file) for file in (ca, client_cert))
+    return connect_mesh(
+        StoreAddress(store_url, user, password, token, authorities, shown),
+        control_url=control_url,
+        control_token=control_token,
+        tls=client_context(authorities, shown) if (control_url or "").startswith("https:") else None,
+    )
 
 
 def read_traces(path: str | Path) -> TraceSet:

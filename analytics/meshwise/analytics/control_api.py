@@ -5,6 +5,7 @@ Whatever is not told because control is away is found again by the next cycle, s
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 from urllib.parse import quote
@@ -31,10 +32,10 @@ class RefusedError(MeshwiseError):
 class ControlApi:
     """Control's HTTP interface at ``url``; every method may raise UnavailableError or RefusedError."""
 
-    def __init__(self, url: str, *, token: str = "", timeout_s: float = 5.0) -> None:
+    def __init__(self, url: str, *, token: str = "", timeout_s: float = 5.0, tls: ssl.SSLContext | None = None) -> None:
         headers = {"x-meshwise-actor": ACTOR, **({"authorization": f"Bearer {token}"} if token else {})}
         # No proxy and no netrc from the environment: control is a neighbour.
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False, verify=tls or True)
 
     def close(self) -> None:
         """Close the connections."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
 
 import structlog
 
@@ -20,9 +19,10 @@ from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo.objectives import dead_rules, objectives_for
 from meshwise.analytics.slo.promises import Promises
 from meshwise.contracts.errors import ConfigError, UnavailableError
-from meshwise.store.client import connect
+from meshwise.store.client import StoreAddress
 from meshwise.store.serving import Access, Door, serve
 from meshwise.store.span_edges import SpanEdges
+from meshwise.store.tls import client_context
 
 log = structlog.get_logger(__name__)
 
@@ -37,22 +37,22 @@ def run(settings: AnalyticsSettings) -> None:
     door.check()
     _warn_of_dead_rules(settings)
     outbox = _open_outbox(settings)
-    password = settings.store_password.get_secret_value()
+    store = store_of(settings)
     token = settings.control_token.get_secret_value() if settings.control_token else ""
     with door.listen() as listener:
         try:
             # Selectors of a thousand objectives are longer than an address may be: they go into the body.
-            options: dict[str, Any] = {
-                "user": settings.store_user,
-                "password": password,
-                "form_encode_query_params": True,
-            }
-            client = connect(settings.store_url, **options)
-            reader = connect(settings.store_url, **options)
+            client = store.connect(form_encode_query_params=True)
+            reader = store.connect(form_encode_query_params=True)
         except UnavailableError as error:
             outbox.close()
             raise ConfigError(f"analytics cannot start: {error}") from None
-        control = ControlApi(settings.control_url, token=token, timeout_s=settings.control_timeout_s)
+        control = ControlApi(
+            settings.control_url,
+            token=token,
+            timeout_s=settings.control_timeout_s,
+            tls=client_context(settings.control_ca, settings.control_client_cert),
+        )
         try:
             cycle = Cycle(
                 settings,
@@ -75,6 +75,18 @@ def run(settings: AnalyticsSettings) -> None:
             reader.close()
 
 
+def store_of(settings: AnalyticsSettings) -> StoreAddress:
+    """Return where the store is and what to show it."""
+    return StoreAddress(
+        settings.store_url,
+        settings.store_user,
+        settings.store_password.get_secret_value(),
+        settings.store_token.get_secret_value(),
+        settings.store_ca,
+        settings.store_client_cert,
+    )
+
+
 def _door(settings: AnalyticsSettings) -> Door:
     return Door(
         room="analytics",
@@ -83,6 +95,7 @@ def _door(settings: AnalyticsSettings) -> Door:
         token=settings.token.get_secret_value() if settings.token else "",
         tls_cert=settings.tls_cert,
         tls_key=settings.tls_key,
+        tls_client_ca=settings.tls_client_ca,
         drain_s=10.0,
     )
 

@@ -12,6 +12,7 @@ mesh.propose()                  computed now; mesh.proposals() are those on reco
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,20 +49,23 @@ from meshwise.analytics.views import (
 from meshwise.analytics.world import EdgeKey, Window, World
 from meshwise.contracts.policy import ANY, Policy, parse_policy
 from meshwise.contracts.rows import AlertFinding, ProposalFinding, RolloutFinding
-from meshwise.store.client import connect as connect_store
+from meshwise.store.client import StoreAddress
 from meshwise.store.findings import rows_from, select_rows
 
 DEFAULT_SPAN_S = 900.0
 
 
-def connect(store_url: str, *, control_url: str | None = None, user: str = "", password: str = "") -> Mesh:
-    """Return a view of the mesh whose store answers at ``store_url``.
+def connect(
+    store: StoreAddress, *, control_url: str | None = None, control_token: str = "", tls: ssl.SSLContext | None = None
+) -> Mesh:
+    """Return a view of the mesh whose store answers at ``store``; ``tls`` is for a control at https.
 
     Raises:
         UnavailableError: the store does not answer.
     """
-    client = connect_store(store_url, user=user, password=password, form_encode_query_params=True)
-    return Mesh(client, AnalyticsSettings(), control=ControlApi(control_url) if control_url else None)
+    client = store.connect(form_encode_query_params=True)
+    control = ControlApi(control_url, token=control_token, tls=tls) if control_url else None
+    return Mesh(client, AnalyticsSettings(), control=control)
 
 
 class Mesh:

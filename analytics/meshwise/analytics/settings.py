@@ -106,13 +106,29 @@ class AnalyticsSettings(BaseModel):
     token: SecretStr | None = Field(default=None, description="Bearer token that every request but probes must carry.")
     tls_cert: Path | None = Field(default=None, description="PEM certificate chain to serve with.")
     tls_key: Path | None = Field(default=None, description="PEM private key of tls_cert.")
+    tls_client_ca: Path | None = Field(
+        default=None, description="PEM file of the authorities whose client certificates let in as the token does."
+    )
     store_url: str = Field(
         default="http://127.0.0.1:8123/meshwise", description="ClickHouse over HTTP, with the database."
     )
     store_user: str = Field(default="", description="User of the store.")
     store_password: SecretStr = Field(default=SecretStr(""), description="Password of the store.")
+    store_token: SecretStr = Field(default=SecretStr(""), description="Bearer token for the store, no password then.")
+    store_ca: Path | None = Field(
+        default=None, description="PEM file of the authorities to trust at an https store_url; unset: the system's."
+    )
+    store_client_cert: Path | None = Field(
+        default=None, description="PEM file with the certificate to show at an https store_url, and its private key."
+    )
     control_url: str = Field(default="http://127.0.0.1:15010", description="Where control answers.")
     control_token: SecretStr | None = Field(default=None, description="Bearer token for control.")
+    control_ca: Path | None = Field(
+        default=None, description="PEM file of the authorities to trust at an https control_url; unset: the system's."
+    )
+    control_client_cert: Path | None = Field(
+        default=None, description="PEM file with the certificate to show at an https control_url, and its private key."
+    )
     control_timeout_s: float = Field(
         default=5.0, gt=0, le=60, description="Longest wait for an answer of control, in seconds."
     )

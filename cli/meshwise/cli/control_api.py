@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -13,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from meshwise.cli.configuration import load_configuration, settings_for
+from meshwise.cli.configuration import Configuration, load_configuration, settings_for
 from meshwise.cli.platform import base_url
 from meshwise.contracts.errors import DocumentError, MeshwiseError, UnavailableError
+from meshwise.store.tls import client_context
 
 TIMEOUT_S = 10.0
 DEFAULT_URL = "http://127.0.0.1:15010"
@@ -33,13 +33,22 @@ class JsonApi:
     """The API of the part called ``name`` at ``url``, spoken to with ``token`` when it asks for one."""
 
     def __init__(
-        self, url: str, *, name: str = "control", token: str = "", ca_file: str | None = None, actor: str = "operator"
+        self,
+        url: str,
+        *,
+        name: str = "control",
+        token: str = "",
+        ca_file: str | None = None,
+        client_cert: str | None = None,
+        actor: str = "operator",
     ) -> None:
         self.url = url.rstrip("/")
         self.name = name
         self._token = token
         self._actor = actor
-        self._tls = ssl.create_default_context(cafile=ca_file) if self.url.startswith("https:") else None
+        self._tls = None
+        if self.url.startswith("https:"):
+            self._tls = client_context(*(None if file is None else Path(file) for file in (ca_file, client_cert)))
 
     def get(self, path: str) -> Any:
         """Return the answer to GET ``path``; raises as ``request`` does."""
@@ -102,18 +111,17 @@ def open_control(config: Path | None, control_url: str | None) -> JsonApi:
     configuration.raise_problems()
     said = configuration.sections.get("control", {})
     scheme = "https" if said.get("tls_cert") else "http"
-    url = control_url or next(
-        (
-            str(section["control_url"])
-            for name in ("analytics", "dashboard", "proxy")
-            if (section := configuration.sections.get(name, {})).get("control_url")
-        ),
-        f"{scheme}://{said.get('host', '127.0.0.1')}:{said.get('port', 15010)}" if said else DEFAULT_URL,
-    )
+    own = f"{scheme}://{said.get('host', '127.0.0.1')}:{said.get('port', 15010)}" if said else DEFAULT_URL
+    url = control_url or _said(configuration, "control_url") or own
     if not url.startswith(("http://", "https://")):
         raise DocumentError("--control-url", f"{url!r} must start with http:// or https://")
-    cert = said.get("tls_cert")
-    return JsonApi(url, token=str(said.get("token") or ""), ca_file=str(cert) if cert else None, actor=_actor())
+    return JsonApi(
+        url,
+        token=str(said.get("token") or _said(configuration, "control_token") or ""),
+        ca_file=_said(configuration, "control_ca") or said.get("tls_cert"),
+        client_cert=_said(configuration, "control_client_cert"),
+        actor=_actor(),
+    )
 
 
 def open_analytics(config: Path | None, analytics_url: str | None) -> JsonApi:
@@ -129,6 +137,14 @@ def open_analytics(config: Path | None, analytics_url: str | None) -> JsonApi:
         raise DocumentError("--analytics-url", f"{url!r} must start with http:// or https://")
     cert, token = said.get("tls_cert"), str(said.get("token") or "")
     return JsonApi(url, name="analytics", token=token, ca_file=str(cert) if cert else None, actor=_actor())
+
+
+def _said(configuration: Configuration, key: str) -> str | None:
+    """Return what the file or the environment says of control to those who call it."""
+    for name in ("analytics", "dashboard", "proxy"):
+        if said := configuration.sections.get(name, {}).get(key):
+            return str(said)
+    return None
 
 
 def _actor() -> str:

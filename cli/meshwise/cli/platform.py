@@ -40,6 +40,10 @@ def plan_platform(configuration: Configuration, data_dir: Path, *, config_file: 
         "store_url": f"{base_url(store)}/{_get(store, 'database')}",
         "store_user": _get(store, "user"),
         "store_password": _get(store, "password"),
+        "store_token": "" if _get(store, "password") else _get(store, "token"),
+        # A certificate that signs itself is its own authority; for any other the operator names one.
+        "store_ca": _get(store, "tls_cert"),
+        "control_ca": _get(control, "tls_cert"),
         "control_url": base_url(control),
         "control_token": _get(control, "token"),
     }

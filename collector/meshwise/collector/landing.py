@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from meshwise.collector.errors import StoreAwayError, StoreRefusedError
 from meshwise.collector.signals import Signal
-from meshwise.contracts.errors import UnavailableError
+from meshwise.contracts.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import AsyncClient
+
+    from meshwise.store.client import StoreAddress
 
 DATA_CODES: Final = frozenset(
     {
@@ -61,11 +63,9 @@ class Landing(Protocol):
 class ClickHouseLanding:
     """The landing tables of a ClickHouse over HTTP; connects when first needed and again after a failure."""
 
-    def __init__(self, url: str, user: str, password: str, timeout_s: float, *, cluster: bool = False) -> None:
-        self._url = url
+    def __init__(self, address: StoreAddress, timeout_s: float, *, cluster: bool = False) -> None:
+        self._address = address
         self._cluster = cluster
-        self._user = user
-        self._password = password
         self._timeout_s = timeout_s
         self._client: AsyncClient | None = None
         self._connecting = asyncio.Lock()
@@ -122,22 +122,17 @@ class ClickHouseLanding:
     async def _connect(self) -> AsyncClient:
         from clickhouse_connect import common
 
-        from meshwise.store.client import connect_async
-
         # Messages are cut to 240 characters otherwise; which views failed stands at their end.
         common.set_setting("max_error_size", ERROR_BYTES)
         async with self._connecting:
             if self._client is None:
                 try:
-                    self._client = await connect_async(
-                        self._url,
-                        user=self._user,
-                        password=self._password,
+                    self._client = await self._address.connect_async(
                         connect_timeout=min(10.0, self._timeout_s),
                         send_receive_timeout=self._timeout_s,
                         compress=False,
                     )
-                except UnavailableError as error:
+                except (UnavailableError, ConfigError) as error:  # a certificate may be missing while it is renewed
                     raise StoreAwayError(str(error)) from None
             return self._client
 

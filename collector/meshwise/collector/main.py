@@ -23,7 +23,7 @@ from meshwise.collector.pipeline import Lane, Pipeline
 from meshwise.collector.quarantine import Entry
 from meshwise.collector.receivers.grpc import GrpcReceiver, build_server
 from meshwise.collector.receivers.http import HttpReceiver
-from meshwise.collector.receivers.tls import CertificateProtocol, check_authority, grpc_credentials, http_options
+from meshwise.collector.receivers.tls import check_authority, grpc_credentials, http_options
 from meshwise.collector.reporter import Reporter, StatsTable
 from meshwise.collector.sampling.sampler import Sampler
 from meshwise.collector.sampling.watch import Rules
@@ -36,6 +36,8 @@ from meshwise.collector.spool.writer import SealRule, SpoolWriter
 from meshwise.collector.tenancy import Senders
 from meshwise.contracts.errors import ConfigError
 from meshwise.store import serving
+from meshwise.store.client import StoreAddress
+from meshwise.store.client_certificates import CertificateProtocol
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +67,7 @@ def run(settings: CollectorSettings) -> None:
     )
     door.check()
     check_authority(settings)
+    _store(settings).check()
     directory = SpoolDirectory(settings.data_dir)
     try:
         with door.listen() as listener:
@@ -86,14 +89,19 @@ def retry(settings: CollectorSettings, entries: Sequence[Entry]) -> dict[str, st
     return asyncio.run(send())
 
 
-def _landing(settings: CollectorSettings) -> ClickHouseLanding:
-    return ClickHouseLanding(
+def _store(settings: CollectorSettings) -> StoreAddress:
+    return StoreAddress(
         settings.store_url,
         settings.store_user,
         settings.store_password,
-        settings.insert_timeout_s,
-        cluster=settings.store_cluster,
+        settings.store_token,
+        settings.store_ca,
+        settings.store_client_cert,
     )
+
+
+def _landing(settings: CollectorSettings) -> ClickHouseLanding:
+    return ClickHouseLanding(_store(settings), settings.insert_timeout_s, cluster=settings.store_cluster)
 
 
 def _sampler(settings: SamplingSettings) -> Sampler | None:
@@ -159,7 +167,7 @@ class _Collector:
             await self._recover(name, backlog, space)
         pipeline = Pipeline(settings, lanes, space, metrics, sampler)
         instance = settings.instance_id or f"{socket.gethostname()}:{listener.getsockname()[1]}"
-        stats = StatsTable(settings.store_url, settings.store_user, settings.store_password, settings.insert_timeout_s)
+        stats = StatsTable(_store(settings), settings.insert_timeout_s)
         reporter = Reporter(
             pipeline,
             metrics,

@@ -20,11 +20,13 @@ from meshwise.collector.pipeline import Pipeline
 from meshwise.collector.signals import Signal
 from meshwise.collector.spool.directory import SpoolSpace
 from meshwise.collector.status import Tally, read_tallies, stats_row
-from meshwise.contracts.errors import UnavailableError
+from meshwise.contracts.errors import ConfigError, UnavailableError
 from meshwise.contracts.rows import CollectorStats
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import AsyncClient
+
+    from meshwise.store.client import StoreAddress
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +90,7 @@ class Reporter:
         ]
         try:
             await self._write(rows)
-        except UnavailableError as error:
+        except (UnavailableError, ConfigError) as error:
             log.debug("own telemetry waits for the store", problem=str(error))
             return False
         self._written, self._written_at = tallies, now
@@ -98,10 +100,8 @@ class Reporter:
 class StatsTable:
     """``mesh_collector_stats`` of a ClickHouse; connects when first needed and again after a failure."""
 
-    def __init__(self, url: str, user: str, password: str, timeout_s: float) -> None:
-        self._url = url
-        self._user = user
-        self._password = password
+    def __init__(self, address: StoreAddress, timeout_s: float) -> None:
+        self._address = address
         self._timeout_s = timeout_s
         self._client: AsyncClient | None = None
 
@@ -110,14 +110,10 @@ class StatsTable:
         import aiohttp
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
-        from meshwise.store.client import connect_async
         from meshwise.store.findings import insert_rows_async
 
         if self._client is None:
-            self._client = await connect_async(
-                self._url,
-                user=self._user,
-                password=self._password,
+            self._client = await self._address.connect_async(
                 connect_timeout=min(10.0, self._timeout_s),
                 send_receive_timeout=self._timeout_s,
             )

@@ -101,7 +101,14 @@ class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
         default="http://127.0.0.1:8123/meshwise", description="ClickHouse HTTP address with the database"
     )
     store_user: str = Field(default="", description="ClickHouse user; empty for the default user")
-    store_password: str = Field(default="", description="password of store_user")
+    store_password: str = Field(default="", repr=False, description="password of store_user")
+    store_token: str = Field(default="", repr=False, description="bearer token for the store, instead of a password")
+    store_ca: Path | None = Field(
+        default=None, description="PEM file of the authorities to trust at an https store_url; unset: the system's"
+    )
+    store_client_cert: Path | None = Field(
+        default=None, description="PEM file with the certificate to show at an https store_url, and its private key"
+    )
 
     store_cluster: bool = Field(
         default=False,

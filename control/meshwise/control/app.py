@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -18,6 +19,9 @@ from meshwise.control.plane import ControlPlane
 from meshwise.control.settings import ControlSettings
 from meshwise.control.storage import open_storage
 from meshwise.store.serving import Access, Door
+
+PROXY_PATHS: Final = ("/v1/proxies",)
+"""What proxies ask; a proxy's own token or certificate opens nothing else."""
 
 
 def create_app(settings: ControlSettings, clock: Callable[[], float] = time.time) -> FastAPI:
@@ -63,6 +67,10 @@ def door_of(settings: ControlSettings) -> Door:
         token=settings.token or "",
         tls_cert=settings.tls_cert,
         tls_key=settings.tls_key,
+        tls_client_ca=settings.tls_client_ca,
+        open_paths=("/v1/certificates",),  # a join token, or the signature of the certificate in force
+        limited_token=settings.proxy_token or "",
+        limited_paths=PROXY_PATHS,
         allowed_hosts=settings.allowed_hosts,
         drain_s=settings.drain_s,
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from meshwise.control.app import create_app, door_of
+from meshwise.control.plane import ControlPlane
 from meshwise.control.settings import ControlSettings
 from meshwise.store.serving import serve
 
@@ -18,4 +21,5 @@ def run(settings: ControlSettings) -> None:
     with door.listen() as listener:
         app = create_app(settings)
         # Streams never end by themselves, and the drain waits for them.
-        serve(app, door, listener, on_stop=app.state.plane.hub.close)
+        plane: ControlPlane = app.state.plane
+        serve(app, replace(door, client_authority=plane.authority.bundle), listener, on_stop=plane.hub.close)

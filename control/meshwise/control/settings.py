@@ -29,8 +29,19 @@ class ControlSettings(BaseModel):
     token: str | None = Field(
         default=None, min_length=16, repr=False, description="Bearer token that every API request must carry"
     )
+    proxy_token: str | None = Field(
+        default=None,
+        min_length=16,
+        repr=False,
+        description="Bearer token for proxies: it opens what they ask, and none of what operators do",
+    )
     tls_cert: Path | None = Field(default=None, description="PEM file with the server's certificate chain")
     tls_key: Path | None = Field(default=None, description="PEM file with the certificate's private key")
+    tls_client_ca: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities whose client certificates let in operators; the certificates that "
+        "proxies have from control let them in anyway, to what proxies ask",
+    )
     allowed_hosts: tuple[str, ...] = Field(
         default=(),
         description="Names accepted in the Host header besides localhost, 127.0.0.1 and [::1] (without port)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -91,10 +92,10 @@ class Control(Protocol):
 class HttpControl:
     """Control over its HTTP API."""
 
-    def __init__(self, url: str, token: str, timeout_s: float) -> None:
+    def __init__(self, url: str, token: str, timeout_s: float, *, tls: ssl.SSLContext | None = None) -> None:
         headers = {"x-meshwise-actor": ACTOR} | ({"authorization": f"Bearer {token}"} if token else {})
         self._url = url
-        self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout_s)
+        self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, verify=tls or True)
 
     def close(self) -> None:
         """Close the connections."""

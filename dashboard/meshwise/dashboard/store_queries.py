@@ -22,7 +22,7 @@ from meshwise.contracts.rows import (
 )
 from meshwise.contracts.telemetry import FAILURES
 from meshwise.dashboard.queries import TrafficPoint
-from meshwise.store.client import connect
+from meshwise.store.client import StoreAddress
 from meshwise.store.findings import columns, rows_from, utc
 from meshwise.store.sql import load_sql
 
@@ -36,13 +36,13 @@ _MOST_ANSWERS = 256
 
 
 class StoreQueries:
-    """Findings from the store at ``url``. Safe to call from several threads; connects at the first question."""
+    """Findings from ``store``. Safe to call from several threads; connects at the first question."""
 
-    def __init__(self, url: str, *, user: str, password: str, timeout_s: float, cache_s: float) -> None:
-        self._connect: Callable[[], Client] = lambda: connect(
-            url, user=user, password=password, connect_timeout=timeout_s, send_receive_timeout=timeout_s
+    def __init__(self, store: StoreAddress, *, timeout_s: float, cache_s: float) -> None:
+        self._connect: Callable[[], Client] = lambda: store.connect(
+            connect_timeout=timeout_s, send_receive_timeout=timeout_s
         )
-        self._url = url
+        self._url = store.url
         self._cache_s = cache_s
         self._client: Any = None  # its query method carries no types
         self._lock = threading.Lock()

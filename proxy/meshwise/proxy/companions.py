@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from meshwise.contracts.errors import ConfigError
 from meshwise.contracts.snapshot import Snapshot
+from meshwise.proxy.net.platform_tls import PlatformTls
 from meshwise.proxy.net.tls import MeshTls
 from meshwise.proxy.proxy import proxy_version, resource_of
 from meshwise.proxy.settings import ProxySettings
@@ -52,7 +54,12 @@ def exporter_of(
     if process is not None:
         resource["process.pid"] = process
     return Exporter(
-        recorder, resource, settings.collector_url, settings.export_interval_s, token=settings.collector_token
+        recorder,
+        resource,
+        settings.collector_url,
+        settings.export_interval_s,
+        token=settings.collector_token,
+        tls=platform_tls(settings).context,
     )
 
 
@@ -83,9 +90,11 @@ def identity_of(settings: ProxySettings, proxy: DataPath) -> IdentityAgent | Non
     agent = IdentityAgent(
         settings.control_url,
         settings.service,
-        settings.identity_dir / f"{settings.instance_id or settings.service}.pem",
+        _identity_file(settings, settings.identity_dir),
         proxy.tls,
         token_of(settings.join_token, settings.join_token_file),
+        control_token=settings.control_token,
+        control_tls=platform_tls(settings).context,
     )
     proxy.identity_stats = agent.stats
     return agent
@@ -119,4 +128,26 @@ def control_of(
     if settings.zone:
         registration["zone"] = settings.zone
     cache = SnapshotCache(settings.snapshot_cache_dir, instance_id) if settings.snapshot_cache_dir else None
-    return ControlClient(settings.control_url, registration, proxy.apply, proxy.policies_in_force, cache)
+    return ControlClient(
+        settings.control_url,
+        registration,
+        proxy.apply,
+        proxy.policies_in_force,
+        cache,
+        token=settings.control_token,
+        tls=platform_tls(settings).context,
+    )
+
+
+def platform_tls(settings: ProxySettings) -> PlatformTls:
+    """Return how to speak to control and collector at https addresses.
+
+    A proxy shows the certificate it is told to, else the one it has from control.
+    """
+    if settings.client_cert is None and settings.identity != "off" and settings.identity_dir is not None:
+        return PlatformTls(settings.ca_file, _identity_file(settings, settings.identity_dir), may_lack=True)
+    return PlatformTls(settings.ca_file, settings.client_cert)
+
+
+def _identity_file(settings: ProxySettings, directory: Path) -> Path:
+    return directory / f"{settings.instance_id or settings.service}.pem"

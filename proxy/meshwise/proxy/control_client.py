@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -57,10 +58,12 @@ class ControlClient:
         policies_in_force: Callable[[], Mapping[str, int]],
         cache: SnapshotCache | None = None,
         *,
+        token: str = "",
+        tls: Callable[[], ssl.SSLContext] | None = None,
         first_wait_s: float = FIRST_WAIT_S,
         timeout_s: float = 5.0,
     ) -> None:
-        self._client = HttpClient(control_url)
+        self._client = HttpClient(control_url, token=token, tls=tls)
         self._registration = dict(registration)
         self._path = f"/v1/proxies/{quote(str(registration['id']), safe='')}"
         self._on_snapshot = on_snapshot

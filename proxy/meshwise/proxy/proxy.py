@@ -25,7 +25,7 @@ from meshwise.proxy.net.listeners import BACKLOG, TCP, Listeners, bind, port_of
 from meshwise.proxy.net.tls import MeshTls
 from meshwise.proxy.net.tls_listener import TlsListener
 from meshwise.proxy.routing import build_table
-from meshwise.proxy.settings import ProxySettings
+from meshwise.proxy.settings import SECRETS, ProxySettings
 from meshwise.proxy.telemetry.records import Recorder
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class Proxy:
         """Return settings and snapshot."""
         table = self.outbound.table
         return {
-            "settings": self.settings.model_dump(mode="json", exclude={"join_token", "collector_token"}),
+            "settings": self.settings.model_dump(mode="json", exclude=SECRETS),
             "snapshot": None if table is None else table.snapshot.to_document(),
         }
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from meshwise.contracts.identity import TlsMode
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?", re.ASCII)
+
+
+SECRETS: Final = {"join_token", "collector_token", "control_token"}
+"""Settings that nobody is shown."""
 
 
 class ProxySettings(BaseModel):
@@ -71,6 +75,18 @@ class ProxySettings(BaseModel):
 
     control_url: str | None = Field(
         default=None, description="Base URL of control; unset: the snapshot file rules alone."
+    )
+    control_token: str = Field(
+        default="", repr=False, max_length=4096, description="Bearer token that control asks for; empty for none."
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities to trust at https addresses of control and collector; unset: the"
+        " system's.",
+    )
+    client_cert: Path | None = Field(
+        default=None,
+        description="PEM file with the certificate to show there, and its private key; unset: the one of its identity.",
     )
     discovery_file: Path | None = Field(
         default=None,

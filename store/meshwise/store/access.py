@@ -12,8 +12,10 @@ from meshwise.store.serving import LOOPBACK_NAMES, host_name, is_loopback
 from meshwise.store.settings import StoreSettings
 
 
-def check_request(settings: StoreSettings, headers: Mapping[str, str], given: Mapping[str, str]) -> None:
-    """Check one request's origin and credentials.
+def check_request(
+    settings: StoreSettings, headers: Mapping[str, str], given: Mapping[str, str], *, certified: bool = False
+) -> None:
+    """Check one request's origin and credentials; ``certified``: it came with a client certificate that was verified.
 
     Raises:
         QueryError: it comes from a page in a browser, or without the credentials the store wants.
@@ -23,7 +25,7 @@ def check_request(settings: StoreSettings, headers: Mapping[str, str], given: Ma
         raise QueryError(errors.ACCESS_DENIED, "Requests from pages in a browser are refused")
     if is_loopback(settings.host) and host_name(headers.get("host", "")) not in LOOPBACK_NAMES | {settings.host, ""}:
         raise QueryError(errors.ACCESS_DENIED, "The Host header names another machine")
-    if not (settings.user or settings.password or settings.token):
+    if certified or not (settings.user or settings.password or settings.token or settings.tls_client_ca):
         return
     authorization = headers.get("authorization", "")
     if settings.token and _same(authorization, f"Bearer {settings.token}"):

@@ -10,6 +10,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from meshwise.contracts.errors import UnavailableError
 from meshwise.store import client, indexes, migrations
+from meshwise.store.client import StoreAddress
 from meshwise.store.cluster import Layout, create_database
 from meshwise.store.engine import Engine
 from meshwise.store.server import build_app
@@ -33,6 +34,7 @@ def run(settings: StoreSettings) -> None:
         token=settings.token,
         tls_cert=settings.tls_cert and settings.tls_cert.absolute(),
         tls_key=settings.tls_key and settings.tls_key.absolute(),
+        tls_client_ca=settings.tls_client_ca and settings.tls_client_ca.absolute(),
         drain_s=settings.drain_s,
         secured=bool(settings.password),
     )
@@ -67,9 +69,7 @@ def migrate(settings: StoreSettings) -> list[str]:
     url = _url(settings)
     database = client.database_of(url)
     layout = Layout(settings.cluster, database) if settings.cluster else None
-    target = client.connect(
-        url, user=settings.user, password=settings.password, create_database=create_database(database, layout)
-    )
+    target = _address(settings).connect(create_database=create_database(database, layout))
     try:
         connection = migrations.ClientConnection(target)
         applied = migrations.migrate(connection, layout=layout)
@@ -96,7 +96,7 @@ def backfill(settings: StoreSettings, start: datetime, end: datetime, now: datet
         UnavailableError: the store is down.
         ConfigError: the window cannot be filled.
     """
-    target = client.connect(_url(settings), user=settings.user, password=settings.password)
+    target = _address(settings).connect()
     done = Progress()
     try:
         for reached, progress in SpanEdges(target).backfill(start, end, now):
@@ -107,6 +107,18 @@ def backfill(settings: StoreSettings, start: datetime, end: datetime, now: datet
     finally:
         target.close()
     return done
+
+
+def _address(settings: StoreSettings) -> StoreAddress:
+    """Return where our commands find the store; a password goes first, for a real server knows no token of ours."""
+    return StoreAddress(
+        _url(settings),
+        settings.user,
+        settings.password,
+        "" if settings.password else settings.token,
+        settings.ca or (None if settings.url else settings.tls_cert),
+        settings.client_cert,
+    )
 
 
 def _url(settings: StoreSettings) -> str:

@@ -24,6 +24,7 @@ from meshwise.store import access, coding, errors, hello
 from meshwise.store.engine import Answer, Engine, new_query_id, spool_directory
 from meshwise.store.errors import QueryError
 from meshwise.store.request import read_query
+from meshwise.store.serving import is_certified
 from meshwise.store.settings import StoreSettings
 
 log = structlog.get_logger(__name__)
@@ -107,7 +108,7 @@ class QueryEndpoint:
         # httptools itself refuses a URL beyond 64 KiB; longer parameters come as a form.
         given = parse_qsl(raw_url.decode("latin-1"), keep_blank_values=True)
         headers = dict(request.headers.items())
-        access.check_request(settings, headers, dict(given))
+        access.check_request(settings, headers, dict(given), certified=is_certified(request.scope))
         if request.method == "GET" and not raw_url:
             await PlainTextResponse("Ok.\n")(request.scope, receive, send)
             return

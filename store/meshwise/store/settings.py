@@ -29,6 +29,12 @@ class StoreSettings(BaseModel):
         default="",
         description="URL of the store that `meshwise store migrate` brings up to date; empty: this host and port.",
     )
+    ca: Path | None = Field(
+        default=None, description="PEM file of the authorities to trust at an https url; unset: the system's."
+    )
+    client_cert: Path | None = Field(
+        default=None, description="PEM file with the certificate to show at an https url, and its private key."
+    )
     cluster: str = Field(
         default="",
         pattern=rf"{CLUSTER_NAME}|^$",
@@ -48,6 +54,10 @@ class StoreSettings(BaseModel):
     )
     tls_cert: Path | None = Field(default=None, description="PEM certificate chain of the server.")
     tls_key: Path | None = Field(default=None, description="PEM private key of the certificate.")
+    tls_client_ca: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities whose client certificates let in, as a token or password does.",
+    )
     threads: int = Field(default=2, ge=1, le=64, description="Threads one query may use.")
     workers: int = Field(default=4, ge=1, le=64, description="Queries that run at the same time; more wait their turn.")
     max_waiting: int = Field(

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from meshwise.collector.errors import StoreAwayError
 from meshwise.collector.landing import DATA_CODES, STREAM_BYTES, WAIT_CODES, ClickHouseLanding, stream
 from meshwise.collector.signals import Signal
+from meshwise.store.client import StoreAddress
 
 
 def test_no_exception_means_both_bad_data_and_a_store_to_wait_for() -> None:
@@ -14,7 +15,7 @@ def test_no_exception_means_both_bad_data_and_a_store_to_wait_for() -> None:
 
 async def test_a_store_that_is_down_is_away_in_one_line() -> None:
     """Nobody listening is no fault of the data."""
-    landing = ClickHouseLanding("http://127.0.0.1:1/meshwise", "", "", timeout_s=1.0)
+    landing = ClickHouseLanding(StoreAddress("http://127.0.0.1:1/meshwise"), timeout_s=1.0)
     with pytest.raises(StoreAwayError, match="does not answer"):
         await landing.insert(Signal.TRACES, "token", ())
     await landing.close()

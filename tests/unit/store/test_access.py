@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +60,14 @@ def test_browsers_are_refused(headers: dict[str, str]) -> None:
         check_request(OPEN, headers, {})
     check_request(OPEN, {"host": "[::1]:8123"}, {})
     check_request(OPEN, {"host": "localhost:8123"}, {})
+
+
+def test_a_verified_certificate_is_enough() -> None:
+    """Where certificates are asked for, one lets in and nobody else without credentials; a browser's page never."""
+    asking = StoreSettings(tls_client_ca=Path("ca.pem"))
+    check_request(asking, {}, {}, certified=True)
+    check_request(CLOSED, {}, {}, certified=True)
+    with pytest.raises(QueryError, match="Authentication failed"):
+        check_request(asking, {}, {})
+    with pytest.raises(QueryError, match="browser"):
+        check_request(asking, {"origin": "https://127.0.0.1"}, {}, certified=True)

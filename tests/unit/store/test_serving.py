@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshwise.contracts.errors import ConfigError
-from meshwise.store.serving import Access, Door, host_name, is_loopback
+from meshwise.store.serving import CERTIFICATE, Access, Door, host_name, is_loopback
 
 HERE = Door("control", "127.0.0.1", 0)
 
@@ -61,7 +61,7 @@ def test_port_zero_takes_a_free_one() -> None:
         assert listener.getsockname()[1] > 0
 
 
-def _status(door: Door, path: str = "/v1/x", **headers: str) -> int:
+def _status(door: Door, path: str = "/v1/x", *, certificate: object = None, **headers: str) -> int:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
@@ -74,7 +74,8 @@ def _status(door: Door, path: str = "/v1/x", **headers: str) -> int:
         return {}
 
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    asyncio.run(Access(app, door)({"type": "http", "path": path, "headers": raw}, receive, send))
+    scope = {"type": "http", "path": path, "headers": raw, CERTIFICATE: certificate}
+    asyncio.run(Access(app, door)(scope, receive, send))
     return int(sent[0]["status"])
 
 
@@ -100,3 +101,29 @@ def test_the_token_is_asked_of_everything_but_probes() -> None:
     assert _status(door, host="localhost") == _status(door, host="localhost", authorization="Bearer wrong") == 401
     assert _status(door, host="localhost", authorization="Bearer \xff") == 401
     assert _status(door, path="/livez", host="localhost") == 200
+
+
+def test_a_client_certificate_lets_in_as_the_token_does(tmp_path: Path) -> None:
+    """Either is enough, a wrong token is refused with one; an authority that cannot be used is refused at the start."""
+    door = Door("c", "0.0.0.0", 0, tls_client_ca=tmp_path / "ca.pem")
+    person = {"subjectAltName": (("DNS", "desk"),)}
+    assert _status(door, host="x", certificate=person) == 200
+    assert _status(door, host="x") == _status(door, host="x", certificate=person, authorization="Bearer no") == 401
+    with pytest.raises(ConfigError, match=r"c\.tls_client_ca needs TLS"):
+        Door("c", "127.0.0.1", 0, tls_client_ca=tmp_path / "ca.pem").check()
+
+
+def test_what_is_for_proxies_opens_nothing_else() -> None:
+    """The limited token and a certificate that names a service pass below the limited paths; open paths ask nothing."""
+    door = Door(
+        "c", "0.0.0.0", 0, token="all", limited_token="some", limited_paths=("/v1/proxies",), open_paths=("/v1/join",)
+    )
+    service = {"subjectAltName": (("URI", "spiffe://mesh.local/cart"),)}
+    for known in ({"authorization": "Bearer some"}, {"certificate": service}):
+        assert _status(door, "/v1/proxies/a/acks", host="x", **known) == _status(door, "/v1/proxies", host="x", **known)
+        assert _status(door, "/v1/proxies", host="x", **known) == 200
+        assert (
+            _status(door, "/v1/proxiesx", host="x", **known) == _status(door, "/v1/policies", host="x", **known) == 403
+        )
+    assert _status(door, "/v1/policies", host="x", authorization="Bearer all") == 200
+    assert (_status(door, "/v1/join", host="x"), _status(door, "/v1/proxies", host="x")) == (200, 401)

@@ -121,7 +121,14 @@ def rehearse(
     store = settings_for(configuration, "analytics")
     assert isinstance(store, AnalyticsSettings)
     mesh = connect(
-        store.store_url, control_url=url, user=store.store_user, password=store.store_password.get_secret_value()
+        store.store_url,
+        control_url=url,
+        user=store.store_user,
+        password=store.store_password.get_secret_value(),
+        token=store.store_token.get_secret_value(),
+        control_token=store.control_token.get_secret_value() if store.control_token else "",
+        ca=store.store_ca,
+        client_cert=store.store_client_cert,
     )
     try:
         found = mesh.rehearse(documents[0], seconds)

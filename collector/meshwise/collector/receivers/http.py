@@ -15,10 +15,9 @@ from meshwise.collector.answers import CODES, INTERNAL, JSON, PROTOBUF, encode, 
 from meshwise.collector.errors import Reason, RefusedError
 from meshwise.collector.inflate import too_large
 from meshwise.collector.pipeline import Pipeline
-from meshwise.collector.receivers.tls import CERTIFICATE
 from meshwise.collector.signals import DOORS, Signal, success
-from meshwise.collector.tenancy import Sender, Senders
-from meshwise.store.serving import PROBES, Receive, Scope, Send
+from meshwise.collector.tenancy import Sender, Senders, certificate_of
+from meshwise.store.serving import CERTIFICATE, PROBES, Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
 
@@ -165,7 +164,7 @@ class HttpReceiver:
         origin = headers.get(b"origin")
         if origin is not None and urlsplit(origin.decode("latin-1")).netloc.lower() != host:
             raise RefusedError(Reason.UNAUTHENTICATED, "requests of other sites are refused")
-        return self._senders.identify(headers.get(b"authorization", b""), scope.get(CERTIFICATE))
+        return self._senders.identify(headers.get(b"authorization", b""), certificate_of(scope.get(CERTIFICATE)))
 
 
 def media_type(header: bytes) -> str:

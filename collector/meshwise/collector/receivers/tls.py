@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import grpc
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from meshwise.collector.settings import CollectorSettings
-from meshwise.collector.tenancy import Certificate, certificate_of
+from meshwise.collector.tenancy import Certificate
 from meshwise.contracts.errors import ConfigError
-
-CERTIFICATE: Final = "meshwise.certificate"
-"""Where a request's scope has the verified certificate of its connection."""
-
-
-class CertificateProtocol(HttpToolsProtocol):
-    """Tells the application which client certificate a connection came with."""
-
-    _certificate: Certificate | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Note the certificate; the handshake is over by now."""
-        super().connection_made(transport)
-        self._certificate = certificate_of(transport.get_extra_info("peercert"))
-
-    def on_message_begin(self) -> None:
-        """Begin a request with the connection's certificate in its scope."""
-        super().on_message_begin()
-        self.scope[CERTIFICATE] = self._certificate  # type: ignore[typeddict-unknown-key]
+from meshwise.store import serving
 
 
 def http_options(settings: CollectorSettings) -> dict[str, Any]:
@@ -69,14 +49,7 @@ def check_authority(settings: CollectorSettings) -> None:
     Raises:
         ConfigError: the file holds no certificates, or there is no TLS to ask for any.
     """
-    if settings.tls_client_ca is None:
-        return
-    if settings.tls_cert is None:
-        raise ConfigError("collector.tls_client_ca needs TLS: set collector.tls_cert and collector.tls_key as well")
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(settings.tls_client_ca)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"collector.tls_client_ca {settings.tls_client_ca} cannot be used ({error})") from None
+    serving.check_client_authority("collector", settings.tls_client_ca, has_tls=settings.tls_cert is not None)
 
 
 def _pem(path: Path) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -41,6 +42,8 @@ class IdentityAgent:
         tls: MeshTls,
         token: Callable[[], str],
         *,
+        control_token: str = "",
+        control_tls: Callable[[], ssl.SSLContext] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.obtained = asyncio.Event()
@@ -48,7 +51,7 @@ class IdentityAgent:
         self.renewals = 0
         self.failures = 0
         self.last_error = ""
-        self._client = HttpClient(control_url)
+        self._client = HttpClient(control_url, token=control_token, tls=control_tls)
         self._service = service
         self._file = CredentialsFile(file)
         self._tls = tls

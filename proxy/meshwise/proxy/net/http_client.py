@@ -6,6 +6,8 @@ It never retries by itself. A broken call raises ``UnavailableError``; whether t
 from __future__ import annotations
 
 import asyncio
+import functools
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, cast
@@ -34,16 +36,29 @@ class Answer:
 
 
 class HttpClient:
-    """Calls one origin, ``base_url`` (``http://host:port``). Safe for several calls at once, one connection each."""
+    """Calls one origin, ``base_url`` (``http://host:port``). Safe for several calls at once, one connection each.
 
-    def __init__(self, base_url: str, *, connect_timeout_s: float = 2.0) -> None:
+    ``tls`` gives the context of each new connection to an https origin; ``token`` goes along as a bearer token.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        token: str = "",
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        connect_timeout_s: float = 2.0,
+    ) -> None:
         parts = urlsplit(base_url)
+        secure = parts.scheme == "https"
         try:
-            port = parts.port or 80
+            port = parts.port or (443 if secure else 80)
         except ValueError:
             port = 0
-        if parts.scheme != "http" or not parts.hostname or not port or parts.query or parts.fragment:
+        if parts.scheme not in ("http", "https") or not parts.hostname or not port or parts.query or parts.fragment:
             raise ConfigError(f"{base_url!r} is not an http address; write it as http://host:port")
+        self._tls = (tls or functools.cache(ssl.create_default_context)) if secure else None
+        self._authorization = [f"authorization: Bearer {token}"] if token else []
         self._host = parts.hostname
         self._port = port
         self._prefix = parts.path.rstrip("/")
@@ -108,22 +123,34 @@ class HttpClient:
         await asyncio.sleep(0)
 
     async def _connect(self) -> _Connection:
+        tls = self._context()
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable:
+            # One from before a certificate was renewed, or given at all, proves less than a new one does.
+            if connection.usable and connection.tls is tls:
                 self._busy.add(connection)
                 return connection
             connection.close()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                _, protocol = await loop.create_connection(_Connection, self._host, self._port)
+                _, protocol = await loop.create_connection(lambda: _Connection(tls), self._host, self._port, ssl=tls)
+        except ssl.SSLCertVerificationError as error:
+            raise UnavailableError(
+                f"{self._authority} is of no authority that is trusted here ({error.verify_message}); set proxy.ca_file"
+            ) from None
         except TimeoutError:
             raise UnavailableError(f"{self._authority} cannot be reached: connecting took too long") from None
         except OSError as error:
             raise UnavailableError(f"{self._authority} cannot be reached: {error.strerror or error}") from None
         self._busy.add(protocol)
         return protocol
+
+    def _context(self) -> ssl.SSLContext | None:
+        try:
+            return None if self._tls is None else self._tls()
+        except ConfigError as error:  # a file that is being replaced may be right the next time
+            raise UnavailableError(str(error)) from None
 
     def _drop(self, connection: _Connection) -> None:
         self._busy.discard(connection)
@@ -140,6 +167,7 @@ class HttpClient:
         lines = [f"{method} {self._prefix}{path} HTTP/1.1", f"host: {self._authority}"]
         if body or method in {"POST", "PUT"}:
             lines.append(f"content-length: {len(body)}")
+        lines.extend(self._authorization)
         lines.extend(f"{name}: {value}" for name, value in (headers or {}).items())
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
@@ -245,7 +273,8 @@ class _Exchange:
 class _Connection(asyncio.Protocol):
     """One connection, one exchange at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
         self._transport: asyncio.Transport | None = None
         self._exchange: _Exchange | None = None
         self._parser = httptools.HttpResponseParser(self)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -67,14 +68,13 @@ class Exporter:
         metrics_backlog_bytes: int = METRICS_BACKLOG_BYTES,
         spans_backlog_bytes: int = SPANS_BACKLOG_BYTES,
         token: str = "",
+        tls: Callable[[], ssl.SSLContext] | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._recorder = recorder
         self._resource = dict(resource)
-        self._client = HttpClient(collector_url)
+        self._client = HttpClient(collector_url, token=token, tls=tls)
         self._headers = {"content-type": "application/x-protobuf", "user-agent": "meshwise-proxy"}
-        if token:
-            self._headers["authorization"] = f"Bearer {token}"
         self._interval_ns = round(interval_s * 1e9)
         self._span_interval_s = span_interval_s
         self._timeout_s = timeout_s

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from meshwise.proxy.admin.tap import MAX_TAPS, ROOM, Wanted
 from meshwise.proxy.admin.view import log_level, set_log_level
+from meshwise.proxy.settings import SECRETS
 from meshwise.proxy.telemetry.exposition import Family, process_families, stats_families
 from meshwise.proxy.workers.crew import Crew
 from meshwise.proxy.workers.merge import families_of, merged_families, merged_states
@@ -40,7 +41,7 @@ class CrewView:
         """Return settings and snapshot, without secrets."""
         crew = self._crew
         return {
-            "settings": crew.settings.model_dump(mode="json", exclude={"join_token", "collector_token"}),
+            "settings": crew.settings.model_dump(mode="json", exclude=SECRETS),
             "snapshot": None if crew.snapshot is None else crew.snapshot.to_document(),
         }
 
