@@ -20,8 +20,8 @@ ROOTS: Final = ("contracts", "proxy")
 """Where the types of what is compiled are."""
 
 _DATA_PATH: Final = """
-    answers arrivals attempt call channels client_hello dispatch exchange forwarded hedge inbound_rules mirror replay
-    routing steering stream_exchange trace_context tunnels
+    answers arrivals attempt call channels client_hello dispatch exchange forwarded hedge inbound_rules mirror
+    paths replay routing steering stream_exchange trace_context tunnels
     cluster.balancer cluster.breaker cluster.budget cluster.checking cluster.cluster cluster.hashing cluster.hedge
     cluster.latency cluster.outlier cluster.picking cluster.retry cluster.shadow
     guard.bucket guard.concurrency guard.limiter

@@ -15,6 +15,7 @@ MAY_NAME_A_WAIT: Final = frozenset((429, 503))
 
 SHED: Final = Overloaded.reason.encode()
 
+_ERROR: Final = HEADER_ERROR.encode()
 _SECONDS: Final = re.compile(rb"[0-9]{1,9}")
 
 
@@ -54,26 +55,34 @@ def framing_of(head: ResponseHead, method: str, *, chunked: bool) -> bytes:
     return b"" if method == "HEAD" or head.status in (204, 304) else b"content-length: 0\r\n"
 
 
-def local_answer(error: ProxyError, *, close: bool, to_head: bool = False) -> bytes:
-    """Return the complete answer that the proxy makes itself: one line of text that says what is wrong."""
-    body = f"{error}\n".encode("utf-8", "replace")
-    return (
-        b"HTTP/1.1 %d %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n%b: %b\r\n%b%b\r\n%b"
-        % (
-            error.status,
-            error.phrase.encode(),
-            len(body),
-            HEADER_ERROR.encode(),
-            error.reason.encode(),
-            _more_fields(error),
-            b"connection: close\r\n" if close else b"",
-            b"" if to_head else body,
-        )
-    )
-
-
-def _more_fields(error: ProxyError) -> bytes:
-    fields = b"retry-after: %d\r\n" % error.retry_after_s if error.retry_after_s else b""
+def own_fields(error: ProxyError) -> list[tuple[bytes, bytes]]:
+    """Return the fields of an answer that the proxy makes itself, but for the length of its text."""
+    fields = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (_ERROR, error.reason.encode()),
+    ]
+    if error.retry_after_s:
+        fields.append((b"retry-after", b"%d" % error.retry_after_s))
     if error.challenge:
-        fields += b"www-authenticate: %b\r\n" % error.challenge.encode()
-    return fields + b"location: %b\r\n" % error.location.encode("latin-1") if error.location else fields
+        fields.append((b"www-authenticate", error.challenge.encode()))
+    if error.location:
+        fields.append((b"location", error.location.encode("latin-1")))
+    return fields
+
+
+def own_text(error: ProxyError) -> bytes:
+    """Return its text: one line that says what is wrong."""
+    return f"{error}\n".encode("utf-8", "replace")
+
+
+def local_answer(error: ProxyError, *, close: bool, to_head: bool = False) -> bytes:
+    """Return the complete answer that the proxy makes itself, over HTTP/1.1."""
+    body = own_text(error)
+    return b"HTTP/1.1 %d %b\r\n%bcontent-length: %d\r\n%b\r\n%b" % (
+        error.status,
+        error.phrase.encode(),
+        b"".join([b"%b: %b\r\n" % field for field in own_fields(error)]),
+        len(body),
+        b"connection: close\r\n" if close else b"",
+        b"" if to_head else body,
+    )

@@ -43,7 +43,7 @@ from meshwise.proxy.attempt import Attempt
 from meshwise.proxy.call import Call
 from meshwise.proxy.channels import Drainable, Pool
 from meshwise.proxy.cluster.cluster import Cluster
-from meshwise.proxy.errors import KeysPending, NoRoute, NotSupported, PortNotAllowed, ProxyError
+from meshwise.proxy.errors import AmbiguousPath, KeysPending, NoRoute, NotSupported, PortNotAllowed, ProxyError
 from meshwise.proxy.exchange import Exchange
 from meshwise.proxy.hedge import Second, StreamSecond
 from meshwise.proxy.http1.heads import CHUNKED, RequestHead, ResponseHead
@@ -57,6 +57,7 @@ from meshwise.proxy.net.connecting import UNIX
 from meshwise.proxy.net.http2_pool import Http2Pool
 from meshwise.proxy.net.pool import UpstreamPool
 from meshwise.proxy.net.tls import MeshTls
+from meshwise.proxy.paths import is_ambiguous, unescaped_path
 from meshwise.proxy.replay import ReplayMemory
 from meshwise.proxy.routing import RouteTable, Rule, service_name
 from meshwise.proxy.settings import ProxySettings
@@ -92,6 +93,7 @@ class Dispatcher(ABC):
         self.settings = settings
         self.recorder = recorder
         self.limits = limits_of(settings)
+        self.strict_paths = settings.refuse_odd_paths
         self.pool = UpstreamPool(loop, self.limits, idle_s=pool_idle_s, write_high=settings.write_high_bytes, tls=tls)
         self.http2_pool = Http2Pool(
             loop,
@@ -148,6 +150,13 @@ class Dispatcher(ABC):
     @abstractmethod
     def open(self, exchange: Exchange) -> None:
         """Route a request and start it."""
+
+    def refuses_path(self, exchange: Exchange) -> bool:
+        """Refuse a request whose path could be read in more than one way, and tell whether it is one."""
+        if not self.strict_paths or not is_ambiguous(unescaped_path(exchange.target)):
+            return False
+        exchange.fail(AmbiguousPath("the path could be read in more than one way, and proxy.refuse_odd_paths is on"))
+        return True
 
     def mirror(self, head: RequestHead, body: bytes, service: str) -> None:
         """Send a copy of a request to another service."""
@@ -238,6 +247,8 @@ class OutboundDispatcher(Dispatcher):
     def open(self, exchange: Exchange) -> None:
         """Steps 1 to 4; the rest is the exchange's."""
         head = exchange.head
+        if self.strict_paths and self.refuses_path(exchange):
+            return
         table = self.table
         route = table.find(head.authority) if table is not None else None
         if route is None:
@@ -395,6 +406,8 @@ class InboundDispatcher(Dispatcher):
 
     def open(self, exchange: Exchange) -> None:
         """Step 0, then ``_let_in``."""
+        if self.strict_paths and self.refuses_path(exchange):
+            return
         if self.access is None:
             self._let_in(exchange)
             return

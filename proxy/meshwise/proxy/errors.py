@@ -3,6 +3,7 @@
 ProxyError
 ├── DownstreamError   the caller is wrong; the connection closes after the answer
 │   ├── BadRequest            400 bad_request
+│   │   └── AmbiguousPath     400 ambiguous_path
 │   ├── Unauthenticated       401 unauthenticated
 │   ├── Forbidden             403 forbidden
 │   ├── SlowRequest           408 slow_request
@@ -60,6 +61,12 @@ class BadRequest(DownstreamError):
     """The bytes have no single reading as a request."""
 
     status, phrase, reason = 400, "Bad Request", "bad_request"
+
+
+class AmbiguousPath(BadRequest):
+    """An application may take the path for another one than was decided about."""
+
+    reason = "ambiguous_path"
 
 
 class Unauthenticated(DownstreamError):

@@ -7,7 +7,8 @@ from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.guard.limiter import Limiter
 from meshwise.proxy.http1.heads import RequestHead
-from meshwise.proxy.routing import Extras, Rule, normal_path
+from meshwise.proxy.paths import normal_path
+from meshwise.proxy.routing import Extras, Rule
 
 
 class InboundRules:

@@ -6,8 +6,6 @@ replaced by one assignment.
 
 from __future__ import annotations
 
-import re
-import string
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -20,11 +18,10 @@ from meshwise.proxy.cluster.picking import Picker, needs_picker
 from meshwise.proxy.cluster.shadow import ShadowPolicy
 from meshwise.proxy.guard.limiter import Limiter
 from meshwise.proxy.http1.heads import RequestHead
+from meshwise.proxy.paths import normal_path
 from meshwise.proxy.steering import Split, Steering, steers
 
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _ANY = ANY.encode()
-_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 
 
 class Extras:
@@ -143,20 +140,6 @@ class RouteTable:
     def find(self, authority: bytes) -> Route | None:
         """Return the route of a lower-case ``host[:port]``; the port is of no account, and an address is no name."""
         return self._by_authority.get(authority) or self._by_authority.get(service_name(authority))
-
-
-def normal_path(target: str) -> str:
-    """Return the path of ``target`` with needlessly escaped characters unescaped (RFC 3986 §6.2.2.2).
-
-    Templates are compared with this form, so that ``/%69tems`` is governed as ``/items`` is. What is forwarded stays.
-    """
-    path = target.partition("?")[0]
-    return _ESCAPE.sub(_unescape, path) if "%" in path else path
-
-
-def _unescape(found: re.Match[str]) -> str:
-    character = chr(int(found[1], 16))
-    return character if character in _UNRESERVED else found[0]
 
 
 def service_name(authority: bytes) -> bytes:

@@ -132,6 +132,13 @@ class ProxySettings(BaseModel):
         default=None,
         description="Document of issuers and rules that say who may call the application; read when it changes.",
     )
+    refuse_odd_paths: bool = Field(
+        default=False,
+        description=(
+            "Answer 400 to every path that an application may take for another: dot segments, //, ;, backslashes,"
+            " escaped separators. Paths that access rules look at are always refused then."
+        ),
+    )
     trusted_hops: int | None = Field(
         default=None,
         ge=0,

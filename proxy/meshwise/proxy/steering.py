@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from meshwise.contracts.policy import Edits, Policy, Redirect, Rewrite
 from meshwise.proxy.errors import Redirected
+from meshwise.proxy.paths import has_dots, unescaped_path, without_dots
 
 if TYPE_CHECKING:
     from meshwise.proxy.cluster.cluster import Cluster
@@ -82,6 +83,11 @@ class Steering:
 
     def _path(self, said: Rewrite | Redirect, target: bytes) -> bytes:
         path, mark, query = target.partition(b"?")
+        if b"." in path or b"%2" in path:
+            # A prefix is found in the form that was compared; dots behind it must not lead out of the new one again.
+            plain = unescaped_path(path.decode("ascii"))
+            if has_dots(plain):
+                path = without_dots(plain).encode("ascii")
         if said.path is not None:
             path = said.path.encode()
         elif said.prefix is not None:

@@ -320,3 +320,67 @@ def test_a_plain_client_calls_from_any_thread() -> None:
 
 async def _apply(mesh: Mesh, port: int) -> None:
     mesh.apply(snapshot({"catalog": [port]}, RETRYING))
+
+
+async def test_a_slow_call_is_hedged() -> None:
+    """A second attempt at another endpoint answers, the first is cancelled, and a streamed body is never repeated."""
+
+    async def hang(_: Arrival, __: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(3600)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"or"
+        yield b"der"
+
+    policy = {
+        "match": {"service": "catalog"},
+        "hedge": {"delay": "40ms", "max_extra_percent": 5},
+        "retry": {"max": 0, "budget": {"percent": 20, "interval": "60s", "min_per_second": 10}},
+        "balance": {"algorithm": "round_robin"},
+    }
+    async with Upstream(hang) as slow, Upstream() as good, joined({"catalog": [good, slow]}, policy) as service:
+        table = service.mesh._running().outbound.table
+        assert table is not None
+        route = table.find(b"catalog")
+        assert route is not None
+        extras = route.rule_for("GET", "/").extras
+        assert extras is not None
+        assert extras.hedge is not None
+        for _ in range(40):
+            extras.hedge.request(asyncio.get_running_loop().time())
+        got = await service.client.put("http://catalog/", content=b"order")
+        assert (got.status_code, got.text) == (200, "ok")
+        assert [arrival.body for arrival in slow.arrivals + good.arrivals] == [b"order"] * 2
+        assert [(r.outcome, r.final, r.retry_reason) for r in service.recorder.attempts] == [
+            ("cancelled", False, ""),
+            ("ok", True, "hedge"),
+        ]
+        assert (await service.client.put("http://catalog/", content=pieces())).text == "ok"
+        assert service.recorder.requests[-1].attempts == 1
+        assert [one["active"] for one in service.mesh.clusters()["catalog"]["endpoints"]] == [0, 0]
+
+
+async def test_answers_say_what_a_proxy_would_say() -> None:
+    """A redirect has its location, a bad answer the reason why it was not retried."""
+    redirect = {"match": {"service": "catalog", "route": "/old"}, "redirect": {"status": 307, "path": "/new"}}
+    retried = {"match": {"service": "catalog"}, "retry": {"max": 1, "on": {"codes": [503]}}}
+    async with Upstream(say(UNAVAILABLE)) as app, joined({"catalog": [app]}, redirect, retried) as service:
+        moved = await service.client.get("http://catalog/old")
+        assert (moved.status_code, moved.headers["location"]) == (307, "/new")
+        bad = await service.client.post("http://catalog/")
+        assert (bad.status_code, bad.headers["x-meshwise-not-retried"]) == (503, "method")
+
+
+async def test_calls_are_mirrored_and_split() -> None:
+    """Traffic control is the proxy's own: a copy goes to the mirror, and a split to the other service."""
+    mirror = {"match": {"service": "catalog"}, "mirror": {"service": "shade"}}
+    split = {"match": {"service": "cart"}, "split": [{"weight": 0}, {"weight": 1, "service": "catalog"}]}
+    async with (
+        Upstream() as app,
+        Upstream() as shade,
+        joined({"catalog": [app], "shade": [shade], "cart": []}, mirror, split) as service,
+    ):
+        assert (await service.client.post("http://catalog/", content=b"x")).text == "ok"
+        assert (await service.client.get("http://cart/")).text == "ok"
+        await until(lambda: shade.arrivals)
+        assert ([a.body for a in shade.arrivals], len(app.arrivals)) == ([b"x"], 2)

@@ -10,7 +10,9 @@ import pytest
 from meshwise.proxy.inprocess import Mesh, MeshMiddleware
 from meshwise.proxy.settings import ProxySettings
 from meshwise.proxy.testing import ListRecorder
+from support.access import Keys, access_file, bearer, now_token
 from support.data_path import Upstream, client, snapshot, until
+from support.http_stub import HttpStub
 from support.inprocess import serving
 
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -221,3 +223,111 @@ async def test_access_rules_and_trusted_hops_hold_here_too(tmp_path: Path) -> No
         assert [record.client_address for record in recorder.requests] == ["1.1.1.1"]
         assert mesh.access is not None
         assert mesh.access.counts["denied"] == 1
+
+
+def limiting(limit: dict[str, Any], **match: Any) -> Any:
+    """A snapshot for ``catalog`` with one policy that limits what reaches it."""
+    return snapshot({}, {"name": "guard", "match": {"service": "catalog", **match}, "limit": limit}, service="catalog")
+
+
+async def fine(scope: Any, _: Any, send: Any) -> None:
+    """Answer."""
+    await only_http(scope)
+    await answer(send)
+
+
+async def test_rate_limits_hold_here_too() -> None:
+    """The burst passes, the rest is 429 with Retry-After, per caller where the policy says so, until a new snapshot."""
+    wrapped, mesh, recorder = catalog(fine)
+    async with serving(wrapped) as port, client(port) as one:
+        mesh.apply(limiting({"requests_per_second": 0.5, "burst": 2}))
+        got = [await one.request("GET", "catalog") for _ in range(3)]
+        assert [a.status for a in got] == [200, 200, 429]
+        assert (got[2].headers["retry-after"], got[2].headers["x-meshwise-error"]) == ("2", "rate_limited")
+        assert [r.outcome for r in recorder.requests] == ["ok", "ok", "rejected"]
+        assert mesh.stats()["inbound"]["events"] == {"rate_limited": 1}
+        limit = {"requests_per_second": 0.5, "burst": 1, "per": "source"}
+        mesh.apply(limiting(limit, route="/items/*", headers={"x-a": "*"}))
+        got = [await one.request("GET", "catalog", "/items/1", "x-meshwise-source: web", "x-a: 1") for _ in range(2)]
+        got += [await one.request("GET", "catalog", "/items/1", "x-meshwise-source: cart", "x-a: 1")]
+        got += [await one.request("GET", "catalog", path) for path in ("/items/1", "/other", "/other")]
+        assert [a.status for a in got] == [200, 429, 200, 200, 200, 200]
+        mesh.apply(snapshot({}, service="catalog"))
+        assert (await one.request("GET", "catalog", "/items/1", "x-meshwise-source: web", "x-a: 1")).status == 200
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+async def test_what_is_too_much_at_once_is_shed_by_priority(adaptive: bool) -> None:
+    """With seven of ten under way low priority is answered 503 at once, high is not; the adaptive limit alike."""
+    release = asyncio.Event()
+    under_way: list[str] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await only_http(scope)
+        under_way.append(scope["path"])
+        await release.wait()
+        await answer(send)
+
+    async def ask(*fields: str) -> Any:
+        async with client(port) as one:
+            return await one.request("GET", "catalog", "/", *fields)
+
+    wrapped, mesh, recorder = catalog(application)
+    async with serving(wrapped) as port:
+        mesh.apply(limiting({"max_concurrency": 10, **({"adaptive": True} if adaptive else {})}))
+        busy = [asyncio.create_task(ask()) for _ in range(7)]
+        await until(lambda: len(under_way) == 7)
+        shed = await ask("priority: u=6")
+        assert (shed.status, shed.headers["retry-after"]) == (503, "1")
+        assert shed.headers["x-meshwise-error"] == "overloaded"
+        busy += [asyncio.create_task(ask("priority: u=0"))]
+        await until(lambda: len(under_way) == 8)
+        assert mesh.stats()["inbound"]["limits"]["guard"] == {"in_flight": 8, "limit": 10.0, "shed": 1}
+        release.set()
+        assert {got.status for got in await asyncio.gather(*busy)} == {200}
+        assert (await ask("priority: u=6")).status == 200
+        assert mesh.stats()["inbound"] == {
+            "in_flight": 0,
+            "events": {"overloaded": 1},
+            "limits": {"guard": {"in_flight": 0, "limit": 10.0, "shed": 1}},
+        }
+    assert [r.outcome for r in recorder.requests].count("rejected") == 1
+
+
+async def test_tokens_are_asked_for_here_too(tmp_path: Path) -> None:
+    """Without a valid token 401 and nothing arrives, over a WebSocket neither; a new key is fetched once it is used."""
+    keys = Keys("ec")
+    async with HttpStub(keys) as issuer:
+        wrapped, mesh, _ = catalog(fine, access_file=access_file(tmp_path, issuer.url, token="required"))
+        async with serving(wrapped) as port, client(port) as one:
+            missing = await one.request("GET", "catalog")
+            assert (missing.status, missing.headers["www-authenticate"]) == (401, "Bearer")
+            assert (await one.request("GET", "catalog", "/", bearer(now_token(aud="another")))).status == 401
+            assert (await one.request("GET", "catalog", "/", bearer(now_token()))).status == 200
+            keys.names = ("ec", "ed")
+            assert mesh.access is not None
+            for source in mesh.access._sources.values():
+                source._fetched_at = float("-inf")
+            assert (await one.request("GET", "catalog", "/", bearer(now_token("ed")))).status == 200
+
+            said: list[Any] = []
+
+            async def hear() -> Any:
+                return {"type": "websocket.connect"}
+
+            async def say(message: Any) -> None:
+                said.append(message)
+
+            await wrapped({"type": "websocket", "path": "/chat", "headers": []}, hear, say)
+            assert said == [{"type": "websocket.close", "code": 1008}]
+            assert mesh.stats()["inbound"]["events"] == {"unauthenticated": 3}
+
+
+async def test_odd_paths_are_refused_when_asked() -> None:
+    """With ``refuse_odd_paths`` what could be read in two ways does not arrive."""
+    wrapped, _, recorder = catalog(fine, refuse_odd_paths=True)
+    async with serving(wrapped) as port, client(port) as one:
+        got = [await one.request("GET", "catalog", path) for path in ("/a/b?x=/../", "/a/../b", "/a%2fb", "//a")]
+        assert [a.status for a in got] == [200, 400, 400, 400]
+        assert got[1].headers["x-meshwise-error"] == "ambiguous_path"
+    assert len(recorder.requests) == 1

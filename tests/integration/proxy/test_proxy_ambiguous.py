@@ -3,9 +3,13 @@
 A class a test; each input goes over a connection of its own, with a second request right behind it.
 """
 
+from typing import Any
+
 import pytest
 
+from meshwise.proxy.http2 import frames
 from support.data_path import Upstream, client, inbound, outbound
+from support.http2_peers import GET, raw_client
 
 BEHIND = b"GET /admin HTTP/1.1\r\nHost: catalog\r\n\r\n"
 
@@ -191,3 +195,26 @@ async def test_read_in_one_way_and_forwarded_in_one_form(side: str) -> None:
                 assert arrival.headers["host"] == "catalog"
                 assert not {"upgrade", "http2-settings", "te", "keep-alive"} & arrival.headers.keys()
                 assert ("transfer-encoding" in arrival.headers) + ("content-length" in arrival.headers) <= 1
+
+
+@pytest.mark.parametrize("side", ["outbound", "inbound"])
+@pytest.mark.parametrize("strict", [True, False])
+async def test_paths_with_two_readings_are_refused_when_asked(side: str, strict: bool) -> None:
+    """Forwarded byte for byte unless ``refuse_odd_paths`` is on: then 400 and counted, over HTTP/2 too."""
+    paths = (b"/a/../b", b"/a/%2E%2e/b", b"/a/.", b"//a", b"/a%2Fb", b"/a%5cb", b"/a;b")
+    async with Upstream() as app:
+        settings: dict[str, Any] = {"refuse_odd_paths": strict}
+        around = outbound({"catalog": [app]}, **settings) if side == "outbound" else inbound(app.port, **settings)
+        async with around as mesh:
+            for path in paths:
+                assert (await mesh.request("GET", "catalog", path.decode())).status == (400 if strict else 200)
+            assert (await mesh.request("GET", "catalog", "/a/.b/..c?/../")).status == 200
+            expected = [] if strict else [path.decode() for path in paths]
+            assert [arrival.line.split()[1] for arrival in app.arrivals] == [*expected, "/a/.b/..c?/../"]
+            if strict:
+                async with raw_client(mesh.port) as peer:
+                    await peer.send(peer.head(1, (GET[0], GET[1], (b":path", b"/a/../b"), GET[3])))
+                    fields = peer.fields(await peer.until(lambda frame: frame.kind == frames.HEADERS))
+                assert (fields[b":status"], fields[b"x-meshwise-error"]) == (b"400", b"ambiguous_path")
+                side_of = mesh.proxy.sides[-1]
+                assert side_of.counts["ambiguous_path"] == len(paths) + 1

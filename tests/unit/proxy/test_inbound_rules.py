@@ -30,6 +30,7 @@ def test_the_most_specific_limit_applies() -> None:
     """By caller, path and method; everything else about the request stays the inbound side's own."""
     found = rules(policy("all"), policy("web", source="web"), policy("web-items", source="web", route="/items/{id}"))
     assert found is not None
+    assert found.rule_for("web", "GET", "/x/../items/7") is found.rule_for("web", "GET", "/items/7")
 
     def name(source: str, target: str) -> str:
         rule = found.rule_for(source, "GET", target)

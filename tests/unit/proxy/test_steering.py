@@ -30,6 +30,9 @@ def steering(**sections: Any) -> Steering:
         ("/api/*", {"prefix": "/"}, b"/api", b"/"),
         ("/a/b/*", {"prefix": "/x/"}, b"/a/%62/c/", b"/x/c/"),
         ("/*", {"prefix": "/shop"}, b"/", b"/shop/"),
+        ("/api/*", {"prefix": "/v2"}, b"/x/../api/items?a", b"/v2/items?a"),
+        ("/api/*", {"prefix": "/v2"}, b"/api/a/%2e%2e/%2e./api/%20", b"/v2/%20"),
+        ("/api/*", {"prefix": "/v2"}, b"/api/.well-known/%61", b"/v2/.well-known/%61"),
         ("/*", {"authority": "other"}, b"/same", b"/same"),
     ],
 )

@@ -17,8 +17,8 @@ from meshwise.contracts.identity import spiffe_id
 from meshwise.proxy.access.keys import Key
 from meshwise.proxy.access.source import KeySource
 from meshwise.proxy.access.tokens import BadTokenError, UnknownKeyError, issuer_of, verify
-from meshwise.proxy.errors import BadRequest, Forbidden, KeysPending, ProxyError, Unauthenticated
-from meshwise.proxy.routing import normal_path
+from meshwise.proxy.errors import AmbiguousPath, Forbidden, KeysPending, ProxyError, Unauthenticated
+from meshwise.proxy.paths import is_ambiguous, unescaped_path
 
 MAX_CACHED: Final = 4096
 """Tokens whose check is remembered."""
@@ -83,10 +83,10 @@ class Guard:
         give ``KeysPending``: ``resume`` is called once the keys were fetched again, to ask about the request anew.
         """
         access = self.access
-        path = normal_path(target)
-        if access.by_path and _ambiguous(path):
+        path = unescaped_path(target)
+        if access.by_path and is_ambiguous(path):
             self._count("ambiguous_path")
-            return BadRequest("the path could be read in more than one way, and access depends on it")
+            return AmbiguousPath("the path could be read in more than one way, and access depends on it")
         claims: Mapping[str, Any] = {}
         if access.issuers:
             try:
@@ -200,18 +200,6 @@ async def _started(access: Access) -> dict[str, KeySource]:
     sources = {issuer.issuer: KeySource(issuer) for issuer in access.issuers}
     await asyncio.gather(*(source.start() for source in sources.values()))
     return sources
-
-
-def _ambiguous(path: str) -> bool:
-    """Tell whether an application may take ``path`` for another: dot segments, empty ones, hidden separators."""
-    lower = path.lower()
-    return (
-        "//" in path
-        or "\\" in path
-        or ";" in path
-        or any(code in lower for code in ("%2f", "%5c", "%2e"))
-        or any(segment in (".", "..") for segment in path.split("/"))
-    )
 
 
 def _stamp(file: Path) -> tuple[int, int, int]:

@@ -34,6 +34,8 @@ class Call:
         self.full = False
         self.head: ResponseHead | None = None
         """The answer's head, once it has come."""
+        self.not_retried = ""
+        """Why a bad answer was not thrown away for another attempt."""
         self.error: ProxyError | None = None
         """Why there is no answer of the callee's."""
         self.done = False
@@ -217,6 +219,8 @@ class CallExchange(Exchange):
         self._answer_begins()
         if self._edits is not None:
             self._edits.apply(head)
+        if self.attempt is not None:
+            self.call.not_retried = self.attempt.retry_denied
         self._begun = head
 
     def _reply(self, error: ProxyError, outcome: str = "") -> None:

@@ -17,6 +17,7 @@ from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.companions import control_of, exporter_of, identity_of
 from meshwise.proxy.dispatch import limits_of
 from meshwise.proxy.http1.heads import RequestHead
+from meshwise.proxy.inprocess.admission import Admission
 from meshwise.proxy.inprocess.call import Call
 from meshwise.proxy.net.timers import SharedTimer
 from meshwise.proxy.proxy import FLUSH_S, Proxy, guard_of, load_snapshot_file
@@ -50,6 +51,7 @@ class Mesh:
         self.limits = limits_of(settings)
         self.access: Guard | None = None
         """Who may call this service, when ``access_file`` says anything about that and the mesh runs."""
+        self.admission = Admission(settings)
         self._proxy: Proxy | None = None
         self._timers: SharedTimer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -84,6 +86,7 @@ class Mesh:
         proxy = Proxy(
             settings.model_copy(update={"app_port": None, "app_socket": None, "drain_delay_s": 0.0}), self.recorder
         )
+        proxy.on_applied = self.admission.apply
         if snapshot is not None:
             try:
                 proxy.apply(snapshot)
@@ -188,7 +191,10 @@ class Mesh:
 
     def stats(self) -> Mapping[str, Any]:
         """Return counters and gauges, as a proxy's administration page shows them."""
-        return self._running().stats()
+        inbound = dict(self.admission.describe())
+        if self.access is not None:
+            inbound["access"] = self.access.stats()
+        return {**self._running().stats(), "inbound": inbound}
 
     def ready(self) -> list[str]:
         """Return why this service should not call others yet; empty when it may."""

@@ -1,7 +1,7 @@
 """The inbound side as an ASGI middleware: what an inbound proxy does for an application, inside its server.
 
-The stack, as in ``dispatch``: access, source, trace, deadline, breaker. Then the application is called, not connected
-to. WebSockets pass by unrecorded, as proxies do not take them.
+The stack, as in ``dispatch``: access, source, trace, deadline, breaker, limit. Then the application is called, not
+connected to. WebSockets have to pass the access rules, and are not recorded.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from meshwise.contracts import telemetry
-from meshwise.contracts.policy import Breaker
 from meshwise.proxy import forwarded
+from meshwise.proxy.answers import own_fields, own_text
 from meshwise.proxy.arrivals import parent_of, seconds_left, source_of
-from meshwise.proxy.cluster.breaker import Load
-from meshwise.proxy.errors import Forbidden, KeysPending, Overflow, ProxyError, RequestTimeout
+from meshwise.proxy.errors import Forbidden, KeysPending, ProxyError, RequestTimeout
 from meshwise.proxy.inprocess.current import SERVING, Serving
 from meshwise.proxy.telemetry.records import RequestRecord
 from meshwise.proxy.trace_context import TraceSource, format_traceparent
@@ -33,8 +32,9 @@ AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _DEADLINE: Final = telemetry.HEADER_DEADLINE.encode()
 _SOURCE: Final = telemetry.HEADER_SOURCE.encode()
-_ERROR: Final = telemetry.HEADER_ERROR.encode()
 _OURS: Final = b"x-meshwise-"
+_POLICY_VIOLATION: Final = 1008
+"""source: RFC 6455 §7.4.1."""
 
 
 class MeshMiddleware:
@@ -47,8 +47,6 @@ class MeshMiddleware:
         self._service = settings.service
         self._timeout_s = settings.inbound_timeout_s
         self._traces = TraceSource(settings.trace_ratio)
-        self._load = Load()
-        self._limits = Breaker(max_requests=settings.max_connections)
         self._hops = settings.trusted_hops
         self._guarded = settings.access_file is not None
         self._looked = 0.0
@@ -60,64 +58,95 @@ class MeshMiddleware:
             await self._serve(scope, receive, send)
         elif kind == "lifespan":
             await self._live(scope, receive, send)
+        elif kind == "websocket" and not await self._let_in(scope):
+            await receive()
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})  # before it is accepted: 403
         else:
             await self._application(scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = _Answer(receive, send)
-        if self._guarded:
-            refusal = await self._refusal(scope)
-            if refusal is not None:
+    async def _let_in(self, scope: Scope, answer: _Answer | None = None) -> bool:
+        """Tell whether path and access rules let a request in; ``answer`` says so if not."""
+        try:
+            self._mesh.admission.refuse_path(_path_of(scope))
+            if self._guarded:
+                await self._check_access(scope)
+        except ProxyError as refusal:
+            self._mesh.admission.count(refusal)
+            if answer is not None:
                 await answer.refuse(refusal)
-                return
+            return False
+        return True
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        admission = self._mesh.admission
+        answer = _Answer(receive, send)
+        if not await self._let_in(scope, answer):
+            return
         arrival = _Arrival(scope, self._traces, self._timeout_s, self._hops)
         recorder = self._mesh.recorder
         recorder.active(telemetry.SIDE_SERVER, self._service, 1)
-        admitted = self._load.admit_request(self._limits) is None
         token = SERVING.set(Serving(arrival.trace, arrival.deadline))
         try:
-            if not admitted:
-                await answer.refuse(Overflow(f"too many requests to {self._service} are under way"))
-            else:
-                async with asyncio.timeout(arrival.deadline - monotonic()) as limit:
-                    await self._application(arrival.scope(), answer.receive, answer.send)
+            try:
+                limiter = admission.enter(
+                    arrival.source, scope["method"], arrival.target, scope["headers"], arrival.started
+                )
+            except ProxyError as refusal:
+                admission.count(refusal)
+                await answer.refuse(refusal)
+                return
+            try:
+                await self._call(arrival, answer)
+            finally:
+                admission.leave(limiter, arrival.started, monotonic())
         except asyncio.CancelledError:
             answer.outcome = telemetry.OUTCOME_CANCELLED
             raise
-        except TimeoutError as error:
-            if not admitted or not limit.expired():
-                answer.fail()
-                raise
-            late = RequestTimeout(f"no answer within {1000 * (arrival.deadline - arrival.started):.0f} ms")
-            answer.outcome = late.outcome
-            if answer.status:
-                raise late from error  # the server cuts the connection: what was sent must not look complete
-            await answer.refuse(late)
         except Exception:
             answer.fail()
             raise
         finally:
             SERVING.reset(token)
-            if admitted:
-                self._load.requests -= 1
             recorder.active(telemetry.SIDE_SERVER, self._service, -1)
             recorder.request(arrival.record(self._service, answer.status, answer.outcome))
 
-    async def _refusal(self, scope: Scope) -> ProxyError | None:
-        """Return why access rules do not let a request in; callers prove no identity here, only what a token says."""
+    async def _call(self, arrival: _Arrival, answer: _Answer) -> None:
+        """Call the application, until the caller's deadline at most."""
+        try:
+            async with asyncio.timeout(arrival.deadline - monotonic()) as limit:
+                await self._application(arrival.scope(), answer.receive, answer.send)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise  # the application's own
+            late = RequestTimeout(f"no answer within {1000 * (arrival.deadline - arrival.started):.0f} ms")
+            self._mesh.admission.count(late)
+            answer.late = True
+            answer.outcome = late.outcome
+            if answer.status:
+                raise late from error  # the server cuts the connection: what was sent must not look complete
+            await answer.refuse(late)
+
+    async def _check_access(self, scope: Scope) -> None:
+        """Let a request in by the access rules; callers prove no identity here, only what a token says.
+
+        Raises:
+            ProxyError: it is not let in.
+        """
         guard = self._mesh.access
         if guard is None:
-            return Forbidden("who may call this service is not known yet: the mesh does not run")
+            raise Forbidden("who may call this service is not known yet: the mesh does not run")
         if monotonic() - self._looked >= 1.0:
             self._looked = monotonic()
             guard.look()
         authorization = [value for name, value in scope["headers"] if name == b"authorization"]
         fetched = asyncio.Event()
-        refusal = guard.check(scope["method"], _path_of(scope), "", authorization, fetched.set)
+        method = scope.get("method", "GET")  # a WebSocket begins as one
+        refusal = guard.check(method, _path_of(scope), "", authorization, fetched.set)
         if isinstance(refusal, KeysPending):
             await fetched.wait()
-            refusal = guard.check(scope["method"], _path_of(scope), "", authorization, None)
-        return refusal
+            refusal = guard.check(method, _path_of(scope), "", authorization, None)
+        if refusal is not None:
+            raise refusal
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start the mesh before the application, stop it after; stand in for an application without a lifespan."""
@@ -151,7 +180,7 @@ class MeshMiddleware:
 class _Arrival:
     """One request as it arrived."""
 
-    __slots__ = ("_client", "_scope", "deadline", "source", "start_ns", "started", "trace")
+    __slots__ = ("_client", "_scope", "deadline", "source", "start_ns", "started", "target", "trace")
 
     def __init__(self, scope: Scope, traces: TraceSource, timeout_s: float, hops: int | None) -> None:
         client = scope.get("client")
@@ -167,6 +196,9 @@ class _Arrival:
             scope = {**scope, "headers": [*kept, *anew.fields]}
             self._client = anew.client
         self._scope = scope
+        query = scope.get("query_string") or b""
+        path = _path_of(scope)
+        self.target = f"{path}?{query.decode('latin-1')}" if query else path
         self.start_ns = time.time_ns()
         self.started = monotonic()
         said: dict[bytes, bytes] = {}
@@ -189,9 +221,6 @@ class _Arrival:
 
     def record(self, service: str, status: int, outcome: str) -> RequestRecord:
         """Return the record of the finished request: one SERVER span."""
-        scope = self._scope
-        query = scope.get("query_string") or b""
-        path = _path_of(scope)
         return RequestRecord(
             telemetry.SIDE_SERVER,
             self.trace,
@@ -200,8 +229,8 @@ class _Arrival:
             self.source,
             service,
             "",
-            scope["method"],
-            f"{path}?{query.decode('latin-1')}" if query else path,
+            self._scope["method"],
+            self.target,
             status,
             outcome,
             1 if outcome != telemetry.OUTCOME_REJECTED else 0,
@@ -214,13 +243,15 @@ class _Arrival:
 class _Answer:
     """What the application says and hears, watched."""
 
-    __slots__ = ("_receive", "_send", "done", "outcome", "status")
+    __slots__ = ("_receive", "_send", "done", "late", "outcome", "status")
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
         self.status = 0
         self.done = False
+        self.late = False
+        """The deadline has cut the application off."""
         self.outcome = telemetry.OUTCOME_RESET
 
     async def receive(self) -> Message:
@@ -249,19 +280,14 @@ class _Answer:
         self.status = error.status
         self.outcome = error.outcome
         self.done = True
-        body = f"{error}\n".encode("utf-8", "replace")
-        fields = [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"%d" % len(body)),
-            (_ERROR, error.reason.encode()),
-            *([(b"www-authenticate", error.challenge.encode())] if error.challenge else []),
-        ]
+        body = own_text(error)
+        fields = [*own_fields(error), (b"content-length", b"%d" % len(body))]
         await self._send({"type": "http.response.start", "status": error.status, "headers": fields})
         await self._send({"type": "http.response.body", "body": body})
 
     def fail(self) -> None:
         """The application raised: the server answers 500, or cuts off what was begun."""
-        if self.done:
+        if self.done or self.late:
             return
         if self.status:
             self.outcome = telemetry.OUTCOME_RESET

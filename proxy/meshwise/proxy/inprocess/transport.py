@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpx
 
-from meshwise.contracts.telemetry import HEADER_ERROR
+from meshwise.contracts.telemetry import HEADER_ERROR, HEADER_NOT_RETRIED
+from meshwise.proxy.answers import own_fields, own_text
 from meshwise.proxy.errors import ProxyError
 from meshwise.proxy.http1.heads import RequestHead, ResponseHead, parse_request_head
 from meshwise.proxy.http1.limits import Limits
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from meshwise.proxy.inprocess.mesh import Mesh, MeshThread
 
 _ERROR: Final = HEADER_ERROR.encode()
+_NOT_RETRIED: Final = HEADER_NOT_RETRIED.encode()
 
 
 class MeshTransport(httpx.AsyncBaseTransport):
@@ -235,13 +237,13 @@ def answer_of(
         raise httpx.RemoteProtocolError("the call was cut off before an answer came", request=request)
     return httpx.Response(
         head.status,
-        headers=fields_of(head, request.method),
+        headers=fields_of(head, request.method, call.not_retried),
         stream=stream,
         extensions={"http_version": b"HTTP/1.1", "reason_phrase": head.line[13:-2]},
     )
 
 
-def fields_of(head: ResponseHead, method: str) -> list[tuple[bytes, bytes]]:
+def fields_of(head: ResponseHead, method: str, not_retried: str) -> list[tuple[bytes, bytes]]:
     """Return the fields of an answer to ``method`` as a proxy would pass them on."""
     fields = []
     for line in head.kept.split(b"\r\n"):
@@ -252,14 +254,15 @@ def fields_of(head: ResponseHead, method: str) -> list[tuple[bytes, bytes]]:
         fields.append((b"content-length", b"%d" % head.length))
     if head.error:
         fields.append((_ERROR, head.error))
+    if not_retried:
+        fields.append((_NOT_RETRIED, not_retried.encode()))
     return fields
 
 
 def local_answer(error: ProxyError, request: httpx.Request) -> httpx.Response:
     """Return the answer that a proxy makes itself: one line of text that says what is wrong."""
-    body = f"{error}\n".encode("utf-8", "replace")
-    fields = [(b"content-type", b"text/plain; charset=utf-8"), (_ERROR, error.reason.encode())]
-    return httpx.Response(error.status, headers=fields, content=b"" if request.method == "HEAD" else body)
+    content = b"" if request.method == "HEAD" else own_text(error)
+    return httpx.Response(error.status, headers=own_fields(error), content=content)
 
 
 async def _within(patience: float | None, work: Any) -> Any:
