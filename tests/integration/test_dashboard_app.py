@@ -9,10 +9,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions as expect
 from selenium.webdriver.support.ui import WebDriverWait
 
+from meshwise.dashboard.queries import TraceSummary
 from meshwise.dashboard.testing import MemoryControl, MemoryQueries
 from support.browser import browser, log
 from support.dashboard import running_dashboard
-from support.findings import HOSTILE, alert, anomaly, edge, proposal, slo, traffic
+from support.findings import HOSTILE, NOW, alert, anomaly, edge, proposal, slo, span, traffic
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,8 @@ def address(control: MemoryControl) -> Iterator[str]:
         alert_rows=[alert(HOSTILE)],
         proposal_rows=[proposal(sentence=f"{HOSTILE} cut each attempt")],
         traffic_points=traffic(),
+        trace_rows=[TraceSummary("t1", NOW, 2_000_000_000, "frontend", HOSTILE, 2, 2, 1)],
+        span_rows={"t1": [span("page", took_ms=2000), span(HOSTILE, "page", 5, 1900, error=True)]},
     )
     with running_dashboard(queries, control) as url:
         yield url
@@ -59,7 +62,7 @@ def _refresh(client: httpx.Client, part: str, digest: str | None = None) -> http
 
 def test_pages_answer_and_unknown_paths_do_not(client: httpx.Client) -> None:
     """Each page and probe is 200, anything else 404."""
-    for path in ("/", "/map", "/slos", "/policies", "/livez", "/readyz", "/metrics"):
+    for path in ("/", "/map", "/traces", "/slos", "/policies", "/livez", "/readyz", "/metrics"):
         assert client.get(path).status_code == 200, path
     for path in ("/nope", "/map/x", "/docs", "/openapi.json"):
         assert client.get(path).status_code == 404, path
@@ -122,6 +125,17 @@ def test_every_page_shows_its_data_in_a_real_browser(address: str, control: Memo
         ):
             page.get(address + path)
             wait.until(expect.text_to_be_present_in_element((By.ID, part), words))
+        page.get(address + "/traces?least_ms=2500")
+        wait.until(expect.text_to_be_present_in_element((By.ID, "traces-found"), "nothing yet"))
+        least = page.find_element(By.ID, "traces-least-ms")
+        least.clear()
+        least.send_keys("1500\n")
+        page.find_element(By.ID, "traces-search").click()
+        wait.until(expect.element_to_be_clickable((By.CSS_SELECTOR, "#traces-found a"))).click()
+        wait.until(expect.text_to_be_present_in_element((By.ID, "traces-trace"), HOSTILE))
+        assert "least_ms=1500" in page.current_url
+        page.get(address + "/policies")
+        wait.until(expect.text_to_be_present_in_element((By.ID, "policies-proposals"), "cut each attempt"))
         page.find_element(By.XPATH, "//button[text()='Start canary']").click()
         wait.until(expect.alert_is_present()).accept()
         wait.until(expect.text_to_be_present_in_element((By.ID, "action-notice"), "canary proxies"))

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from meshwise.contracts.errors import UnavailableError
 from meshwise.contracts.rows import RolloutFinding
+from meshwise.dashboard.queries import TraceSearch
 from meshwise.dashboard.store_queries import StoreQueries
 from meshwise.store.client import StoreAddress, connect
 from meshwise.store.findings import insert_rows
 from support.analytics import edge_rows, insert_buckets
+from support.app_spans import AppSpan, send_spans
 from support.findings import NOW, alert, anomaly, edge, proposal, slo
 from support.processes import free_port
 from support.store import Store, store_server
@@ -86,6 +89,43 @@ def test_traffic_counts_the_caller_side_once_and_leaves_cancelled_out(queries: S
         assert point.p99 == pytest.approx(1.0, rel=0.03)
     assert queries.traffic(300, "a", "x' OR 1=1 --") == []
     assert len(queries.traffic(300)) == len(points)
+
+
+def test_traces_are_found_by_service_length_and_failure(store_server: Store, queries: StoreQueries) -> None:
+    """Of a slow good trace and a quick failed one each is found by what it is, the newest first, all spans summed."""
+    began = datetime.now(UTC).timestamp() - 60
+    slow = AppSpan("shop", "SERVER", began, 2.0)
+    failed = AppSpan("shop", "SERVER", began + 5, 0.1)
+    below = failed.child("bank", "SERVER", failed=True)
+    with connect(store_server.url) as client:
+        send_spans(client, slow, failed, below)
+    one, other = slow.trace.hex(), failed.trace.hex()
+
+    def found(**search: Any) -> list[str]:
+        return [row.trace_id for row in queries.traces(TraceSearch(**search))]
+
+    assert found(service="shop") == [other, one]
+    assert found(service="shop", least_s=1.0) == [one]
+    assert found(errors=True) == [other]
+    assert found(service="shop", errors=True) == []
+    assert found(service="x' OR 1=1 --") == []
+    (summary,) = queries.traces(TraceSearch("bank"))
+    assert (summary.service, summary.spans, summary.services, summary.errors) == ("shop", 2, 2, 1)
+    assert summary.duration_ns == pytest.approx(0.1e9, rel=0.01)
+    assert queries.traces(TraceSearch("shop"), datetime.now(UTC) - timedelta(days=1)) == []
+
+
+def test_a_trace_has_its_spans_in_order_with_all_they_say(store_server: Store, queries: StoreQueries) -> None:
+    """Parents, times to the nanosecond, failures and attributes come back; of no trace there is nothing."""
+    page = AppSpan("shop", "SERVER", datetime.now(UTC).timestamp() - 60, 2.0, attributes={"user.plan": "gold"})
+    call = page.child("shop", "CLIENT", failed=True)
+    with connect(store_server.url) as client:
+        send_spans(client, call, page)
+    first, second = queries.spans(page.trace.hex())
+    assert (first.span_id, first.kind, first.attributes) == (page.span.hex(), "Server", {"user.plan": "gold"})
+    assert first.start_ns == round(page.start * 1e9)
+    assert (second.parent_id, second.error, first.error) == (first.span_id, True, False)
+    assert queries.spans("0" * 32) == []
 
 
 def test_a_store_that_is_away_is_one_clear_line() -> None:

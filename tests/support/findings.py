@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meshwise.contracts.rows import AlertFinding, AnomalyFinding, EdgeFinding, ProposalFinding, SloFinding
-from meshwise.dashboard.queries import TrafficPoint
+from meshwise.dashboard.queries import SpanRow, TrafficPoint
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -106,3 +106,11 @@ def proposal(status: str = "proposed", **changes: Any) -> ProposalFinding:
 def traffic(points: int = 6) -> list[TrafficPoint]:
     """Return a minute of traffic."""
     return [TrafficPoint(NOW + timedelta(seconds=10 * i), 300, i, 310, 0.01, 0.2) for i in range(points)]
+
+
+def span(name: str, parent: str = "", start_ms: float = 0, took_ms: float = 10, **others: Any) -> SpanRow:
+    """Return a span whose id and operation are ``name``, ``start_ms`` after ``NOW``."""
+    start = NOW + timedelta(milliseconds=start_ms)
+    start_ns, duration_ns = int(NOW.timestamp()) * 1_000_000_000 + round(start_ms * 1e6), round(took_ms * 1e6)
+    fields = {"span_id": name, "parent_id": parent, "service": "frontend", "name": name, "kind": "Server"} | others
+    return SpanRow(start=start, start_ns=start_ns, duration_ns=duration_ns, **fields)

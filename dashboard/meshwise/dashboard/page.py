@@ -11,9 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs
 
 from dash import Dash, Input, Output, State, dcc, no_update
 from dash.development.base_component import Component
@@ -22,19 +20,11 @@ from plotly.utils import PlotlyJSONEncoder
 from meshwise.contracts.errors import MeshwiseError
 from meshwise.dashboard.components.blocks import notice
 from meshwise.dashboard.control import Control
+from meshwise.dashboard.links import View, parse_view
 from meshwise.dashboard.queries import Queries
 
 URL = "url"
 TICK = "tick"
-EDGE_SEPARATOR = "~"
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What the URL asks to see: an edge, and a moment to look back to."""
-
-    edge: tuple[str, str] | None = None
-    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +35,6 @@ class Page:
     name: str
     layout: Callable[[], Component]
     register: Callable[[Dash, Queries, Control], None]
-
-
-def parse_view(search: str | None) -> View:
-    """Return the view that a URL's query asks for; what cannot be read is left out."""
-    fields = parse_qs((search or "").lstrip("?"), max_num_fields=20) if len(search or "") < 2000 else {}
-    source, separator, destination = fields.get("edge", [""])[0].partition(EDGE_SEPARATOR)
-    edge = (source, destination) if separator and source and destination else None
-    try:
-        at = datetime.fromisoformat(fields["at"][0]) if "at" in fields else None
-    except ValueError:
-        at = None
-    return View(edge, at if at is not None and at.tzinfo is not None else None)
 
 
 def live(app: Dash, part: str, prop: str, render: Callable[[View], Any], otherwise: Any = None) -> None:

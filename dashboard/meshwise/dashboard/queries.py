@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -18,6 +18,9 @@ from meshwise.contracts.rows import (
     SloFinding,
 )
 
+MOST_SPANS = 1000
+"""Spans of one trace that are shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrafficPoint:
@@ -29,6 +32,46 @@ class TrafficPoint:
     attempts: int
     p50: float | None
     p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSearch:
+    """Which traces are looked for: those with a span of ``service`` (empty: any), not shorter, failed if asked for."""
+
+    service: str = ""
+    least_s: float = 0.0
+    errors: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSummary:
+    """One trace: when it began, how long it took over all its spans, and who began it."""
+
+    trace_id: str
+    start: datetime
+    duration_ns: int
+    service: str
+    name: str
+    spans: int
+    services: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRow:
+    """One span of a trace; ``start_ns`` counts from 1970 and is exact, ``start`` is for people."""
+
+    span_id: str
+    parent_id: str
+    service: str
+    name: str
+    kind: str
+    start: datetime
+    start_ns: int
+    duration_ns: int
+    error: bool = False
+    message: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Queries(Protocol):
@@ -63,3 +106,9 @@ class Queries(Protocol):
 
     def traffic(self, seconds: int, source: str = "", destination: str = "") -> Sequence[TrafficPoint]:
         """Client-side traffic of the last ``seconds`` per bucket: of one edge, or of all of them."""
+
+    def traces(self, search: TraceSearch, at: datetime | None = None) -> Sequence[TraceSummary]:
+        """Traces of the quarter of an hour up to ``at`` that fit the search, the newest first."""
+
+    def spans(self, trace_id: str) -> Sequence[SpanRow]:
+        """The spans of one trace in order of their start; empty when there is no such trace, ``MOST_SPANS`` at most."""

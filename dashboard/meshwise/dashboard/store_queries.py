@@ -21,7 +21,7 @@ from meshwise.contracts.rows import (
     SloFinding,
 )
 from meshwise.contracts.telemetry import FAILURES
-from meshwise.dashboard.queries import TrafficPoint
+from meshwise.dashboard.queries import MOST_SPANS, SpanRow, TraceSearch, TraceSummary, TrafficPoint
 from meshwise.store.client import StoreAddress
 from meshwise.store.findings import columns, rows_from, utc
 from meshwise.store.sql import load_sql
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 Row = TypeVar("Row")
 _MOST_ROWS = 1000
 _MOST_ANSWERS = 256
+_MOST_TRACES = 50
+_TRACES_S = 900
 
 
 class StoreQueries:
@@ -94,6 +96,31 @@ class StoreQueries:
             ("traffic", seconds, source, destination),
             lambda: [_traffic_point(values) for values in self._ask("traffic", parameters).result_rows],
         )
+
+    def traces(self, search: TraceSearch, at: datetime | None = None) -> Sequence[TraceSummary]:
+        """See ``Queries``."""
+        end = (at or datetime.now(UTC)).timestamp()
+        parameters = {
+            "start": end - _TRACES_S,
+            "end": end,
+            "service": search.service,
+            "least_ns": int(search.least_s * 1e9),
+            "errors": int(search.errors),
+            "limit": _MOST_TRACES,
+        }
+        return self._rows(TraceSummary, "traces", parameters, search, at)
+
+    def spans(self, trace_id: str) -> Sequence[SpanRow]:
+        """See ``Queries``."""
+        return self._rows(SpanRow, "spans", {"trace_id": trace_id, "limit": MOST_SPANS}, trace_id)
+
+    def _rows(self, kind: type[Row], name: str, parameters: Mapping[str, Any], *key: object) -> Sequence[Row]:
+        def ask() -> list[Row]:
+            result = self._ask(name, parameters)
+            rows = (dict(zip(result.column_names, values, strict=True)) for values in result.result_rows)
+            return [kind(**row | {"start": utc(row["start"])}) for row in rows]
+
+        return self._cached((name, *key), ask)
 
     def _findings(self, kind: type[Row], name: str, parameters: Mapping[str, Any], *key: object) -> Sequence[Row]:
         def ask() -> list[Row]:

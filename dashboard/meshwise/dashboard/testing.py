@@ -18,7 +18,7 @@ from meshwise.contracts.rows import (
     SloFinding,
 )
 from meshwise.dashboard.control import PolicyView, ProxyView, RolloutView
-from meshwise.dashboard.queries import TrafficPoint
+from meshwise.dashboard.queries import SpanRow, TraceSearch, TraceSummary, TrafficPoint
 
 
 @dataclass
@@ -34,6 +34,8 @@ class MemoryQueries:
     proposal_rows: Sequence[ProposalFinding] = ()
     verdict_rows: Sequence[RolloutFinding] = ()
     traffic_points: Sequence[TrafficPoint] = ()
+    trace_rows: Sequence[TraceSummary] = ()
+    span_rows: Mapping[str, Sequence[SpanRow]] = field(default_factory=dict)
 
     def edges(self, at: datetime | None = None) -> Sequence[EdgeFinding]:
         """Return the given edges, those computed by ``at``."""
@@ -70,6 +72,21 @@ class MemoryQueries:
     def traffic(self, seconds: int, source: str = "", destination: str = "") -> Sequence[TrafficPoint]:  # noqa: ARG002  # one answer for every edge
         """Return the given points."""
         return self.traffic_points
+
+    def traces(self, search: TraceSearch, at: datetime | None = None) -> Sequence[TraceSummary]:
+        """Return the given traces that are long enough, failed if asked for, and began by ``at``."""
+        return [
+            row
+            for row in self.trace_rows
+            if search.service in ("", row.service)
+            and row.duration_ns >= search.least_s * 1e9
+            and (row.errors or not search.errors)
+            and (at is None or row.start <= at)
+        ]
+
+    def spans(self, trace_id: str) -> Sequence[SpanRow]:
+        """Return the given spans of the trace."""
+        return self.span_rows.get(trace_id, ())
 
 
 @dataclass

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from meshwise.dashboard.components.service_map import elements
-from meshwise.dashboard.pages.service_map import edge_link, render_detail, render_table
+from meshwise.dashboard.links import edge_link
+from meshwise.dashboard.pages.service_map import render_detail, render_table
 from support.findings import HOSTILE, anomaly, edge, traffic
 
 

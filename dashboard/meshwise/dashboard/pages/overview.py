@@ -13,7 +13,8 @@ from meshwise.dashboard.components import figures, text
 from meshwise.dashboard.components.blocks import badge, card, figure_card, table
 from meshwise.dashboard.components.service_map import BAD_SHARE
 from meshwise.dashboard.control import Control, RolloutView
-from meshwise.dashboard.page import EDGE_SEPARATOR, Page, View, digests, live
+from meshwise.dashboard.links import View, edge_link
+from meshwise.dashboard.page import Page, digests, live
 from meshwise.dashboard.queries import Queries
 
 WINDOW_S = 900
@@ -85,9 +86,16 @@ def render_attention(
     ]
     for row in anomalies:
         if row.flagged:
-            link = f"/map?edge={row.source}{EDGE_SEPARATOR}{row.destination}"
             words = f"{row.source} → {row.destination}: {row.reason or 'unusual'} (score {row.score:.2f})"
-            items.append(html.Li([badge("anomaly", "warn"), " ", dcc.Link(text.label(words, 160), href=link)]))
+            items.append(
+                html.Li(
+                    [
+                        badge("anomaly", "warn"),
+                        " ",
+                        dcc.Link(text.label(words, 160), href=edge_link(row.source, row.destination)),
+                    ]
+                )
+            )
     for rollout in rollouts:
         if rollout.active:
             words = f"{rollout.policy_name} is on {len(rollout.canaries)} canary proxies ({rollout.state})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 import dash_cytoscape as cyto
 from dash import Dash, Input, Output, dcc, html, no_update
@@ -15,8 +14,9 @@ from meshwise.dashboard.components import figures, text
 from meshwise.dashboard.components.blocks import badge, card, table
 from meshwise.dashboard.components.service_map import STYLESHEET, elements
 from meshwise.dashboard.control import Control
-from meshwise.dashboard.page import EDGE_SEPARATOR, URL, Page, View, digests, live
-from meshwise.dashboard.queries import Queries, TrafficPoint
+from meshwise.dashboard.links import View, edge_link, traces_link
+from meshwise.dashboard.page import URL, Page, digests, live
+from meshwise.dashboard.queries import Queries, TraceSearch, TrafficPoint
 
 WINDOW_S = 900
 
@@ -61,11 +61,6 @@ def layout() -> Component:
             ),
         ]
     )
-
-
-def edge_link(source: str, destination: str) -> str:
-    """Return the address of an edge on this page."""
-    return f"/map?edge={quote(source, safe='')}{EDGE_SEPARATOR}{quote(destination, safe='')}"
 
 
 def render_table(edges: Sequence[EdgeFinding], anomalies: Sequence[AnomalyFinding]) -> Component:
@@ -114,6 +109,7 @@ def render_detail(
         [
             html.H3(f"{text.label(edge.source)} → {text.label(edge.destination)}"),
             html.Dl([part for name, value in facts for part in (html.Dt(name), html.Dd(value))], className="facts"),
+            html.P(dcc.Link("Traces of the callee", href=traces_link(TraceSearch(edge.destination)))),
             dcc.Graph(figure=figures.traffic_figure(points), config={"displayModeBar": False}),
             dcc.Graph(figure=figures.latency_figure(points), config={"displayModeBar": False}),
         ]
