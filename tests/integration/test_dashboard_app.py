@@ -9,6 +9,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions as expect
 from selenium.webdriver.support.ui import WebDriverWait
 
+from meshwise.dashboard.control import ProxyView
 from meshwise.dashboard.queries import TraceSummary
 from meshwise.dashboard.testing import MemoryControl, MemoryQueries
 from support.browser import browser, log
@@ -18,7 +19,7 @@ from support.findings import HOSTILE, NOW, alert, anomaly, edge, proposal, slo, 
 
 @pytest.fixture(scope="module")
 def control() -> MemoryControl:
-    return MemoryControl()
+    return MemoryControl(proxy_views=[ProxyView("frontend-1", "frontend", True, "applied", 3, {})])
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def _refresh(client: httpx.Client, part: str, digest: str | None = None) -> http
 
 def test_pages_answer_and_unknown_paths_do_not(client: httpx.Client) -> None:
     """Each page and probe is 200, anything else 404."""
-    for path in ("/", "/map", "/traces", "/slos", "/policies", "/livez", "/readyz", "/metrics"):
+    for path in ("/", "/map", "/traces", "/slos", "/policies", "/mesh", "/livez", "/readyz", "/metrics"):
         assert client.get(path).status_code == 200, path
     for path in ("/nope", "/map/x", "/docs", "/openapi.json"):
         assert client.get(path).status_code == 404, path
@@ -122,6 +123,7 @@ def test_every_page_shows_its_data_in_a_real_browser(address: str, control: Memo
             ("/map", "map-table", "recommendation"),
             ("/slos", "slos-objectives", "frontend"),
             ("/policies", "policies-proposals", "cut each attempt"),
+            ("/mesh", "mesh-proxies", "frontend-1"),
         ):
             page.get(address + path)
             wait.until(expect.text_to_be_present_in_element((By.ID, part), words))

@@ -56,3 +56,4 @@ def test_the_buttons_of_the_policies_page_do_what_they_say(control: Control, pag
 def test_proxies_are_shown_as_control_knows_them(pages: HttpControl) -> None:
     """Both are there, alive, by service and id."""
     assert [(proxy.id, proxy.alive) for proxy in pages.proxies()] == [("frontend-1", True), ("frontend-2", True)]
+    assert all(proxy.address and proxy.version and proxy.last_seen and proxy.tls == "off" for proxy in pages.proxies())

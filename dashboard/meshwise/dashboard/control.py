@@ -54,7 +54,7 @@ class RolloutView:
 
 @dataclass(frozen=True, slots=True)
 class ProxyView:
-    """One registered proxy."""
+    """One registered proxy; ``reason`` says why it rejected its newest snapshot."""
 
     id: str
     service: str
@@ -62,6 +62,12 @@ class ProxyView:
     status: str
     snapshot_version: int
     policies: Mapping[str, int]
+    address: str = ""
+    zone: str = ""
+    tls: str = "off"
+    version: str = ""
+    last_seen: str = ""
+    reason: str = ""
 
 
 class Control(Protocol):
@@ -128,6 +134,12 @@ class HttpControl:
                 status=_text(item.get("status")),
                 snapshot_version=int(item.get("snapshot_version") or 0),
                 policies=item.get("policies") or {},
+                address=f"{item['host']}:{item['port']}" if item.get("port") else "",
+                zone=_text(item.get("zone")),
+                tls=_text(item.get("tls")),
+                version=_text(item.get("version")),
+                last_seen=_text(item.get("last_seen")),
+                reason=_text(item.get("reason")),
             )
             for item in self._get("/v1/proxies")["proxies"]
         ]

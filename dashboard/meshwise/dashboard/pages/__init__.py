@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from meshwise.dashboard.page import Page
-from meshwise.dashboard.pages import overview, policies, service_map, slos, traces
+from meshwise.dashboard.pages import mesh, overview, policies, service_map, slos, traces
 
-PAGES: tuple[Page, ...] = (overview.PAGE, service_map.PAGE, traces.PAGE, slos.PAGE, policies.PAGE)
+PAGES: tuple[Page, ...] = (overview.PAGE, service_map.PAGE, traces.PAGE, slos.PAGE, policies.PAGE, mesh.PAGE)
