@@ -114,6 +114,39 @@ def test_a_tenant_cannot_speak_for_another(store: Store, client: Client) -> None
     assert client.command("SELECT count() FROM otel_metrics_sum") == 0
 
 
+def details_of(error: Any) -> Any:
+    return [(key, value) for key, value in error.trailing_metadata() if key == "grpc-status-details-bin"]
+
+
+def test_a_tenant_beyond_its_rate_waits_alone() -> None:
+    """429 with Retry-After, RESOURCE_EXHAUSTED with RetryInfo, counted under its name; another tenant is taken."""
+    limits: dict[str, Any] = {"tenant_requests_per_s": 0.05, "tenant_burst_s": 40.0}
+    body = traces([1]).SerializeToString()
+    with running_collector(
+        f"http://127.0.0.1:{free_port()}/meshwise", tenants=TENANTS, token=MESH, drain_s=0, **limits
+    ) as collector:
+        url, a, b = f"{collector.url}/v1/traces", {"authorization": f"Bearer {A}"}, {"authorization": f"Bearer {B}"}
+        assert [post(url, body, {**PROTOBUF, **a}) for _ in range(3)] == [200, 200, 429]
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(url, body, {**PROTOBUF, **a}), timeout=10)
+        with refused.value as answer:
+            assert 15 <= int(answer.headers["retry-after"]) <= 20
+        with grpc.insecure_channel(collector.grpc_address) as channel:
+            call = channel.unary_unary(DOORS[Signal.TRACES].grpc_method, bytes, bytes)
+            with pytest.raises(grpc.RpcError) as error:
+                call(body, timeout=10.0, metadata=(("authorization", f"Bearer {A}"),))
+            assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert any(b"google.rpc.RetryInfo" in value for _, value in details_of(error.value))
+        assert post(url, body, {**PROTOBUF, **b}) == 200
+        page = urllib.request.Request(f"{collector.url}/status", headers={"authorization": f"Bearer {MESH}"})
+        with urllib.request.urlopen(page, timeout=10) as answer:
+            tenants = json.load(answer)["tenants"]
+    assert tenants == {
+        "a": {"accepted": 2, "rejected": 0, "refused": 3},
+        "b": {"accepted": 1, "rejected": 0, "refused": 0},
+    }
+
+
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return Pki(tmp_path_factory.mktemp("pki"))

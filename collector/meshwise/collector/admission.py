@@ -26,9 +26,9 @@ class MemoryLimit:
         """Bytes charged at the moment."""
         return self._used
 
-    def lease(self) -> Lease:
-        """Start the account of one request."""
-        return Lease(self)
+    def lease(self, *others: MemoryLimit) -> Lease:
+        """Start the account of one request, which is under ``others`` as well."""
+        return Lease(*others, self)
 
     def _move(self, old: int, request_bytes: int) -> int:
         # A single request may take the whole limit, so that the largest allowed body is not refused for ever.
@@ -49,19 +49,20 @@ class MemoryLimit:
 
 
 class Lease:
-    """What one request has been charged; a context manager that gives it back."""
+    """What one request has been charged, by every limit it is under; a context manager that gives it back."""
 
-    def __init__(self, limit: MemoryLimit) -> None:
-        self._memory = limit
-        self._charged = 0
+    def __init__(self, *limits: MemoryLimit) -> None:
+        self._charged = dict.fromkeys(limits, 0)
 
     def charge(self, request_bytes: int) -> None:
-        """Account for a request of ``request_bytes`` so far; raises RefusedError when the limit is reached."""
-        self._charged = self._memory._move(self._charged, request_bytes)  # noqa: SLF001  the two are one mechanism
+        """Account for a request of ``request_bytes`` so far; raises RefusedError when a limit is reached."""
+        for limit, charged in self._charged.items():
+            self._charged[limit] = limit._move(charged, request_bytes)  # noqa: SLF001  the two are one mechanism
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._memory._release(self._charged)  # noqa: SLF001
-        self._charged = 0
+        for limit, charged in self._charged.items():
+            limit._release(charged)  # noqa: SLF001
+        self._charged.clear()

@@ -1,7 +1,7 @@
 """From a RefusedError to OTLP's answer: the one place where status codes are chosen.
 
 HTTP answers carry a ``google.rpc.Status`` in the encoding of the request, gRPC ones in ``grpc-status-details-bin``.
-A sender may try again only after 429 and 503, or UNAVAILABLE with RetryInfo.
+A sender may try again only after 429 and 503, or UNAVAILABLE or RESOURCE_EXHAUSTED with RetryInfo.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ CODES: Final = {
     Reason.UNAUTHENTICATED: Codes(401, grpc.StatusCode.UNAUTHENTICATED),
     Reason.TOO_SLOW: Codes(408, grpc.StatusCode.DEADLINE_EXCEEDED),
     Reason.MEMORY: Codes(429, grpc.StatusCode.UNAVAILABLE),
+    Reason.QUOTA: Codes(429, grpc.StatusCode.RESOURCE_EXHAUSTED),
     Reason.SPOOL_FULL: Codes(503, grpc.StatusCode.UNAVAILABLE),
     Reason.SPOOL_FAILED: Codes(503, grpc.StatusCode.UNAVAILABLE),
     Reason.DRAINING: Codes(503, grpc.StatusCode.UNAVAILABLE),

@@ -26,6 +26,7 @@ class Reason(Enum):
     UNAUTHENTICATED = "unauthenticated"
     TOO_SLOW = "too_slow"
     MEMORY = "memory"
+    QUOTA = "quota"
     SPOOL_FULL = "spool_full"
     SPOOL_FAILED = "spool_failed"
     DRAINING = "draining"

@@ -15,7 +15,7 @@ INSERT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 
 
 class CollectorMetrics:
-    """Every metric by name; labels are few and never come from a sender."""
+    """Every metric by name; labels are few and never come from a sender: tenants are those of the settings."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -33,6 +33,9 @@ class CollectorMetrics:
         self.skewed = counter("skewed_items", "Items of a time that cannot be, stored as of when they came.", "signal")
         self.tenant_accepted = counter("tenant_accepted_items", "Accepted items by tenant.", "signal", "tenant")
         self.tenant_rejected = counter("tenant_rejected_items", "Rejected items by tenant.", "signal", "tenant")
+        self.tenant_refused = counter(
+            "tenant_refused_requests", "Refused requests by tenant and reason.", "signal", "tenant", "reason"
+        )
         self.recovered = counter("recovered_items", "Items found in the spool at start.", "signal")
         self.inserted = counter("inserted_items", "Items the store has taken.", "signal")
         self.sampled_out = counter("sampled_out_items", "Items that sampling left out.", "signal")

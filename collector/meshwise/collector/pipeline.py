@@ -18,6 +18,7 @@ from meshwise.collector.inflate import IDENTITY, inflate, too_large
 from meshwise.collector.items import ItemLimits
 from meshwise.collector.metrics import CollectorMetrics
 from meshwise.collector.otlp_json import to_protobuf
+from meshwise.collector.quota import quotas_of
 from meshwise.collector.sampling.sampler import Sampler
 from meshwise.collector.settings import CollectorSettings
 from meshwise.collector.signals import DOORS, Signal
@@ -72,6 +73,7 @@ class Pipeline:
             settings.max_items,
             ItemLimits(settings.max_attributes, settings.max_attribute_bytes, settings.max_item_bytes),
         )
+        self._quotas = quotas_of(settings)
         self._past_ns = round(settings.max_past_s * 1e9)
         self._future_ns = round(settings.max_future_s * 1e9)
         # One large request is parsed at a time: what a hostile one grows to is paid once.
@@ -92,10 +94,18 @@ class Pipeline:
         """Bytes of disk the spool and the quarantine may take."""
         return self._space.limit
 
-    def admit(self) -> Lease:
-        """Open the account of a request before its body is read; raises RefusedError while the spool is full."""
+    def admit(self, sender: Sender = MESH) -> Lease:
+        """Open the account of a request before its body is read.
+
+        Raises:
+            RefusedError: the spool is full, or the sender has used up what it may send.
+        """
         self._space.admit()
-        return self._memory.lease()
+        quota = self._quotas.of(sender.name)
+        if quota is None:
+            return self._memory.lease()
+        quota.admit(time.monotonic())
+        return self._memory.lease(quota.memory)
 
     async def accept(
         self,
@@ -117,9 +127,14 @@ class Pipeline:
         if len(body) > self._max_bytes:
             raise too_large(self._max_bytes)
         lease.charge(len(body))
+        quota = self._quotas.of(sender.name)
+        if quota is not None:
+            quota.volume.spend(len(body))
         if coding.strip().lower() not in IDENTITY:
             packed = body
             body = await self._offload(len(packed) * 4, lambda: inflate(packed, coding, self._max_bytes, lease.charge))
+            if quota is not None:
+                quota.volume.spend(max(0, len(body) - len(packed)))
         if json:
             document = body
             body = await self._offload(len(document) * 8, lambda: to_protobuf(document, DOORS[signal].request))
@@ -132,7 +147,7 @@ class Pipeline:
         self._metrics.rejected.labels(signal.value).inc(verdict.rejected)
         if verdict.skewed:
             self._metrics.skewed.labels(signal.value).inc(verdict.skewed)
-        if sender is not MESH:
+        if quota is not None:
             self._metrics.tenant_accepted.labels(signal.value, sender.name).inc(verdict.accepted)
             self._metrics.tenant_rejected.labels(signal.value, sender.name).inc(verdict.rejected)
         return verdict
@@ -148,9 +163,12 @@ class Pipeline:
             self._sampler.learn(verdict.body)
         return verdict
 
-    def refused(self, signal: Signal | None, refusal: RefusedError) -> None:
-        """Count a refusal."""
-        self._metrics.refused.labels(signal.value if signal else "none", refusal.reason.value).inc()
+    def refused(self, signal: Signal | None, refusal: RefusedError, sender: Sender | None = None) -> None:
+        """Count a refusal, of ``sender`` where it is known."""
+        name = signal.value if signal else "none"
+        self._metrics.refused.labels(name, refusal.reason.value).inc()
+        if sender is not None and self._quotas.of(sender.name) is not None:
+            self._metrics.tenant_refused.labels(name, sender.name, refusal.reason.value).inc()
 
     def observe(self) -> None:
         """Bring the gauges up to date."""

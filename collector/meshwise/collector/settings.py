@@ -12,6 +12,8 @@ from meshwise.contracts.identity import is_trust_domain
 
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * MIB
+MESH_NAME: Final = "mesh"
+"""Who sends without being a tenant."""
 
 
 class TenantSettings(BaseModel, frozen=True, extra="forbid"):
@@ -27,6 +29,14 @@ class TenantSettings(BaseModel, frozen=True, extra="forbid"):
     )
     services: tuple[str, ...] = Field(
         default=(), description="the only values of service.name it may send; empty for any"
+    )
+    requests_per_s: float | None = Field(
+        default=None, ge=0, description="most requests a second; unset: collector.tenant_requests_per_s, 0: no limit"
+    )
+    bytes_per_s: float | None = Field(
+        default=None,
+        ge=0,
+        description="most unpacked bytes a second; unset: collector.tenant_bytes_per_s, 0: no limit",
     )
     proxies: bool = Field(default=False, description="whether it may report as a proxy, whose counts move policies")
 
@@ -77,7 +87,19 @@ class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
     tenants: tuple[TenantSettings, ...] = Field(
         default=(),
         description="further tokens and what their bearers may say: a list of name, token, attributes, services, "
-        "proxies",
+        "proxies, requests_per_s, bytes_per_s",
+    )
+    tenant_requests_per_s: float = Field(
+        default=0.0, ge=0, description="most requests a second of each tenant; 0 for no limit"
+    )
+    tenant_bytes_per_s: float = Field(
+        default=0.0, ge=0, description="most bytes a second of each tenant, unpacked; 0 for no limit"
+    )
+    tenant_burst_s: float = Field(
+        default=5.0, gt=0, le=3600, description="how many seconds' worth of its limits a tenant may send at once"
+    )
+    tenant_memory_share: float = Field(
+        default=0.5, gt=0, le=1, description="most of max_parse_bytes that the requests of one tenant may take (0-1]"
     )
     tls_cert: Path | None = Field(default=None, description="PEM file with the server certificate chain")
     tls_key: Path | None = Field(default=None, description="PEM file with the private key of tls_cert")
@@ -197,6 +219,8 @@ class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
     @field_validator("tenants")
     @classmethod
     def _tenants_differ(cls, tenants: tuple[TenantSettings, ...]) -> tuple[TenantSettings, ...]:
+        if any(tenant.name == MESH_NAME for tenant in tenants):
+            raise ValueError(f"no tenant may be called {MESH_NAME}: that is who sends with collector.token")
         for what in ("name", "token"):
             if len({getattr(tenant, what) for tenant in tenants}) < len(tenants):
                 raise ValueError(f"two tenants have the same {what}")

@@ -36,8 +36,16 @@ class Tally:
     spooled: int = 0
     backlog_segments: int = 0
     lag_s: float = 0.0
+    tenant_accepted: Mapping[str, int] = field(default_factory=dict)
+    tenant_rejected: Mapping[str, int] = field(default_factory=dict)
+    tenant_refused: Mapping[str, int] = field(default_factory=dict)
 
 
+_TENANT_COUNTERS: Final = {
+    "tenant_accepted_items_total": "tenant_accepted",
+    "tenant_rejected_items_total": "tenant_rejected",
+    "tenant_refused_requests_total": "tenant_refused",
+}
 _COUNTERS: Final = {
     "requests_total": "requests",
     "accepted_items_total": "accepted",
@@ -55,7 +63,9 @@ _COUNTERS: Final = {
 
 def read_tallies(registry: CollectorRegistry) -> dict[Signal, Tally]:
     """Return the tally of every signal."""
-    values: dict[Signal, dict[str, Any]] = {signal: {"refused": {}, "inserts": {}} for signal in Signal}
+    values: dict[Signal, dict[str, Any]] = {
+        signal: {"refused": {}, "inserts": {}} | {key: {} for key in _TENANT_COUNTERS.values()} for signal in Signal
+    }
     for sample in itertools.chain.from_iterable(family.samples for family in registry.collect()):
         name = sample.name.removeprefix(_PREFIX)
         of = values.get(sample.labels.get("signal"))  # type: ignore[call-overload]  # a StrEnum is found by its text
@@ -63,6 +73,9 @@ def read_tallies(registry: CollectorRegistry) -> dict[Signal, Tally]:
             continue
         if name in _COUNTERS:
             of[_COUNTERS[name]] = of.get(_COUNTERS[name], 0) + int(sample.value)
+        elif name in _TENANT_COUNTERS:
+            by_tenant, tenant = of[_TENANT_COUNTERS[name]], sample.labels["tenant"]
+            by_tenant[tenant] = by_tenant.get(tenant, 0) + int(sample.value)
         elif name == "refused_requests_total":
             of["refused"][sample.labels["reason"]] = int(sample.value)
         elif name == "insert_seconds_bucket":
@@ -148,4 +161,15 @@ def status_document(
             }
             for signal, one in tallies.items()
         },
+        "tenants": {
+            name: {
+                what: sum(getattr(one, f"tenant_{what}").get(name, 0) for one in tallies.values())
+                for what in ("accepted", "rejected", "refused")
+            }
+            for name in sorted({name for one in tallies.values() for name in _tenants(one)})
+        },
     }
+
+
+def _tenants(tally: Tally) -> set[str]:
+    return {*tally.tenant_accepted, *tally.tenant_rejected, *tally.tenant_refused}

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshwise.collector.errors import Reason, RefusedError
-from meshwise.collector.settings import CollectorSettings
+from meshwise.collector.settings import MESH_NAME, CollectorSettings
 from meshwise.contracts.identity import service_of
 from meshwise.contracts.telemetry import TENANT
-
-MESH_NAME: Final = "mesh"
 
 
 @dataclass(frozen=True, slots=True)

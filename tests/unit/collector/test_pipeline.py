@@ -1,15 +1,21 @@
 import asyncio
+import gzip
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from meshwise.collector.admission import EXPANSION
+from meshwise.collector.errors import Reason, RefusedError
 from meshwise.collector.metrics import CollectorMetrics
 from meshwise.collector.pipeline import Lane, Pipeline
+from meshwise.collector.quarantine import Usage
 from meshwise.collector.settings import CollectorSettings
 from meshwise.collector.signals import Signal
 from meshwise.collector.spool.backlog import Backlog, Sealed
 from meshwise.collector.spool.directory import SpoolSpace
+from meshwise.collector.status import read_tallies, status_document
+from meshwise.collector.tenancy import MESH, Sender
 from support.otlp import traces
 
 
@@ -59,3 +65,34 @@ def test_lag_is_the_age_of_the_oldest_record_anywhere() -> None:
     assert Lane(StubWriter(opened_at=90.0), backlog).lag(100.0) == 10.0  # type: ignore[arg-type]
     backlog.put(Sealed(Signal.TRACES, "a", "t", Path("a"), 1, 1, 70.0))
     assert Lane(StubWriter(opened_at=90.0), backlog).lag(100.0) == 30.0  # type: ignore[arg-type]
+
+
+async def test_one_tenant_cannot_starve_another() -> None:
+    """A tenant that fills its share of memory, or its rate, is refused retryably and counted; others go on."""
+    tenants = [{"name": name, "token": name * 16} for name in ("a", "b")]
+    made, metrics = pipeline(StubWriter(), tenants=tenants, max_parse_bytes=2**20, tenant_bytes_per_s=1000.0)
+    greedy, modest = Sender("a"), Sender("b")
+    body = traces(range(40)).SerializeToString()
+    assert len(body) * EXPANSION < 2**19
+    with made.admit(greedy) as held:
+        held.charge(65_000)
+        with made.admit(greedy) as more, pytest.raises(RefusedError) as memory:
+            more.charge(len(body))
+        made.refused(Signal.TRACES, memory.value, greedy)
+        for sender in (modest, MESH):
+            with made.admit(sender) as lease:
+                await made.accept(Signal.TRACES, body, lease, transport="http", sender=sender)
+    packed = gzip.compress(bytes(10_000) + body)
+    with made.admit(greedy) as lease, pytest.raises(RefusedError):
+        await made.accept(Signal.TRACES, packed, lease, transport="http", coding="gzip", sender=greedy)
+    with pytest.raises(RefusedError) as rate:
+        made.admit(greedy)
+    made.refused(Signal.TRACES, rate.value, greedy)
+    assert [error.value.reason for error in (memory, rate)] == [Reason.MEMORY, Reason.QUOTA]
+    assert rate.value.retry_after_s == pytest.approx((10_000 + len(body) - 5000) / 1000, abs=0.5)
+    made.admit(MESH)
+    numbers = status_document(read_tallies(metrics.registry), Usage(0, 0), 0, 1)
+    assert numbers["tenants"] == {
+        "a": {"accepted": 0, "rejected": 0, "refused": 2},
+        "b": {"accepted": 40, "rejected": 0, "refused": 0},
+    }

@@ -208,4 +208,9 @@ def _summary(document: dict[str, Any]) -> str:
         "",
         table(head, rows),
     ]
+    if tenants := document.get("tenants"):
+        shown = [
+            (name, *(str(one[key]) for key in ("accepted", "rejected", "refused"))) for name, one in tenants.items()
+        ]
+        lines += ["", table(("TENANT", "ACCEPTED", "REJECTED", "REFUSED"), shown)]
     return "\n".join(lines)

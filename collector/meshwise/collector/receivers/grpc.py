@@ -47,16 +47,17 @@ class GrpcReceiver:
 
     def _export_of(self, signal: Signal) -> Export:
         async def export(body: bytes, context: Context) -> bytes:
+            sender = None
             try:
                 sender = self._authorize(context)
-                with self._pipeline.admit() as lease:
+                with self._pipeline.admit(sender) as lease:
                     coding = "gzip" if body.startswith(GZIP_MARK) else ""
                     verdict = await self._pipeline.accept(
                         signal, body, lease, transport="grpc", coding=coding, sender=sender
                     )
                 return success(signal, verdict.rejected, verdict.message).SerializeToString()
             except RefusedError as refusal:
-                self._pipeline.refused(signal, refusal)
+                self._pipeline.refused(signal, refusal, sender)
                 await _abort(context, refusal)
 
         return export

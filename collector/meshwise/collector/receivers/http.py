@@ -86,14 +86,16 @@ class HttpReceiver:
         content_type = media_type(headers.get(b"content-type", b""))
         signal = SIGNALS.get(scope["path"])
         body = Body(receive)
+        sender = None
         try:
             if signal is None:
                 await self._page(scope, headers, send)
                 return
-            answer = await self._export(signal, scope, headers, content_type, body)
+            sender = self._posted_by(scope, headers)
+            answer = await self._export(signal, sender, headers, content_type, body)
             await _answer(send, 200, content_type, answer)
         except RefusedError as refusal:
-            self._pipeline.refused(signal, refusal)
+            self._pipeline.refused(signal, refusal, sender)
             await body.linger(self._max_bytes)
             await _refuse(send, refusal, content_type)
         except SenderGoneError:
@@ -102,15 +104,17 @@ class HttpReceiver:
             log.exception("request failed", path=scope["path"][:100])
             await _answer(send, 503, content_type, encode(INTERNAL, content_type), {b"retry-after": b"1"})
 
-    async def _export(
-        self, signal: Signal, scope: Scope, headers: Mapping[bytes, bytes], content_type: str, body: Body
-    ) -> bytes:
+    def _posted_by(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Sender:
         if scope["method"] != "POST":
             raise RefusedError(Reason.METHOD, "telemetry is sent with POST")
-        sender = self._authorize(scope, headers)
+        return self._authorize(scope, headers)
+
+    async def _export(
+        self, signal: Signal, sender: Sender, headers: Mapping[bytes, bytes], content_type: str, body: Body
+    ) -> bytes:
         if content_type not in (PROTOBUF, JSON):
             raise RefusedError(Reason.UNSUPPORTED_TYPE, f"content type must be {PROTOBUF} or {JSON}")
-        with self._pipeline.admit() as lease:
+        with self._pipeline.admit(sender) as lease:
             request = await self._read(headers, body, lease)
             verdict = await self._pipeline.accept(
                 signal,
