@@ -1,6 +1,8 @@
-"""The sliding retry budget over the retries that a whole run of requests asks for."""
+"""The proxies' limits on attempts beyond the first, over everything that a whole run of requests asks for."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,46 +15,108 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+_HEDGE, _AFTER = -1, -2
+
+
+@dataclass(frozen=True, eq=False)
+class HedgeAsks:
+    """Hedges that requests ask for at ``asked_at`` (infinite: does not ask), and each one's retry after its hedge.
+
+    ``then_at`` is when a request would retry after both of its attempts failed, infinite when it would not. ``limit``
+    is the hedges' own budget; each spends the retry budget too.
+    """
+
+    asked_at: FloatArray
+    then_at: FloatArray
+    limit: Budget
+
 
 def attempts_allowed(
-    arrival: FloatArray, instance: IntArray, asked_at: FloatArray, wanted: IntArray, budget: Budget
-) -> IntArray:
-    """Return how many attempts (1 or more) each request makes.
+    arrival: FloatArray,
+    instance: IntArray,
+    asked_at: FloatArray,
+    wanted: IntArray,
+    budget: Budget,
+    *,
+    hedges: HedgeAsks | None = None,
+) -> tuple[IntArray, BoolArray]:
+    """Return how many attempts (1 or more) each request makes, and whether its second one is a hedge.
 
     ``arrival`` (ascending) and ``instance`` describe requests, ``asked_at[i, k]`` is when request ``i`` asks for retry
-    ``k``, ``wanted`` how many retries it asks for in all when every one is granted. A refused retry ends a request.
-    Each instance keeps its own budget: in the running tenth of the interval and the nine before it, retries may be
+    ``k`` unless it is hedged, ``wanted`` how many retries it asks for in all when every one is granted. A refused retry
+    ends a request; a refused hedge lets it go on as if it had not asked.
+    Each instance keeps its own budgets: in the running tenth of the interval and the nine before it, retries may be
     ``percent`` of the requests, or the floor if that is more.
     """
-    made = np.ones(len(arrival), dtype=np.int64)
+    made, hedged = np.ones(len(arrival), dtype=np.int64), np.zeros(len(arrival), dtype=np.bool_)
     for number in np.unique(instance):
         rows = np.flatnonzero(instance == number)
-        made[rows] = _one(arrival[rows], asked_at[rows], wanted[rows], budget)
-    return made
+        mine = None if hedges is None else HedgeAsks(hedges.asked_at[rows], hedges.then_at[rows], hedges.limit)
+        made[rows], hedged[rows] = _one(arrival[rows], asked_at[rows], wanted[rows], budget, mine)
+    return made, hedged
 
 
-def _one(arrival: FloatArray, asked_at: FloatArray, wanted: IntArray, budget: Budget) -> IntArray:
-    request, ordinal = np.nonzero(np.arange(asked_at.shape[1])[None, :] < wanted[:, None])
-    moment = asked_at[request, ordinal]
+def _one(
+    arrival: FloatArray, asked_at: FloatArray, wanted: IntArray, budget: Budget, hedges: HedgeAsks | None
+) -> tuple[IntArray, BoolArray]:
+    request, kind = np.nonzero(np.arange(asked_at.shape[1])[None, :] < wanted[:, None])
+    moment = asked_at[request, kind]
+    if hedges is not None:
+        for asks, mark in ((hedges.asked_at, _HEDGE), (hedges.then_at, _AFTER)):
+            who = np.flatnonzero(np.isfinite(asks))
+            request, moment = np.concatenate([request, who]), np.concatenate([moment, asks[who]])
+            kind = np.concatenate([kind, np.full(len(who), mark)])
     order = np.argsort(moment, kind="stable")
-    request, ordinal, moment = request[order], ordinal[order], moment[order]
+    request, kind, moment = request[order], kind[order], moment[order]
+    slot, allowed = _allowed(arrival, moment, budget)
+    hedged = np.zeros(len(arrival), dtype=np.bool_)
+    before = np.searchsorted(slot, slot - SLOTS + 1, side="left")
+    if hedges is None and np.all(np.arange(len(slot)) - before + 1 <= allowed):
+        return wanted + 1, hedged  # even if all of them were granted, none would meet the limit
+    slot_h, allowed_h = (slot, allowed) if hedges is None else _allowed(arrival, moment, hedges.limit)
+    made = [1] * len(arrival)
+    retries, extra = _Window(), _Window()
+    for i, what, s, most, s_h, most_h in zip(
+        request.tolist(), kind.tolist(), slot.tolist(), allowed.tolist(), slot_h.tolist(), allowed_h.tolist(),
+        strict=True,
+    ):  # fmt: skip
+        if what == _HEDGE:
+            if extra.room(s_h, most_h) and retries.room(s, most):
+                extra.take(s_h)
+                retries.take(s)
+                made[i], hedged[i] = 2, True
+        elif bool(hedged[i]) == (what == _AFTER) and (what == _AFTER or made[i] == what + 1) and retries.room(s, most):
+            retries.take(s)
+            made[i] += 1
+    return np.array(made, dtype=np.int64), hedged
+
+
+def _allowed(arrival: FloatArray, moment: FloatArray, budget: Budget) -> tuple[IntArray, FloatArray]:
+    """Return the slot of each moment, and how much its window may hold."""
     width = budget.interval / SLOTS
     slot = np.floor(moment / width).astype(np.int64)
     opened = np.searchsorted(arrival, (slot - SLOTS + 1) * width, side="left")
     requests = np.searchsorted(arrival, moment, side="right") - opened
-    allowed = np.maximum(budget.percent / 100.0 * requests, budget.min_per_second * budget.interval)
-    before = np.searchsorted(slot, slot - SLOTS + 1, side="left")
-    if np.all(np.arange(len(slot)) - before + 1 <= allowed):
-        return wanted + 1  # even if all of them were granted, none would meet the limit
-    made = np.ones(len(arrival), dtype=np.int64)
-    granted_in: dict[int, int] = {}
-    spent, oldest = 0, 0
-    for i, k, s, most in zip(request.tolist(), ordinal.tolist(), slot.tolist(), allowed.tolist(), strict=True):
-        while oldest < s - SLOTS + 1:
-            spent -= granted_in.pop(oldest, 0)
-            oldest = oldest + 1 if granted_in else s - SLOTS + 1
-        if made[i] == k + 1 and spent + 1 <= most + 1e-9:
-            made[i] += 1
-            granted_in[s] = granted_in.get(s, 0) + 1
-            spent += 1
-    return made
+    return slot, np.maximum(budget.percent / 100.0 * requests, budget.min_per_second * budget.interval)
+
+
+class _Window:
+    """What was granted in the running slot and the nine before it."""
+
+    __slots__ = ("_by_slot", "_oldest", "_spent")
+
+    def __init__(self) -> None:
+        self._by_slot: dict[int, int] = {}
+        self._spent, self._oldest = 0, 0
+
+    def room(self, slot: int, most: float) -> bool:
+        """Tell whether one more may be granted."""
+        while self._oldest < slot - SLOTS + 1:
+            self._spent -= self._by_slot.pop(self._oldest, 0)
+            self._oldest = self._oldest + 1 if self._by_slot else slot - SLOTS + 1
+        return self._spent + 1 <= most + 1e-9
+
+    def take(self, slot: int) -> None:
+        """Grant one."""
+        self._by_slot[slot] = self._by_slot.get(slot, 0) + 1
+        self._spent += 1

@@ -32,7 +32,7 @@ def recorded(run: Run, post: float, rng: np.random.Generator, most: int = MAX_PE
         ordinal=ordinal + 1,
         status=run.status[at],
         policy_version=np.full(len(request), run.policy.version),
-        final=ordinal + 1 == run.made[request],
+        final=ordinal == run.final[request],
         outcome=np.array(OUTCOMES)[run.outcome[at]],
         request_id=request.astype(str),
         endpoint=np.char.add("callee-", run.draws.endpoint[at].astype(str)),

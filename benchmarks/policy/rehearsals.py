@@ -1,4 +1,4 @@
-"""How fast rehearsals run: twenty services in three tiers, entered by 2,000 requests a second."""
+"""How fast rehearsals run: twenty services in three tiers, 2,000 requests a second, every edge retried and hedged."""
 
 from __future__ import annotations
 
@@ -50,5 +50,6 @@ def _retrying(source: str, destination: str) -> Policy:
             "match": {"source": source, "service": destination},
             "timeout": {"request": "1s", "attempt": "300ms"},
             "retry": {"max": 1, "on": {"timeout": True}},
+            "hedge": {"delay": "30ms"},
         }
     )

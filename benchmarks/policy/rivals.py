@@ -10,12 +10,14 @@ import numpy as np
 
 from benchmarks.policy.system import Draws, Run, Scenario, run
 from meshwise.analytics.replay.attempts import Attempts
-from meshwise.contracts.policy import Backoff, Budget, Policy, Retry, RetryOn, Timeout
+from meshwise.contracts.policy import Backoff, Budget, Hedge, Policy, Retry, RetryOn, Timeout
 
 MAX_AMPLIFICATION: Final = 1.2
 _UNLIMITED: Final = Budget(percent=100.0 * 10)
 _ANYTHING: Final = RetryOn(connect=True, reset=True, timeout=True, codes=(500, 502, 503))
 _TIE: Final = 0.001
+_DELAYS: Final = 7
+"""Delays after which the oracle hedges, from the fastest half of the answers to the objective."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,41 +57,46 @@ def rivals(scenario: Scenario, attempts: Attempts) -> dict[str, Policy]:
 
 
 def oracle_grid(scenario: Scenario) -> Iterator[list[Policy]]:
-    """Yield the oracle's policies, those that differ in budget alone together, smallest budget first."""
+    """Yield the oracle's policies, those that differ in budget alone together, largest budget first.
+
+    Hedges are as many as proxies let through, a twentieth of the requests.
+    """
     base, latency = scenario.base, scenario.healthy.latency
     request = min(base.timeout.request, scenario.objective_s)
     shortest = 0.7 * float(np.quantile(latency, 0.5))
+    delays = np.geomspace(shortest, request, _DELAYS + 1)[:-1].tolist()
     for retries in range(3):
         for attempt in (*np.geomspace(shortest, request, 18)[:-1].tolist(), None):
-            timeout = Timeout(request=request, attempt=attempt)
-            yield [
-                replace(
-                    base,
-                    timeout=timeout,
-                    retry=Retry(
-                        max=retries, on=_ANYTHING, backoff=base.retry.backoff, budget=Budget(percent, 10.0, 0.1)
-                    ),
-                )
-                for percent in ((5.0, 10.0, 20.0) if retries else (20.0,))
-            ]
+            for delay in (None, *(value for value in delays if value < (attempt or request) - 1e-9)):
+                yield [
+                    replace(
+                        base,
+                        timeout=Timeout(request=request, attempt=attempt),
+                        retry=Retry(
+                            max=retries, on=_ANYTHING, backoff=base.retry.backoff, budget=Budget(percent, 10.0, 0.1)
+                        ),
+                        hedge=None if delay is None else Hedge(delay),
+                    )
+                    for percent in ((20.0, 10.0, 5.0) if retries else (20.0,))
+                ]
 
 
 def oracle(scenario: Scenario, draws: Draws) -> Oracle:
-    """Return the best of the grid inside the amplification limit."""
-    best: list[Run] = []
+    """Return the best of the grid inside the amplification limit.
+
+    A smaller budget refuses what a larger one grants, so that it is only tried where the larger breaks the limit, or
+    where the load of retries may do harm.
+    """
+    found: list[tuple[float, float, Policy]] = []
     for budgets in oracle_grid(scenario):
         for policy in budgets:
             played = run(scenario, policy, draws)
-            if played.amplification <= MAX_AMPLIFICATION + 1e-9:
-                best.append(played)
-                top = max(one.goodput for one in best)
-                best = [one for one in best if one.goodput >= top - _TIE]
-            if _unbound(played):
+            if played.amplification > MAX_AMPLIFICATION + 1e-9:
+                continue
+            found.append((played.goodput, played.p99_good, policy))
+            if not scenario.capacity:
                 break
-    top = max(one.goodput for one in best)
-    return Oracle(top, min(best, key=lambda one: (one.p99_good, -one.goodput)))
-
-
-def _unbound(played: Run) -> bool:
-    """Tell whether no retry was refused by the budget: then a larger one changes nothing."""
-    return bool((played.made >= played.asked).all())
+    top = max(goodput for goodput, _, _ in found)
+    equals = [one for one in found if one[0] >= top - _TIE]
+    _, _, quickest = min(equals, key=lambda one: (one[1], -one[0]))
+    return Oracle(top, run(scenario, quickest, draws))

@@ -12,14 +12,18 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.policy.budgets import BoolArray, FloatArray, IntArray, attempts_allowed
-from meshwise.contracts.policy import Policy
+from benchmarks.policy.budgets import BoolArray, FloatArray, HedgeAsks, IntArray, attempts_allowed
+from meshwise.contracts.policy import Budget, Hedge, Policy
 from meshwise.contracts.telemetry import OUTCOMES
 
-OK, ERROR, TIMEOUT, CONNECT = (OUTCOMES.index(name) for name in ("ok", "error", "timeout", "connect"))
+OK, ERROR, TIMEOUT, CONNECT, CANCELLED = (
+    OUTCOMES.index(name) for name in ("ok", "error", "timeout", "connect", "cancelled")
+)
 ATTEMPTS: Final = 3
 LOAD_ROUNDS: Final = 4
 LOAD_BLOCK_S: Final = 5.0
+HEDGE_WINDOW_S: Final = 10.0
+"""Of the requests in as many seconds a share may be hedged, as in the proxy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +110,10 @@ class Run:
     outcome: IntArray
     status: IntArray
     made: IntArray
+    final: IntArray
+    """Position of the attempt whose end the caller saw: the last one, or the first where its hedge was in vain."""
+    hedged: BoolArray
+    """True where the second attempt was made beside the first."""
     asked: IntArray
     """Attempts that would have been made without a budget."""
     objective_s: float
@@ -143,7 +151,7 @@ class Run:
 
     @property
     def _final(self) -> tuple[IntArray, IntArray]:
-        return np.arange(len(self.made)), self.made - 1
+        return np.arange(len(self.made)), self.final
 
 
 def draw(scenario: Scenario, requests: int, rng: np.random.Generator, *, recorded: bool) -> Draws:
@@ -188,10 +196,10 @@ def run(scenario: Scenario, policy: Policy, draws: Draws) -> Run:
     blocks = int(draws.span_s / LOAD_BLOCK_S) + 1
     first = np.bincount((draws.arrival / LOAD_BLOCK_S).astype(np.int64), minlength=blocks) / LOAD_BLOCK_S
     if not scenario.capacity:
-        return _play(scenario, policy, draws, np.zeros(blocks))
+        return _Player(scenario, policy, draws, np.zeros(blocks)).play()
     load = first / scenario.capacity
     for _ in range(LOAD_ROUNDS):
-        played = _play(scenario, policy, draws, load)
+        played = _Player(scenario, policy, draws, load).play()
         made = np.arange(ATTEMPTS)[None, :] < played.made[:, None]
         at = np.minimum((played.start[made] / LOAD_BLOCK_S).astype(np.int64), blocks - 1)
         sent = np.bincount(at, minlength=blocks) / LOAD_BLOCK_S / scenario.capacity
@@ -199,34 +207,131 @@ def run(scenario: Scenario, policy: Policy, draws: Draws) -> Run:
     return played
 
 
-def _play(scenario: Scenario, policy: Policy, draws: Draws, load: FloatArray) -> Run:
-    size = len(draws.arrival)
-    start, duration, cut = (np.zeros((size, ATTEMPTS)) for _ in range(3))
-    outcome, status = (np.full((size, ATTEMPTS), value, dtype=np.int64) for value in (TIMEOUT, 0))
-    asked_at, wanted = np.full((size, ATTEMPTS - 1), np.inf), np.zeros(size, dtype=np.int64)
-    deadline = draws.arrival + policy.timeout.request
-    limit = policy.timeout.request if policy.timeout.attempt is None else policy.timeout.attempt
-    repeatable = draws.post >= scenario.post
-    rows, now = np.arange(size), draws.arrival
-    for k in range(ATTEMPTS):
-        took, ended, code = _answers(scenario, draws, load, rows, now, k=k)
-        most = np.minimum(limit, deadline[rows] - now)
+@dataclass(frozen=True, eq=False)
+class _Tracks:
+    """Attempts of some requests as [request, attempt]; ``rows`` are their numbers, ``asked_at`` when each retries."""
+
+    rows: IntArray
+    start: FloatArray
+    duration: FloatArray
+    cut: FloatArray
+    outcome: IntArray
+    status: IntArray
+    asked_at: FloatArray
+
+    @classmethod
+    def of(cls, rows: IntArray) -> _Tracks:
+        """Return tracks on which nothing has happened."""
+        shape = (len(rows), ATTEMPTS)
+        start, duration, cut = (np.zeros(shape) for _ in range(3))
+        outcome, status = np.full(shape, TIMEOUT, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        return cls(rows, start, duration, cut, outcome, status, np.full((len(rows), ATTEMPTS - 1), np.inf))
+
+    def end(self, k: int) -> FloatArray:
+        """Return when attempt ``k`` of each ended."""
+        return np.asarray(self.start[:, k] + self.duration[:, k])
+
+
+class _Player:
+    """One policy on the requests of ``draws``, with the callee's load given per block."""
+
+    def __init__(self, scenario: Scenario, policy: Policy, draws: Draws, load: FloatArray) -> None:
+        self._scenario, self._policy, self._draws, self._load = scenario, policy, draws, load
+        self._deadline = draws.arrival + policy.timeout.request
+        self._repeatable = draws.post >= scenario.post
+
+    def play(self) -> Run:
+        """Play every request without a hedge and, where it would ask for one, with it; then see what is granted."""
+        draws, policy, size = self._draws, self._policy, len(self._draws.arrival)
+        every = np.arange(size)
+        alone = _Tracks.of(every)
+        self._attempt(alone, every, draws.arrival, k=0)
+        self._follow(alone, every, np.zeros(size, dtype=np.int64), last=0)
+        wanted = np.isfinite(alone.asked_at).sum(axis=1)
+        asked, pairs, kept, hedges = wanted + 1, None, every[:0], None
+        if policy.hedge is not None:
+            pairs, kept = self._pairs(alone, policy.hedge)
+            asked_at, then_at = np.full(size, np.inf), np.full(size, np.inf)
+            asked_at[pairs.rows], then_at[pairs.rows] = pairs.start[:, 1], pairs.asked_at[:, 1]
+            asked[pairs.rows] = 2 + np.isfinite(pairs.asked_at[:, 1])
+            hedges = HedgeAsks(asked_at, then_at, Budget(policy.hedge.max_extra_percent, HEDGE_WINDOW_S, 0.0))
+        made, hedged = attempts_allowed(
+            draws.arrival, draws.instance, alone.asked_at, wanted, policy.retry.budget, hedges=hedges
+        )
+        final = made - 1
+        if pairs is not None:
+            used = np.flatnonzero(hedged[pairs.rows])
+            rows = pairs.rows[used]
+            for name in ("start", "duration", "cut", "outcome", "status"):
+                getattr(alone, name)[rows] = getattr(pairs, name)[used]
+            final[rows] = np.where(made[rows] == ATTEMPTS, ATTEMPTS - 1, kept[used])
+        return Run(
+            draws=draws,
+            policy=policy,
+            start=alone.start,
+            duration=alone.duration,
+            cut=alone.cut,
+            outcome=alone.outcome,
+            status=alone.status,
+            made=made,
+            final=final,
+            hedged=hedged,
+            asked=asked,
+            objective_s=self._scenario.objective_s,
+        )
+
+    def _attempt(self, tracks: _Tracks, at: IntArray, now: FloatArray, *, k: int) -> None:
+        """Make attempt ``k`` of the tracks ``at``, begun at ``now``."""
+        rows, timeout = tracks.rows[at], self._policy.timeout
+        took, ended, code = _answers(self._scenario, self._draws, self._load, rows, now, k=k)
+        most = np.minimum(timeout.request if timeout.attempt is None else timeout.attempt, self._deadline[rows] - now)
         late = took > most
-        ended, code = np.where(late, TIMEOUT, ended), np.where(late, 0, code)
-        start[rows, k], duration[rows, k], cut[rows, k] = now, np.minimum(took, most), most
-        outcome[rows, k], status[rows, k] = ended, code
-        if k == min(policy.retry.max, ATTEMPTS - 1):
-            break
-        on = policy.retry.on
-        wants = (ended == CONNECT) & on.connect
-        wants |= repeatable[rows] & (((ended == TIMEOUT) & on.timeout) | ((ended == ERROR) & np.isin(code, on.codes)))
-        over = now + np.minimum(took, most)
-        wait = draws.wait[rows, k] * min(policy.retry.backoff.max, policy.retry.backoff.base * 2.0**k)
-        wants &= over + wait < deadline[rows] - 1e-9
-        rows, now = rows[wants], (over + wait)[wants]
-        asked_at[rows, k], wanted[rows] = over[wants], k + 1
-    made = attempts_allowed(draws.arrival, draws.instance, asked_at, wanted, policy.retry.budget)
-    return Run(draws, policy, start, duration, cut, outcome, status, made, wanted + 1, scenario.objective_s)
+        tracks.start[at, k], tracks.duration[at, k], tracks.cut[at, k] = now, np.minimum(took, most), most
+        tracks.outcome[at, k], tracks.status[at, k] = np.where(late, TIMEOUT, ended), np.where(late, 0, code)
+
+    def _follow(self, tracks: _Tracks, at: IntArray, kept: IntArray, *, last: int) -> None:
+        """Make the retries that the tracks ``at`` want after attempt ``last``, where attempt ``kept`` ended last."""
+        retry = self._policy.retry
+        over, ended, code = tracks.end(0)[at], tracks.outcome[at, kept], tracks.status[at, kept]
+        if last:
+            over = np.maximum(over, tracks.end(1)[at])
+        retries = kept
+        for k in range(last, ATTEMPTS - 1):
+            rows, on = tracks.rows[at], retry.on
+            wants = (ended == CONNECT) & on.connect
+            again = ((ended == TIMEOUT) & on.timeout) | ((ended == ERROR) & np.isin(code, on.codes))
+            wants |= self._repeatable[rows] & again
+            wait = self._draws.wait[rows, k] * np.minimum(retry.backoff.max, retry.backoff.base * 2.0**retries)
+            wants &= (retries < retry.max) & (over + wait < self._deadline[rows] - 1e-9)
+            at, retries = at[wants], retries[wants] + 1
+            tracks.asked_at[at, k] = over[wants]
+            self._attempt(tracks, at, (over + wait)[wants], k=k + 1)
+            over, ended, code = tracks.end(k + 1)[at], tracks.outcome[at, k + 1], tracks.status[at, k + 1]
+
+    def _pairs(self, alone: _Tracks, hedge: Hedge) -> tuple[_Tracks, IntArray]:
+        """Return the requests that may be hedged, each with its second attempt, and which of the two the caller saw.
+
+        The first good answer wins, and the other attempt is given up then. Where both fail the later end counts, and a
+        retry may follow.
+        """
+        rows = np.flatnonzero(self._repeatable & (alone.duration[:, 0] > hedge.delay))
+        pairs, every = _Tracks.of(rows), np.arange(len(rows))
+        for name in ("start", "duration", "cut", "outcome", "status"):
+            getattr(pairs, name)[:, 0] = getattr(alone, name)[rows, 0]
+        self._attempt(pairs, every, self._draws.arrival[rows] + hedge.delay, k=1)
+        first, second = pairs.end(0), pairs.end(1)
+        good = pairs.outcome[:, :2] == OK
+        answered = good.any(axis=1)
+        by_second = good[:, 1] & ~(good[:, 0] & (first <= second))
+        kept = np.where(answered, by_second, second >= first).astype(np.int64)
+        over = np.where(by_second, second, first)
+        for k, end in enumerate((first, second)):
+            lost = answered & (kept != k) & (end > over)
+            pairs.duration[lost, k] = (over - pairs.start[:, k])[lost]
+            pairs.outcome[lost, k], pairs.status[lost, k] = CANCELLED, 0
+        failed = every[~answered]
+        self._follow(pairs, failed, kept[failed], last=1)
+        return pairs, kept
 
 
 def _answers(

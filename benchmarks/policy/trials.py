@@ -17,7 +17,7 @@ from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.replay.attempts import Attempts
 from meshwise.analytics.replay.blocks import arrange
 from meshwise.analytics.replay.simulate import ReplayResult, replay
-from meshwise.contracts.policy import Budget, Policy, Retry, RetryOn, Timeout, parse_policy
+from meshwise.contracts.policy import Budget, Hedge, Policy, Retry, RetryOn, Timeout, parse_policy
 
 MAX_ROUNDS: Final = 8
 """Proposals applied one after the other at most; each is a canary of its own in a mesh."""
@@ -144,7 +144,7 @@ def settle(scenario: Scenario, attempts: Attempts, rng: np.random.Generator) -> 
 
 
 def _others(scenario: Scenario, attempts: Attempts, rng: np.random.Generator) -> list[Policy]:
-    """The policy in force, and some that a person might try on it: timeouts somewhere in the recorded range."""
+    """The policy in force, and some that a person might try: timeouts in the recorded range, half of them hedged."""
     base, found = scenario.base, [scenario.base]
     low, high = np.quantile(attempts.duration[attempts.ok], [0.9, 1.0])
     for _ in range(_REPLAYED):
@@ -156,7 +156,10 @@ def _others(scenario: Scenario, attempts: Attempts, rng: np.random.Generator) ->
             backoff=base.retry.backoff,
             budget=Budget(20.0, 10.0, 1.0),
         )
-        found.append(replace(base, timeout=Timeout(request=base.timeout.request, attempt=attempt), retry=retry))
+        timeout = Timeout(request=base.timeout.request, attempt=attempt)
+        delay = attempt * float(rng.uniform(0.1, 1.9))
+        hedge = Hedge(delay) if delay < attempt else None
+        found.append(replace(base, timeout=timeout, retry=retry, hedge=hedge))
     return found
 
 
@@ -186,8 +189,10 @@ def _outcome(played: Run) -> Outcome:
 
 
 def brief(policy: Policy) -> str:
-    """Return the timeouts, retries and budget of a policy in a few words."""
+    """Return the timeouts, retries, budget and hedge of a policy in a few words."""
     attempt = "" if policy.timeout.attempt is None else f"{policy.timeout.attempt * 1e3:.0f} ms/"
+    hedge = "" if policy.hedge is None else f", hedged after {policy.hedge.delay * 1e3:.0f} ms"
     return (
-        f"{attempt}{policy.timeout.request * 1e3:.0f} ms, {policy.retry.max} retries, {policy.retry.budget.percent:g} %"
+        f"{attempt}{policy.timeout.request * 1e3:.0f} ms, {policy.retry.max} retries, "
+        f"{policy.retry.budget.percent:g} %{hedge}"
     )

@@ -1,11 +1,13 @@
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from meshwise.analytics.rehearsal.engine import Simulation
 from meshwise.analytics.rehearsal.graph import Call, Graph, Service, Stream
 from meshwise.analytics.rehearsal.trigger import Trigger
+from meshwise.contracts.policy import Hedge
 from support.rehearsed import edge_policy, exponential, lognormal, single, trap, unguarded
 
 
@@ -126,6 +128,48 @@ class TestPolicies:
         run = Simulation(graph, Trigger("lost replicas", "a", 0.25, 2.0, 20.0), 20.0)
         run.advance(25.0)
         assert sum(run.offered[0][2:]) - sum(run.good[0][2:]) <= 12
+
+
+class TestHedges:
+    """Answers after 10 ms, one in fifty after half a second."""
+
+    RARE = (*([0.01] * 49), 0.5)
+
+    def hedged(self, service: Service, seconds: float = 60.0, **sections: Any) -> Simulation:
+        policy = replace(edge_policy("in", "a", "300ms", **sections), hedge=Hedge(0.05))
+        run = Simulation(single(service, 100.0, policy), None, seconds)
+        run.advance(seconds + 5.0)
+        return run
+
+    def test_answers_beside(self) -> None:
+        """A second attempt at another replica answers in time what the first is too slow for."""
+        run = self.hedged(Service("a", self.RARE, replicas=2, slots=50), max=0)
+        link = run.links["in", "a"]
+        assert 1.0 - sum(run.good[0]) / sum(run.offered[0]) < 0.003
+        assert link.hedged == link.attempts - link.calls
+        assert link.hedged / link.calls == pytest.approx(0.02, abs=0.005)
+        assert link.in_flight == 0
+        assert all(replica.using == 0 for replica in link.site.replicas)
+
+    def test_limit(self) -> None:
+        """When every answer is slow, a twentieth of the calls is hedged, and the replicas work on what was given up."""
+        run = self.hedged(Service("a", (0.2,), replicas=2, slots=100), max=0)
+        link = run.links["in", "a"]
+        assert 0.045 < link.hedged / link.calls <= 0.05
+        assert run.visits == link.attempts
+
+    def test_within_the_retry_budget(self) -> None:
+        """In a total outage hedges and retries together cost a fifth at most."""
+        run = self.hedged(
+            Service("a", (0.1,), replicas=2, slots=200, errors=1.0),
+            max=2,
+            on={"codes": [500]},
+            budget={"percent": 20, "min_per_second": 0.1},
+        )
+        link = run.links["in", "a"]
+        assert link.hedged > 0
+        assert 1.15 < link.attempts / link.calls <= 1.21
+        assert sum(run.good[0]) == 0
 
 
 class TestMetastableTrap:

@@ -35,10 +35,12 @@ class TestAttemptsAdmitted:
         first = arrival + rng.uniform(0.01, 0.5, 400)
         asked_at = np.stack([first, first + rng.uniform(0.01, 0.5, 400)], axis=1)
         budget = Budget(percent=20.0, interval=10.0, min_per_second=(0.0, 0.3, 10.0)[seed % 3])
-        made = attempts_admitted(arrival, purse, asked_at, wanted, budget)
+        made, _ = attempts_admitted(arrival, purse, asked_at, wanted, budget)
         assert made.tolist() == as_the_proxy(arrival, purse, asked_at, wanted, budget)
 
     def test_nothing_asked(self) -> None:
         """Requests that ask for nothing make one attempt each."""
-        made = attempts_admitted(np.arange(3.0), np.zeros(3, int), np.full((3, 2), np.inf), np.zeros(3, int), Budget())
+        made, _ = attempts_admitted(
+            np.arange(3.0), np.zeros(3, int), np.full((3, 2), np.inf), np.zeros(3, int), Budget()
+        )
         assert made.tolist() == [1, 1, 1]

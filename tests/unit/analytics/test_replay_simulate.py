@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshwise.analytics.replay.simulate import difference, replay, wilson
-from meshwise.contracts.policy import Policy, parse_policy
+from meshwise.contracts.policy import Hedge, Policy, parse_policy
 from support.recorded_attempts import policy, recording
 
 
@@ -93,7 +95,7 @@ class TestReplay:
         slow = np.arange(300) // 100 == 2
         attempts = recording(300, 30, duration=np.where(slow, 0.9, 0.001))
         result = replay(attempts, on_500(0))
-        for name in ("success", "p50", "p95", "p99", "attempts_per_request", "budget_denied"):
+        for name in ("success", "p50", "p95", "p99", *("attempts_per_request", "budget_denied", "budget_used")):
             assert getattr(result, name).low >= 0.0, name
 
     def test_attempt_timeout_cuts(self) -> None:
@@ -151,6 +153,65 @@ class TestReplay:
             success = replay(attempts, policy(), 2000, seed).success
             covered += success.low <= 0.9 <= success.high
         assert covered >= 54
+
+
+class TestHedges:
+    """One answer in fifty takes 800 ms, at either of two endpoints; the others 20 ms."""
+
+    SLOW = np.random.default_rng(4).random(3000) < 0.02
+    RECORDED = recording(3000, 150, duration=np.where(SLOW, 0.8, 0.02))
+
+    def test_beside_the_first(self) -> None:
+        """A hedge after 100 ms answers after 120, but for what is slow at both, and the load shows it."""
+        result = replay(self.RECORDED, replace(policy(), hedge=Hedge(0.1)))
+        assert result.p99.value == pytest.approx(0.12)
+        assert result.hedges_per_request.value == pytest.approx(self.SLOW.mean(), abs=0.003)
+        assert result.attempts_per_request.value == pytest.approx(1.0 + result.hedges_per_request.value)
+
+    def test_first_good_answer_wins(self) -> None:
+        """A hedge that comes too late changes nothing but the load."""
+        late, alone = (replay(self.RECORDED, replace(policy(), hedge=one)) for one in (Hedge(0.79), None))
+        assert late.p99.value == alone.p99.value
+        assert late.attempts_per_request.value > 1.0
+
+    def test_a_twentieth(self) -> None:
+        """When a fifth of the answers is slow, a twentieth of the requests is hedged; without hedges so many fail."""
+        slow = np.random.default_rng(5).random(6000) < 0.2
+        outcome = np.where(slow, "timeout", "ok")
+        attempts = recording(6000, 300, duration=np.where(slow, 1.0, 0.02), outcome=outcome, instance=["a"] * 6000)
+        result = replay(attempts, replace(policy(), hedge=Hedge(0.1)))
+        assert 0.045 < result.hedges_per_request.value <= 0.05
+        gained = result.success.value - replay(attempts, policy()).success.value
+        assert gained == pytest.approx(0.8 * result.hedges_per_request.value, abs=0.005)
+
+    def test_total_outage(self) -> None:
+        """Hedges and retries together stay within the retry budget."""
+        attempts = recording(6000, 60, duration=[0.21] * 6000, outcome=["error"] * 6000, status=[500] * 6000)
+        result = replay(attempts, replace(on_500(2, floor=0.0), hedge=Hedge(0.08)))
+        assert result.hedges_per_request.value > 0.03
+        assert result.attempts_per_request.value == pytest.approx(1.2, abs=0.005)
+        assert result.budget_used.value == pytest.approx(1.0, abs=0.02)
+        assert result.wasted_work.value == 1.0
+
+    def test_post_is_not_hedged(self) -> None:
+        """What must not be repeated is not hedged."""
+        posts = recording(1000, 50, method=["POST"] * 1000, duration=[0.5] * 1000)
+        assert replay(posts, replace(policy(), hedge=Hedge(0.1))).attempts_per_request.value == 1.0
+
+    def test_what_is_slow_together(self) -> None:
+        """When both endpoints stand still for seconds, the hedge meets the same: it is no independent coin."""
+        still = (np.arange(6000) // 20) % 50 < 1  # one second in fifty
+        attempts = recording(6000, 300, duration=np.where(still, 1.0, 0.02), outcome=np.where(still, "timeout", "ok"))
+        result = replay(attempts, replace(policy(), hedge=Hedge(0.1)))
+        assert result.hedges_per_request.value > 0.005
+        assert result.success.value == pytest.approx(1.0 - still.mean(), abs=0.006)
+
+    def test_wasted_work(self) -> None:
+        """Of an attempt cut off and its retry, what was cut off is wasted."""
+        slow = np.arange(1000) % 2 == 0
+        attempts = recording(1000, 50, duration=np.where(slow, 0.9, 0.03), endpoint=np.where(slow, "a", "b"))
+        result = replay(attempts, policy(1, "90ms"))
+        assert result.wasted_work.value == pytest.approx(0.5 * 0.09 / (0.5 * 0.09 + 0.03), abs=0.03)
 
 
 class TestDifference:

@@ -8,12 +8,13 @@ from benchmarks.policy.system import draw, run
 
 @pytest.mark.parametrize("number", [1, 8])
 def test_oracle_is_best(number: int) -> None:
-    """No point of the grid inside the load limit has more goodput than the oracle."""
+    """No point of the grid inside the load limit has more goodput than the oracle, hedges included."""
     route = scenario(5, number)
-    draws = draw(route, 1500, np.random.default_rng(1), recorded=False)
+    draws = draw(route, 800, np.random.default_rng(1), recorded=False)
     best = oracle(route, draws)
     played = [run(route, policy, draws) for budgets in oracle_grid(route) for policy in budgets]
-    assert best.goodput == max(one.goodput for one in played if one.amplification <= MAX_AMPLIFICATION)
+    assert {one.policy.hedge is None for one in played} == {True, False}
+    assert best.goodput >= max(one.goodput for one in played if one.amplification <= MAX_AMPLIFICATION) - 0.0005
     assert best.run.goodput >= best.goodput - 0.001
     assert best.run.amplification <= MAX_AMPLIFICATION
 

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from benchmarks.policy.budgets import attempts_allowed
-from benchmarks.policy.system import Behaviour, Fault, Scenario, draw, run
+from benchmarks.policy.system import CANCELLED, ERROR, Behaviour, Fault, Scenario, draw, run
 
-from meshwise.contracts.policy import Budget, Match, Policy, Retry, RetryOn, Timeout
+from meshwise.contracts.policy import Budget, Hedge, Match, Policy, Retry, RetryOn, Timeout
 
 FREE = Budget(percent=1000.0)
 ANYTHING = RetryOn(timeout=True, codes=(500,))
@@ -97,7 +97,7 @@ class TestBudget:
         """One in ten seconds of 100 requests at 20 %: 20 retries, and none more until the window has moved on."""
         arrival = np.linspace(0.0, 0.9, 100)
         asked = np.column_stack([arrival + 0.05])
-        made = attempts_allowed(
+        made, _ = attempts_allowed(
             arrival, np.zeros(100, dtype=np.int64), asked, np.ones(100, dtype=np.int64), Budget(20.0, 10.0, 0.0)
         )
         assert 18 <= (made == 2).sum() <= 20
@@ -105,7 +105,7 @@ class TestBudget:
     def test_floor(self) -> None:
         """The floor lets a thin caller retry at all."""
         arrival = np.array([0.0, 1.0])
-        made = attempts_allowed(
+        made, _ = attempts_allowed(
             arrival,
             np.zeros(2, dtype=np.int64),
             arrival[:, None] + 0.1,
@@ -117,7 +117,7 @@ class TestBudget:
     def test_per_proxy(self) -> None:
         """Each calling proxy has a budget of its own."""
         arrival = np.array([0.0, 1.0])
-        made = attempts_allowed(
+        made, _ = attempts_allowed(
             arrival, np.array([0, 1]), arrival[:, None] + 0.1, np.ones(2, dtype=np.int64), Budget(0.0, 10.0, 0.1)
         )
         assert made.tolist() == [2, 2]
@@ -127,3 +127,56 @@ class TestBudget:
         scenario = route(quick(errors=1.0))
         draws = draw(scenario, 8000, np.random.default_rng(9), recorded=False)
         assert run(scenario, policy(2, budget=Budget(20.0, 10.0, 0.0)), draws).amplification <= 1.2
+
+
+class TestHedges:
+    """Answers after 10 ms or, one in a hundred, half a second."""
+
+    RARE = Behaviour(np.concatenate([np.full(99, 0.01), [0.5]]))
+
+    def test_answers_beside(self) -> None:
+        """A hedge answers what was slow, after its delay; what it beat is recorded as given up then."""
+        scenario = route(self.RARE)
+        draws = draw(scenario, 20_000, np.random.default_rng(10), recorded=False)
+        played = run(scenario, replace(policy(0), hedge=Hedge(0.1)), draws)
+        slow = draws.latency[:, 0] >= 0.99
+        assert played.hedged[slow].mean() > 0.98
+        assert not played.hedged[~slow].any()
+        beaten = played.hedged & (draws.latency[:, 1] < 0.99)
+        assert played.clock[beaten] == pytest.approx(0.11)
+        assert played.duration[beaten, 0] == pytest.approx(0.11)
+        assert (played.outcome[beaten, 0] == CANCELLED).all()
+        assert (played.final[beaten] == 1).all()
+
+    def test_limit(self) -> None:
+        """However many are slow, a twentieth of the requests is hedged at most; the others wait as if nothing were."""
+        scenario = route(Behaviour(np.array([0.01, 0.5])))
+        draws = draw(scenario, 20_000, np.random.default_rng(11), recorded=False)
+        played = run(scenario, replace(policy(0), hedge=Hedge(0.1)), draws)
+        assert 0.04 < played.hedged.mean() <= 0.05
+        assert played.amplification <= 1.05
+        assert set(np.round(played.clock[~played.hedged], 6)) == {0.01, 0.5}
+
+    def test_out_of_the_retry_budget(self) -> None:
+        """Hedges and retries together stay within it."""
+        scenario = route(quick(errors=1.0))
+        slow = replace(scenario, healthy=replace(scenario.healthy, error_s=0.4))
+        hedged = replace(policy(2, budget=Budget(20.0, 10.0, 0.0)), hedge=Hedge(0.1))
+        played = run(slow, hedged, draw(slow, 8000, np.random.default_rng(12), recorded=False))
+        assert played.hedged.any()
+        assert played.amplification <= 1.2
+
+    def test_at_most_three_attempts(self) -> None:
+        """After a pair that failed there is one retry, whatever the policy allows."""
+        slow = route(quick(errors=1.0, error_s=0.2))
+        played = run(
+            slow, replace(policy(2), hedge=Hedge(0.05)), draw(slow, 400, np.random.default_rng(13), recorded=False)
+        )
+        assert played.made[played.hedged].max() == 3
+        assert (played.outcome[played.hedged, :2] == ERROR).all()
+
+    def test_side_effects(self) -> None:
+        """What must not be sent twice is not hedged."""
+        posts = route(self.RARE, post=1.0)
+        draws = draw(posts, 2000, np.random.default_rng(14), recorded=False)
+        assert run(posts, replace(policy(0), hedge=Hedge(0.1)), draws).amplification == 1.0

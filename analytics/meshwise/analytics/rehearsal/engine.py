@@ -1,7 +1,8 @@
 """The discrete-event simulation of a graph.
 
 Rules
-1. A request enters as a call. A call makes attempts, one at a time; the first answer, or the last failure, ends it.
+1. A request enters as a call. A call makes attempts, one at a time or, where it is hedged, two beside each other; the
+   first good answer, or the last failure, ends it.
 2. An attempt goes to the less busy of two replicas drawn at random, ejected ones left out. A replica that is down
    refuses at once; one without a free slot lets it wait, one without room answers 503 at once.
 3. After a request's own work come its calls, with the time left of the caller's; then it answers: well if its own work
@@ -10,8 +11,10 @@ Rules
    its service forgets those still waiting.
 5. A failed attempt is repeated when the policy names its outcome, retries and time are left, and the budget of the edge
    allows it: a share of the requests of the running tenth of its interval and the nine before, or its floor.
-6. Above ``breaker.max_requests`` attempts in flight an edge answers 503 by itself, which is not repeated.
-7. An endpoint that fails ``outlier.consecutive`` times in a row rests, as long as few enough do.
+6. Where the policy hedges, a first attempt without an answer after the delay gets a second one beside it, at another
+   replica: for a share of the requests of ten seconds, and out of the retry budget. A loser's replica works on, too.
+7. Above ``breaker.max_requests`` attempts in flight an edge answers 503 by itself, which is not repeated.
+8. An endpoint that fails ``outlier.consecutive`` times in a row rests, as long as few enough do.
 
 Time is in seconds from the run's beginning. Nothing is lost or made up: every request that entered ends once.
 """
@@ -30,10 +33,11 @@ from meshwise.analytics.rehearsal.graph import Call, Graph, Service, Stream
 from meshwise.analytics.rehearsal.trigger import Trigger
 from meshwise.contracts.policy import Policy
 
-_WORKED, _EXPIRED, _AGAIN, _BEGIN, _END = range(5)
+_WORKED, _EXPIRED, _AGAIN, _HEDGE, _BEGIN, _END = range(6)
 _OK, _ERROR, _TIMEOUT, _CONNECT, _RESET, _SHED = range(6)
 _SLOTS: Final = 10
 """Parts of a budget's interval, as in the proxy."""
+_HEDGE_WINDOW_S: Final = 10.0
 _DRAWN: Final = 4096
 _EJECT_LONGEST_S: Final = 300.0
 
@@ -64,19 +68,62 @@ class _Site:
         self.replicas = [_Replica(self, spec.slots) for _ in range(spec.replicas)]
 
 
+class _Window:
+    """What a budget counts in the running tenth of its interval and the nine before it."""
+
+    __slots__ = ("floor", "requests", "share", "slot", "slot_s", "spent", "sum_requests", "sum_spent")
+
+    def __init__(self, percent: float, interval_s: float, floor: float) -> None:
+        self.share, self.slot_s, self.floor = percent / 100.0, interval_s / _SLOTS, floor
+        self.slot, self.sum_requests, self.sum_spent = 0, 0, 0
+        self.requests, self.spent = [0] * _SLOTS, [0] * _SLOTS
+
+    def roll(self, slot: int) -> None:
+        """Forget what has passed."""
+        for number in range(self.slot + 1, min(slot, self.slot + _SLOTS) + 1):
+            index = number % _SLOTS
+            self.sum_requests -= self.requests[index]
+            self.sum_spent -= self.spent[index]
+            self.requests[index] = self.spent[index] = 0
+        self.slot = slot
+
+    def request(self, now: float) -> None:
+        """Count one request."""
+        slot = int(now / self.slot_s)
+        if slot != self.slot:
+            self.roll(slot)
+        self.requests[slot % _SLOTS] += 1
+        self.sum_requests += 1
+
+    def room(self, now: float) -> bool:
+        """Tell whether one more may be spent."""
+        slot = int(now / self.slot_s)
+        if slot != self.slot:
+            self.roll(slot)
+        return self.sum_spent + 1 <= max(self.share * self.sum_requests, self.floor) + 1e-9
+
+    def take(self) -> None:
+        """Spend one of what ``room`` has just found."""
+        self.spent[self.slot % _SLOTS] += 1
+        self.sum_spent += 1
+
+
 class _Link:
-    """One edge: its policy's numbers, its budget, its breaker."""
+    """One edge: its policy's numbers, its budgets, its breaker."""
 
     __slots__ = (
         "attempt_s",
         "attempts",
         "base_s",
+        "budget",
         "calls",
         "codes",
         "eject_after",
         "eject_base",
         "eject_most",
-        "floor",
+        "hedge_s",
+        "hedged",
+        "hedges",
         "in_flight",
         "longest_s",
         "most",
@@ -85,15 +132,8 @@ class _Link:
         "on_reset",
         "on_timeout",
         "request_s",
-        "requests",
         "resting",
-        "retries",
-        "share",
         "site",
-        "slot",
-        "slot_s",
-        "sum_requests",
-        "sum_retries",
         "tries",
     )  # fmt: skip
 
@@ -101,39 +141,43 @@ class _Link:
         self.site = site
         self.request_s = policy.timeout.request
         self.attempt_s = policy.timeout.attempt or policy.timeout.request
-        retry = policy.retry
+        retry, hedge = policy.retry, policy.hedge
         self.tries = retry.max + 1
         on = retry.on
         self.on_connect, self.on_reset, self.on_timeout = on.connect, on.reset, on.timeout
         self.on_error, self.codes = 500 in on.codes, 503 in on.codes
         self.base_s, self.longest_s = retry.backoff.base, retry.backoff.max
         budget = retry.budget
-        self.share, self.slot_s = budget.percent / 100.0, budget.interval / _SLOTS
         # Every proxy of the caller keeps a budget of its own, so the floors add up.
-        self.floor = budget.min_per_second * budget.interval * callers
-        self.slot, self.sum_requests, self.sum_retries = 0, 0, 0
-        self.requests, self.retries = [0] * _SLOTS, [0] * _SLOTS
+        self.budget = _Window(budget.percent, budget.interval, budget.min_per_second * budget.interval * callers)
+        # A hedge is for who can still win: not after the attempt is cut off.
+        hedges = hedge is not None and hedge.delay < self.attempt_s
+        self.hedge_s = hedge.delay if hedge is not None and hedges else math.inf
+        self.hedges = _Window(hedge.max_extra_percent, _HEDGE_WINDOW_S, 0.0) if hedge is not None and hedges else None
         self.in_flight, self.most = 0, policy.breaker.max_requests * callers
         many = len(site.replicas)
         self.eject_after, self.eject_base = policy.outlier.consecutive, policy.outlier.eject_base
         self.eject_most = max(1 if many >= 2 else 0, int(many * policy.outlier.max_eject_percent / 100.0))
         self.resting = 0
-        self.calls, self.attempts = 0, 0
+        self.calls, self.attempts, self.hedged = 0, 0, 0
 
 
 class _CallState:
-    __slots__ = ("born", "deadline", "link", "made", "parent", "stream")
+    __slots__ = ("born", "deadline", "link", "made", "pair", "parent", "stream")
 
     def __init__(self, link: _Link, parent: _Attempt | None, stream: int, born: float, deadline: float) -> None:
         self.link, self.parent, self.stream, self.born, self.deadline = link, parent, stream, born, deadline
         self.made = 0
+        self.pair: tuple[_Attempt, _Attempt] | None = None
+        """The two attempts of a hedged call, until one of them has ended."""
 
 
 class _Attempt:
-    __slots__ = ("alive", "call", "expires", "failed", "life", "next", "pending", "plan", "replica")
+    __slots__ = ("alive", "call", "expires", "failed", "life", "next", "ordinal", "pending", "plan", "replica")
 
     def __init__(self, call: _CallState, replica: _Replica, expires: float) -> None:
         self.call, self.replica, self.expires, self.life = call, replica, expires, replica.life
+        self.ordinal = call.made
         self.alive, self.failed = True, False
         self.pending, self.next = 0, 0
         self.plan: tuple[_Link, ...] | list[_Link] = ()
@@ -218,17 +262,24 @@ class Simulation:
                     self._settle(item, _TIMEOUT, now)
             elif kind == _AGAIN:
                 self._attempt(item, now)
+            elif kind == _HEDGE:
+                if item.alive:
+                    self._hedge(item, now)
             else:
                 self._switch(item, kind == _BEGIN, now)
         self._position = position
 
     def _call(self, link: _Link, parent: _Attempt | None, stream: int, now: float, deadline: float) -> None:
         link.calls += 1
-        slot = int(now / link.slot_s)
-        if slot != link.slot:
-            _roll(link, slot)
-        link.requests[slot % _SLOTS] += 1
-        link.sum_requests += 1
+        # The same as budget.request(now), which every call would have to make.
+        budget = link.budget
+        slot = int(now / budget.slot_s)
+        if slot != budget.slot:
+            budget.roll(slot)
+        budget.requests[slot % _SLOTS] += 1
+        budget.sum_requests += 1
+        if link.hedges is not None:
+            link.hedges.request(now)
         self._attempt(_CallState(link, parent, stream, now, min(deadline, now + link.request_s)), now)
 
     def _attempt(self, call: _CallState, now: float) -> None:
@@ -241,19 +292,47 @@ class Simulation:
         link.attempts += 1
         replica = self._choose(link, now)
         attempt = _Attempt(call, replica, min(now + link.attempt_s, call.deadline))
+        if call.made == 1 and link.hedges is not None:
+            self._send(attempt, replica, now, now + link.hedge_s)
+        else:
+            self._send(attempt, replica, now, math.inf)
+
+    def _send(self, attempt: _Attempt, replica: _Replica, now: float, hedge_at: float) -> None:
         replica.using += 1
         if not replica.up:
             self._settle(attempt, _CONNECT, now)
         elif replica.free > 0:
-            self._work(attempt, replica, now)
+            over = self._work(attempt, replica, now)
+            # Who answers by itself before the delay is not hedged.
+            if hedge_at < attempt.expires and (over > hedge_at or replica.site.links):
+                self._push(hedge_at, _HEDGE, attempt)
         elif len(replica.waiting) < replica.site.spec.room:
             replica.waiting.append(attempt)
             self._push(attempt.expires, _EXPIRED, attempt)
-            return
+            if hedge_at < attempt.expires:
+                self._push(hedge_at, _HEDGE, attempt)
         else:
             self._settle(attempt, _SHED, now)
 
-    def _choose(self, link: _Link, now: float) -> _Replica:
+    def _hedge(self, first: _Attempt, now: float) -> None:
+        """Begin a second attempt beside ``first``, if both limits allow it."""
+        call = first.call
+        link = call.link
+        hedges = link.hedges
+        if hedges is None or link.in_flight >= link.most or not hedges.room(now) or not link.budget.room(now):
+            return
+        hedges.take()
+        link.budget.take()
+        link.in_flight += 1
+        link.attempts += 1
+        link.hedged += 1
+        call.made += 1
+        replica = self._choose(link, now, first.replica)
+        second = _Attempt(call, replica, min(now + link.attempt_s, call.deadline))
+        call.pair = first, second
+        self._send(second, replica, now, math.inf)
+
+    def _choose(self, link: _Link, now: float, tried: _Replica | None = None) -> _Replica:
         replicas = link.site.replicas
         if len(replicas) == 1:
             return replicas[0]
@@ -263,13 +342,18 @@ class Simulation:
             replicas = awake or replicas
             if len(replicas) == 1:
                 return replicas[0]
+        if tried is not None:
+            replicas = [replica for replica in replicas if replica is not tried]
+            if len(replicas) == 1:
+                return replicas[0]
         size = len(replicas)
         pair = int(self._random.random() * (size * (size - 1)))
         first = pair % size
         one, other = replicas[first], replicas[(first + 1 + pair // size) % size]
         return one if one.using <= other.using else other
 
-    def _work(self, attempt: _Attempt, replica: _Replica, now: float) -> None:
+    def _work(self, attempt: _Attempt, replica: _Replica, now: float) -> float:
+        """Begin to work on an attempt; return when its own work will be done."""
         self.visits += 1
         replica.free -= 1
         site = replica.site
@@ -281,6 +365,7 @@ class Simulation:
         # Who answers by itself and in time needs no alarm clock; whoever waited has one already.
         if (over > attempt.expires or site.links) and attempt.alive:
             self._push(attempt.expires, _EXPIRED, attempt)
+        return over
 
     def _worked(self, attempt: _Attempt, now: float) -> None:
         replica = attempt.replica
@@ -356,19 +441,36 @@ class Simulation:
         link.in_flight -= 1
         replica = attempt.replica
         replica.using -= 1
+        other = None
+        if call.pair is not None:
+            first, second = call.pair
+            other, call.pair = first if attempt is second else second, None
         if outcome == _OK:
             replica.bad = replica.ejected = 0
+            if other is not None:
+                self._give_up(other)
             self._end_call(call, True, now)
             return
         replica.bad += 1
         if replica.bad >= link.eject_after and replica.resting_until <= now:
             self._eject(link, replica, now)
-        if call.made < link.tries and self._is_wanted(link, outcome):
-            wait = self._random.random() * min(link.longest_s, link.base_s * 2.0 ** (call.made - 1))
-            if now + wait < call.deadline and _admit(link, now):
+        if other is not None:
+            return  # it takes the place of the one that failed
+        retries = attempt.ordinal - 1
+        if attempt.ordinal < link.tries and self._is_wanted(link, outcome):
+            wait = self._random.random() * min(link.longest_s, link.base_s * 2.0**retries)
+            if now + wait < call.deadline and link.budget.room(now):
+                link.budget.take()
                 self._push(now + wait, _AGAIN, call)
                 return
         self._end_call(call, False, now)
+
+    @staticmethod
+    def _give_up(attempt: _Attempt) -> None:
+        """The caller does not wait for an attempt any more; its replica works on."""
+        attempt.alive = False
+        attempt.call.link.in_flight -= 1
+        attempt.replica.using -= 1
 
     def _is_wanted(self, link: _Link, outcome: int) -> bool:
         if outcome == _TIMEOUT:
@@ -422,24 +524,3 @@ class Simulation:
         replica.waiting.clear()
         for attempt in sorted(ended, key=lambda one: one.expires):
             self._settle(attempt, _RESET, now)
-
-
-def _roll(link: _Link, slot: int) -> None:
-    """Forget the parts of the budget's window that have passed."""
-    for number in range(link.slot + 1, min(slot, link.slot + _SLOTS) + 1):
-        index = number % _SLOTS
-        link.sum_requests -= link.requests[index]
-        link.sum_retries -= link.retries[index]
-        link.requests[index] = link.retries[index] = 0
-    link.slot = slot
-
-
-def _admit(link: _Link, now: float) -> bool:
-    slot = int(now / link.slot_s)
-    if slot != link.slot:
-        _roll(link, slot)
-    if link.sum_retries + 1 > max(link.share * link.sum_requests, link.floor) + 1e-9:
-        return False
-    link.retries[slot % _SLOTS] += 1
-    link.sum_retries += 1
-    return True

@@ -4,21 +4,24 @@
    record ends as Kaplan and Meier say.
 2. A retry is drawn from the attempts recorded around its moment, at an endpoint not tried yet. Where retries were
    recorded to fail more often than their moment explains, that share of requests fails again just as before.
-3. Budgets are kept as proxies keep them, one per calling proxy; each time over is a mesh of its own.
-4. Where the record shows that load slows the callee down, the attempts a policy adds or saves do so too.
+3. A hedge is drawn like a retry, around the moment of its delay, and runs beside the first attempt: the first good
+   answer wins, and where both fail the later end counts. Every request that would be hedged is played both with and
+   without, since only the budgets tell which it is.
+4. Budgets are kept as proxies keep them, one per calling proxy; each time over is a mesh of its own.
+5. Where the record shows that load slows the callee down, the attempts a policy adds or saves do so too.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from meshwise.analytics.replay.attempts import BoolArray, FloatArray, IntArray
 from meshwise.analytics.replay.blocks import CONNECT, NEAR_S, OK, TIMEOUT, Blocks
-from meshwise.analytics.replay.budget import attempts_admitted
+from meshwise.analytics.replay.budget import HedgeAsks, attempts_admitted
 from meshwise.analytics.replay.load import Load
-from meshwise.contracts.policy import Policy
+from meshwise.contracts.policy import Hedge, Policy
 from meshwise.contracts.telemetry import OUTCOMES
 
 _RESET, _ERROR = OUTCOMES.index("reset"), OUTCOMES.index("error")
@@ -27,16 +30,52 @@ _LOAD_ROUNDS: Final = 4
 _SETTLED: Final = 0.01
 
 
+class _Ends(NamedTuple):
+    """How attempts ended: ``took`` seconds, or seconds since the request's arrival where so said."""
+
+    took: FloatArray
+    outcome: IntArray
+    status: IntArray
+
+    def at(self, rows: IntArray) -> _Ends:
+        """Return some of them."""
+        return _Ends(self.took[rows], self.outcome[rows], self.status[rows])
+
+
+class _Track:
+    """What becomes of requests when everything they ask for is granted, by the number of attempts after the first.
+
+    ``over`` is when it is over if nothing more is granted, ``well`` whether well, ``work`` the seconds attempts took
+    until then, ``useful`` the seconds of the attempt that answered; ``asked_at`` is when the next attempt is asked for.
+    """
+
+    def __init__(self, row: IntArray, picks: list[IntArray], most: int) -> None:
+        size = len(row)
+        self.row, self.picks = row, picks
+        self.over, self.work, self.useful = (np.zeros((size, most + 1)) for _ in range(3))
+        self.well = np.zeros((size, most + 1), dtype=np.bool_)
+        self.asked_at, self.wanted = np.full((size, most), np.inf), np.zeros(size, dtype=np.int64)
+
+    def note(self, at: IntArray, k: int, ends: _Ends, over: FloatArray) -> None:
+        """Note how attempt ``k`` of the requests ``at`` ended, ``over`` seconds after their arrival."""
+        self.over[at, k], self.well[at, k] = over, ends.outcome == OK
+        self.work[at, k] = ends.took + (self.work[at, k - 1] if k else 0.0)
+        self.useful[at, k] = np.where(ends.outcome == OK, ends.took, 0.0)
+
+
 class Play:
     """What became of every request played: ``clock`` seconds, ``success``, attempts ``made``, retries ``denied``.
 
     ``block`` is the block of the request's first attempt; ``copies`` how often each recorded request was played.
+    ``hedged`` tells whether the second attempt ran beside the first. ``work`` are the seconds that attempts took as
+    the caller saw them, ``useful`` those of the attempt that answered well.
     """
 
     def __init__(self, blocks: Blocks, policy: Policy, copies: int, seed: int, load: Load | None = None) -> None:
         self._blocks, self._policy, self._seed = blocks, policy, seed
         self.copies = copies
         self._first = np.tile(blocks.firsts, copies)
+        self._arrival = blocks.start[self._first]
         self.block = blocks.block[self._first]
         self._slowdown = np.ones(blocks.size)
         self._run()
@@ -61,44 +100,97 @@ class Play:
 
     def _run(self) -> None:
         blocks, policy = self._blocks, self._policy
-        rng = np.random.default_rng(self._seed)
         size, most = len(self._first), policy.retry.max
-        arrival = blocks.start[self._first]
-        over, well = np.zeros((size, most + 1)), np.zeros((size, most + 1), dtype=np.bool_)
-        asked_at, wanted = np.full((size, most), np.inf), np.zeros(size, dtype=np.int64)
-        picks = np.repeat(self._first[:, None], most + 1, axis=1)
-        repeatable = np.isin(blocks.method[self._first], policy.retry.methods)
-        sticks = rng.random(size) < blocks.sticky
-        playing, begun = np.arange(size), np.zeros(size)
-        for k in range(most + 1):
-            took, outcome, status = self._attempt(picks[playing, k], begun, rng)
-            over[playing, k], well[playing, k] = begun + took, outcome == OK
-            if k == most:
-                break
-            again = self._wanted(outcome, status) & (repeatable[playing] | (outcome == CONNECT))
-            # Drawn for all requests, so that a policy that retries less sees the same luck in what it retries.
-            chances = rng.random((3, size))
-            wait = chances[0][playing] * min(policy.retry.backoff.max, policy.retry.backoff.base * 2.0**k)
-            ended = over[playing, k]
-            again &= ended + wait < policy.timeout.request
-            playing, ended, wait = playing[again], ended[again], wait[again]
-            asked_at[playing, k], wanted[playing] = arrival[playing] + ended, k + 1
-            begun = ended + wait
-            tried = picks[playing, : k + 1]
-            moment = arrival[playing] + np.floor(begun / NEAR_S) * NEAR_S
-            drawn = blocks.near(moment, tried, chances[1][playing], chances[2][playing])
-            picks[playing, k + 1] = np.where(sticks[playing], tried[:, k], drawn)
+        rng, self._tails = np.random.default_rng(self._seed), np.random.default_rng([self._seed, 1])
+        self._repeatable = np.isin(blocks.method[self._first], policy.retry.methods)
+        self._sticks = rng.random(size) < blocks.sticky
+        # Drawn for all requests, so that a policy that retries less sees the same luck in what it retries.
+        draws = most if policy.hedge is None else 1 + min(1, most)
+        self._luck = [rng.random((3, size)) for _ in range(max(most, draws))]
+        every = np.arange(size)
+        alone = _Track(every, [self._first], most)
+        ends = self._attempt(self._first, np.zeros(size))
+        alone.note(every, 0, ends, ends.took)
         purse = np.repeat(np.arange(self.copies), len(blocks.firsts)) * (int(blocks.instance.max()) + 1)
         purse += blocks.instance[self._first]
-        self.made = attempts_admitted(arrival, purse, asked_at, wanted, policy.retry.budget)
-        last = (np.arange(size), self.made - 1)
-        self.clock, self.success = over[last], well[last]
-        self.denied = (self.made <= wanted).astype(np.int64)
+        pairs, asks = None, None
+        if policy.hedge is not None:
+            pairs = self._pairs(policy.hedge, ends)
+            then_at = pairs.asked_at[:, 0] if pairs.asked_at.shape[1] else np.full(len(pairs.row), np.inf)
+            asks = HedgeAsks(pairs.row, self._arrival[pairs.row] + policy.hedge.delay, then_at, policy.hedge)
+        self._follow(alone, every, ends, np.zeros(size, dtype=np.int64))
+        self.made, self.hedged = attempts_admitted(
+            self._arrival, purse, alone.asked_at, alone.wanted, policy.retry.budget, hedges=asks
+        )
+        last = (every, np.where(self.hedged, 0, self.made - 1))
+        self.clock, self.success = alone.over[last], alone.well[last]
+        self.work, self.useful = alone.work[last], alone.useful[last]
+        self.denied = (self.made <= alone.wanted).astype(np.int64)
+        if pairs is not None:
+            used = np.flatnonzero(self.hedged[pairs.row])
+            row = pairs.row[used]
+            last = (used, self.made[row] - 2)
+            self.clock[row], self.success[row] = pairs.over[last], pairs.well[last]
+            self.work[row], self.useful[row] = pairs.work[last], pairs.useful[last]
+            self.denied[row] = self.made[row] - 2 < pairs.wanted[used]
 
-    def _attempt(
-        self, pick: IntArray, begun: FloatArray, rng: np.random.Generator
-    ) -> tuple[FloatArray, IntArray, IntArray]:
-        """Return how attempts that began ``begun`` seconds into their requests end: seconds, outcome, status."""
+    def _follow(self, track: _Track, at: IntArray, ends: _Ends, retries: IntArray) -> None:
+        """Make the retries that the requests ``at`` of a track ask for after an attempt that ended as given.
+
+        ``ends`` holds seconds since their arrival, ``retries`` what they count as made.
+        """
+        retry, request_s = self._policy.retry, self._policy.timeout.request
+        over = ends.took
+        for k in range(track.asked_at.shape[1]):
+            row = track.row[at]
+            again = self._wanted(ends) & (self._repeatable[row] | (ends.outcome == CONNECT))
+            chances = self._luck[len(track.picks) - 1][:, row]
+            wait = chances[0] * np.minimum(retry.backoff.max, retry.backoff.base * 2.0**retries)
+            again &= (retries < retry.max) & (over + wait < request_s)
+            at, over, wait, retries = at[again], over[again], wait[again], retries[again] + 1
+            row, chances = row[again], chances[:, again]
+            track.asked_at[at, k], track.wanted[at] = self._arrival[row] + over, k + 1
+            begun = over + wait
+            pick = self._draw(row, np.stack([pick[at] for pick in track.picks], axis=1), begun, chances)
+            ends = self._attempt(pick, begun)
+            over = begun + ends.took
+            track.note(at, k + 1, ends, over)
+            grown = track.picks[-1].copy()
+            grown[at] = pick
+            track.picks.append(grown)
+
+    def _pairs(self, hedge: Hedge, ends: _Ends) -> _Track:
+        """Return the requests that ask for a hedge, with it; their first attempts end as given."""
+        row = np.flatnonzero(self._repeatable & (ends.took > hedge.delay))
+        begun = np.full(len(row), hedge.delay)
+        pick = self._draw(row, self._first[row][:, None], begun, self._luck[0][:, row])
+        first, second = ends.at(row), self._attempt(pick, begun)
+        end = begun + second.took
+        well, well_too = first.outcome == OK, second.outcome == OK
+        answered = well | well_too
+        by_second = np.where(answered, well_too & ~(well & (first.took <= end)), end >= first.took)
+        over = np.where(by_second, end, first.took)
+        # Two attempts and at most one retry make three, the most there are.
+        track = _Track(row, [self._first[row], pick], min(1, self._policy.retry.max))
+        track.over[:, 0], track.well[:, 0] = over, answered
+        track.work[:, 0] = np.minimum(first.took, over) + np.minimum(end, over) - begun
+        track.useful[:, 0] = np.where(answered, np.where(by_second, second.took, first.took), 0.0)
+        failed = np.flatnonzero(~answered)
+        survivor = by_second[failed]
+        outcome = np.where(survivor, second.outcome[failed], first.outcome[failed])
+        status = np.where(survivor, second.status[failed], first.status[failed])
+        # Proxies count retries by the ordinal of the attempt that ended last.
+        self._follow(track, failed, _Ends(over[failed], outcome, status), survivor.astype(np.int64))
+        return track
+
+    def _draw(self, row: IntArray, tried: IntArray, begun: FloatArray, chances: FloatArray) -> IntArray:
+        """Draw the next attempt of requests that made ``tried``, ``begun`` seconds into each."""
+        moment = self._arrival[row] + np.floor(begun / NEAR_S) * NEAR_S
+        drawn = self._blocks.near(moment, tried, chances[1], chances[2])
+        return np.where(self._sticks[row], tried[:, -1], drawn)
+
+    def _attempt(self, pick: IntArray, begun: FloatArray) -> _Ends:
+        """Return how attempts that began ``begun`` seconds into their requests end."""
         blocks, timeout = self._blocks, self._policy.timeout
         left = timeout.request - begun
         limit = left if timeout.attempt is None else np.minimum(left, timeout.attempt)
@@ -108,12 +200,12 @@ class Play:
         unknown = censored & (duration < limit)
         late = (censored & ~unknown) | (duration > limit)
         if unknown.any():
-            time, outcome[unknown], status[unknown] = blocks.draw_tail(blocks.duration[pick[unknown]], rng)
+            time, outcome[unknown], status[unknown] = blocks.draw_tail(blocks.duration[pick[unknown]], self._tails)
             duration[unknown] = time * slowdown[unknown]
             late |= duration > limit
-        return np.minimum(duration, limit), np.where(late, TIMEOUT, outcome), np.where(late, 0, status)
+        return _Ends(np.minimum(duration, limit), np.where(late, TIMEOUT, outcome), np.where(late, 0, status))
 
-    def _wanted(self, outcome: IntArray, status: IntArray) -> BoolArray:
-        on = self._policy.retry.on
+    def _wanted(self, ends: _Ends) -> BoolArray:
+        on, outcome = self._policy.retry.on, ends.outcome
         wanted = (outcome == CONNECT) & on.connect | (outcome == _RESET) & on.reset | (outcome == TIMEOUT) & on.timeout
-        return np.asarray(wanted | ((outcome == _ERROR) & np.isin(status, on.codes)))
+        return np.asarray(wanted | ((outcome == _ERROR) & np.isin(ends.status, on.codes)))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import stdtrit
 
 from meshwise.analytics.replay.attempts import Attempts, FloatArray, IntArray
@@ -33,7 +34,8 @@ ASSUMPTIONS: Final = (
     "where retries were recorded, as many fail because of the request itself as did; else none",
     "an attempt cut off earlier than the timeout tried ends as Kaplan–Meier says of those observed longer; beyond the "
     "last end observed it counts as not finished, so nothing is credited that was never seen",
-    "each calling proxy has a retry budget of its own",
+    "a hedge ends as a retry begun at its delay would, beside the first attempt",
+    "each calling proxy has a budget of its own for retries, and one for hedges",
 )
 
 
@@ -64,6 +66,11 @@ class ReplayResult:
     attempts_per_request: Estimate
     budget_denied: Estimate
     """Retries the budget refused, per request."""
+    hedges_per_request: Estimate
+    budget_used: Estimate
+    """Retries and hedges made, as a share of those that the retry budget would have allowed."""
+    wasted_work: Estimate
+    """Share of the time attempts took, as the callers saw it, that led to no good answer."""
     samples: int
     blocks: int
     simulated: int
@@ -86,7 +93,9 @@ class ReplayResult:
         return document
 
 
-_MEASURES: Final = ("success", "p50", "p95", "p99", "p99_good", "attempts_per_request", "budget_denied")
+_SHARES: Final = ("success", "attempts_per_request", "budget_denied", "hedges_per_request")
+_RATIOS: Final = ("budget_used", "wasted_work")
+_MEASURES: Final = ("p50", "p95", "p99", "p99_good", *_SHARES, *_RATIOS)
 
 
 def replay(attempts: Attempts | Blocks, policy: Policy, n: int = 20_000, seed: int = 0) -> ReplayResult:
@@ -98,8 +107,9 @@ def replay(attempts: Attempts | Blocks, policy: Policy, n: int = 20_000, seed: i
         ValueError: there is no first attempt.
     """
     blocks = attempts if isinstance(attempts, Blocks) else arrange(attempts)
-    # Without retries and without ends to guess, every time over would be the same.
-    copies = math.ceil(n / len(blocks.firsts)) if policy.retry.max or blocks.censored.any() else 1
+    # Without another attempt and without ends to guess, every time over would be the same.
+    draws = policy.retry.max or policy.hedge is not None or blocks.censored.any()
+    copies = math.ceil(n / len(blocks.firsts)) if draws else 1
     play = Play(blocks, policy, copies, seed, load_of(blocks))
     return _summarise(blocks, play, policy, np.random.default_rng([seed, 1]))
 
@@ -113,17 +123,14 @@ def difference(better: ReplayResult, worse: ReplayResult, measure: str) -> Estim
 
 def _summarise(blocks: Blocks, play: Play, policy: Policy, rng: np.random.Generator) -> ReplayResult:
     count, drawn = blocks.size, blocks.requests * play.copies
-    sums = {
-        "success": np.bincount(play.block, weights=play.success, minlength=count),
-        "attempts_per_request": np.bincount(play.block, weights=play.made, minlength=count),
-        "budget_denied": np.bincount(play.block, weights=play.denied, minlength=count),
-    }
     weights = _resampled(count, rng)
     totals = weights @ drawn
-    replicates: dict[str, FloatArray] = {name: (weights @ values) / totals for name, values in sums.items()}
-    estimates = {
-        name: _interval(float(values.sum() / drawn.sum()), replicates[name], count) for name, values in sums.items()
-    }
+    replicates: dict[str, FloatArray] = {}
+    estimates: dict[str, Estimate] = {}
+    for name, top, bottom in _ratios(blocks, play, policy, drawn):
+        above, below = top.sum(), bottom.sum()
+        replicates[name] = (weights @ top) / np.maximum(weights @ bottom, 1e-12)
+        estimates[name] = _interval(float(above / below) if below > 0.0 else 0.0, replicates[name], count)
     good = np.where(play.success, play.clock, np.maximum(play.clock, policy.timeout.request))
     seen, answered = _cumulative(play.clock, play.block, weights), _cumulative(good, play.block, weights)
     for name, q, clock, cumulative in (
@@ -146,6 +153,23 @@ def _summarise(blocks: Blocks, play: Play, policy: Policy, rng: np.random.Genera
     return ReplayResult(
         **estimates, samples=int(blocks.requests.sum()), blocks=count, simulated=len(play.clock), replicates=replicates
     )
+
+
+def _ratios(
+    blocks: Blocks, play: Play, policy: Policy, drawn: IntArray
+) -> Iterator[tuple[str, FloatArray, FloatArray]]:
+    """Yield each share and ratio as its name, and per block what is divided by what."""
+
+    def per_block(values: npt.NDArray[Any]) -> FloatArray:
+        return np.bincount(play.block, weights=values, minlength=blocks.size).astype(np.float64)
+
+    for name, values in zip(_SHARES, (play.success, play.made, play.denied, play.hedged), strict=True):
+        yield name, per_block(values), drawn.astype(np.float64)
+    budget, proxies = policy.retry.budget, int(blocks.instance.max()) + 1
+    floor = budget.min_per_second * blocks.block_s * proxies * play.copies
+    yield "budget_used", per_block(play.made - 1), np.maximum(budget.percent / 100.0 * drawn, floor)
+    work = per_block(play.work)
+    yield "wasted_work", work - per_block(play.useful), work
 
 
 def _resampled(count: int, rng: np.random.Generator) -> FloatArray:
