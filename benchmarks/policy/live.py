@@ -41,15 +41,18 @@ def _promoted(report: Mapping[str, Any]) -> Figure | Unmeasured:
 
 def _rolled_back(report: Mapping[str, Any]) -> Figure | Unmeasured:
     rollout = report.get("bad_rollout") or {}
-    if rollout.get("state") != "rolled_back" or not rollout.get("stage_started_at"):
+    if rollout.get("state") != "rolled_back":
         return Unmeasured(f"the demo's bad rollout is {rollout.get('state', 'missing')}, not rolled back")
-    windows = (_seconds(rollout["finished_at"]) - _seconds(rollout["stage_started_at"])) / WINDOW_S
+    windows = (_seconds(rollout["finished_at"]) - _seconds(rollout["created_at"])) / WINDOW_S
     return Ceiling(windows, "windows of 60 s", (windows, windows), 2.0)
 
 
 def _exposed(report: Mapping[str, Any]) -> Figure | Unmeasured:
-    """Share of the edge's requests, while the bad policy was out, that its canary made."""
-    verdicts = (report.get("bad_rollout") or {}).get("verdicts") or ()
+    """Share of the edge's requests, while the bad policy was on trial, that its canary made."""
+    rollout = report.get("bad_rollout") or {}
+    verdicts = rollout.get("verdicts") or ()
+    if rollout.get("state") == "rolled_back" and not rollout.get("canary_proxies"):
+        return Ceiling(0.0, "% of the edge's requests meanwhile", (0.0, 0.0), 5.0)
     arms = next((one["evidence"] for one in reversed(verdicts) if (one.get("evidence") or {}).get("canary")), None)
     if arms is None:
         return Unmeasured("the bad rollout carries no counts")

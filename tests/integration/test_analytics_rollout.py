@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from meshwise.contracts.rows import EdgeBucket, RolloutFinding
 from meshwise.store.client import connect
@@ -27,8 +28,35 @@ def _traffic(canary: str, control: list[str]) -> list[EdgeBucket]:
     return rows
 
 
-def test_a_bad_canary_is_rolled_back_by_itself(tmp_path: Path) -> None:
-    """A candidate that fails on its canary is rolled back on analytics' verdict, and the verdict is on record."""
+def _shadow_rows(version: int) -> list[list[Any]]:
+    # As the collector stores the counter of two proxies: most answers would have been cut off.
+    rows = []
+    for proxy in ("web-0", "web-1"):
+        for cut, attempts in (("none", 10.0), ("attempt", 90.0)):
+            attributes = {
+                "meshwise.source": "web",
+                "meshwise.destination": "search",
+                "meshwise.outcome": "ok",
+                "meshwise.shadow.version": str(version),
+                "meshwise.shadow.timeout": cut,
+                "meshwise.shadow.skipped": "false",
+            }
+            now = datetime.now(UTC)
+            resource = {"service.instance.id": proxy}
+            rows.append(
+                ["web", "meshwise.shadow.attempts", "meshwise.proxy", resource, attributes, now, now, attempts, 1]
+            )
+    return rows
+
+
+SUM_COLUMNS = (
+    "ServiceName", "MetricName", "ScopeName", "ResourceAttributes", "Attributes", "StartTimeUnix", "TimeUnix", "Value",
+    "AggregationTemporality",
+)  # fmt: skip
+
+
+def test_bad_candidates_are_ended_by_themselves(tmp_path: Path) -> None:
+    """One that fails on its canary is rolled back on analytics' verdict, one that proxies judge so in shadow before."""
     with running_store() as store, running_control(tmp_path, ttl_s=120.0) as control:
         proxies = [control.register(f"web-{n}", "web") for n in range(4)]
         status, rollout = control.begin_rollout(CANDIDATE, stages=[25, 100])
@@ -36,8 +64,13 @@ def test_a_bad_canary_is_rolled_back_by_itself(tmp_path: Path) -> None:
         for proxy in proxies:
             proxy.apply()
         (canary,) = rollout["canary_proxies"]
+        shadowed = control.begin_rollout(
+            {"match": {"source": "web", "service": "search"}, "timeout": {"request": "5ms"}}, shadow=True
+        )[1]
+        assert (shadowed["state"], shadowed["canary_proxies"]) == ("shadow", [])
         with connect(store.url) as client:
             insert_buckets(client, _traffic(canary, rollout["control_proxies"]))
+            client.insert("otel_metrics_sum", _shadow_rows(shadowed["policy"]["version"]), column_names=SUM_COLUMNS)
             settings = {
                 "port": free_port(),
                 "store_url": store.url,
@@ -53,12 +86,22 @@ def test_a_bad_canary_is_rolled_back_by_itself(tmp_path: Path) -> None:
                     timeout=60.0,
                 )
                 findings = eventually(
-                    lambda: [f for f in select_rows(client, RolloutFinding) if f.decision == "rollback"], timeout=20.0
+                    lambda: [
+                        f
+                        for f in select_rows(client, RolloutFinding)
+                        if (f.decision, f.rollout_id) == ("rollback", rollout["id"])
+                    ],
+                    timeout=20.0,
                 )
+                unexposed = control.get(f"/v1/rollouts/{shadowed['id']}")
                 assert "Traceback" not in process.stderr
-        told = run([*MESHWISE, "rollout", "explain", rollout["id"], "--control-url", control.url])
-    assert told[0] == 0, told
-    assert re.search(r"rollback\s+yes\s+analytics", told[1]), told[1]
+        for one in (rollout, shadowed):
+            told = run([*MESHWISE, "rollout", "explain", one["id"], "--control-url", control.url])
+            assert told[0] == 0, told
+            assert re.search(r"rollback\s+yes\s+analytics", told[1]), told[1]
+    assert (unexposed["state"], unexposed["canary_proxies"]) == ("rolled_back", [])
+    assert unexposed["verdicts"][-1]["shadow"] is True
+    assert unexposed["verdicts"][-1]["evidence"]["shadow"]["lost"] == 180
     assert ended["verdicts"][-1]["by"] == "analytics"
     assert ended["verdicts"][-1]["decision"] == "rollback"
     assert (findings[0].rollout_id, findings[0].stage) == (rollout["id"], 0)

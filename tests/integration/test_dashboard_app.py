@@ -138,9 +138,9 @@ def test_every_page_shows_its_data_in_a_real_browser(address: str, control: Memo
         assert "least_ms=1500" in page.current_url
         page.get(address + "/policies")
         wait.until(expect.text_to_be_present_in_element((By.ID, "policies-proposals"), "cut each attempt"))
-        page.find_element(By.XPATH, "//button[text()='Start canary']").click()
+        page.find_element(By.XPATH, "//button[text()='Start rollout']").click()
         wait.until(expect.alert_is_present()).accept()
-        wait.until(expect.text_to_be_present_in_element((By.ID, "action-notice"), "canary proxies"))
+        wait.until(expect.text_to_be_present_in_element((By.ID, "action-notice"), "first in shadow"))
         assert control.actions == [("submit", "p1")]
         assert HOSTILE in page.find_element(By.ID, "policies-proposals").text
         broken = [entry["message"] for entry in log(page) if entry["level"] == "SEVERE"]

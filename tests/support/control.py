@@ -68,8 +68,9 @@ class Control:
         return self.call("PUT", f"/v1/policies/{name}", {"policy": document, "reason": "test", **fields})
 
     def begin_rollout(self, document: Mapping[str, Any], **fields: Any) -> tuple[int, Any]:
-        """Begin a rollout of a policy."""
-        return self.call("POST", "/v1/rollouts", {"policy": document, "reason": "test", **fields}, actor="analytics")
+        """Begin a rollout of a policy; without a shadow stage unless ``shadow`` is true."""
+        body = {"policy": document, "reason": "test", "shadow": False, **fields}
+        return self.call("POST", "/v1/rollouts", body, actor="analytics")
 
 
 @dataclass

@@ -44,6 +44,7 @@ class Audits:
     propose: Callable[[Client, Window, World, Sequence[Policy]], Sequence[ProposalFinding]]
     causes: Callable[[BulkClient, World, str, Sequence[AnomalyFinding]], Sequence[Suspect]]
     judge: Callable[[dict[str, Any], Client, datetime], Judgement]
+    """Judges the shadow of a rollout that has one, else its canaries."""
 
 
 def audits_for(settings: AnalyticsSettings) -> Audits:
@@ -53,7 +54,7 @@ def audits_for(settings: AnalyticsSettings) -> Audits:
     from meshwise.analytics.proposal import load_attempts, propose
     from meshwise.analytics.proposal.ends import load_ends
     from meshwise.analytics.proposal.trial_run import Memory
-    from meshwise.analytics.rollout import judge_from_store
+    from meshwise.analytics.rollout import judge_from_store, judge_shadow_from_store
 
     rehearsed: Memory = {}
     return Audits(
@@ -68,5 +69,7 @@ def audits_for(settings: AnalyticsSettings) -> Audits:
             ends=load_ends(client, window),
         ),
         causes=lambda client, world, service, anomalies: explain(client, world, service, anomalies, settings.cause),
-        judge=lambda document, client, now: judge_from_store(document, client, now, settings.rollout),
+        judge=lambda document, client, now: (judge_shadow_from_store if document.get("shadows") else judge_from_store)(
+            document, client, now, settings.rollout
+        ),
     )

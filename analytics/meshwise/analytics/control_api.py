@@ -6,7 +6,7 @@ Whatever is not told because control is away is found again by the next cycle, s
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -51,9 +51,9 @@ class ControlApi:
                 log.warning("policy not understood", problem=str(error)[:300])
         return tuple(found)
 
-    def rollouts(self, state: str | None = None) -> list[dict[str, Any]]:
-        """Return the rollouts, or those in one state."""
-        found = self._call("GET", "/v1/rollouts", params={"state": state} if state else None).get("rollouts", ())
+    def rollouts(self, *states: str) -> list[dict[str, Any]]:
+        """Return the rollouts, or those in some states."""
+        found = self._call("GET", "/v1/rollouts", params={"state": states} if states else None).get("rollouts", ())
         return [rollout for rollout in found if isinstance(rollout, dict)]
 
     def submit(
@@ -78,19 +78,28 @@ class ControlApi:
             },
         )
 
-    def tell_verdict(self, rollout_id: str, *, stage: int, decision: str, reason: str, evidence: object) -> None:
-        """Say what the judge found about one stage of one rollout."""
+    def tell_verdict(
+        self, rollout_id: str, *, stage: int, decision: str, reason: str, evidence: object, shadow: bool = False
+    ) -> None:
+        """Say what the judge found about one stage of one rollout, or about its ``shadow``."""
         self._call(
             "POST",
             f"/v1/rollouts/{quote(rollout_id, safe='')}/verdicts",
-            json={"decision": decision, "reason": reason, "evidence": evidence, "stage": stage},
+            json={
+                "decision": decision,
+                "reason": reason,
+                "evidence": evidence,
+                "stage": stage,
+                **({"shadow": True} if shadow else {}),
+            },
         )
 
     def _call(
-        self, method: str, path: str, *, json: object = None, params: Mapping[str, str] | None = None
+        self, method: str, path: str, *, json: object = None, params: Mapping[str, Sequence[str]] | None = None
     ) -> dict[str, Any]:
         try:
-            answer = self._http.request(method, path, json=json, params=params)
+            values = {name: list(many) for name, many in (params or {}).items()}
+            answer = self._http.request(method, path, json=json, params=values or None)
             document = answer.json() if answer.content else {}
         except httpx.HTTPError as error:
             raise UnavailableError(f"control does not answer at {self._http.base_url}: {error}") from error

@@ -33,7 +33,7 @@ from meshwise.analytics.slo.audit import SloAudit
 from meshwise.analytics.slo.evaluate import ObjectiveState
 from meshwise.analytics.slo.promises import Promises
 from meshwise.analytics.sql import load_sql
-from meshwise.analytics.steering import Incident, Steered, moment, steer
+from meshwise.analytics.steering import ACTIVE, Incident, Steered, moment, steer
 from meshwise.analytics.world import World
 from meshwise.contracts.errors import MeshwiseError
 from meshwise.contracts.policy import Policy
@@ -277,8 +277,9 @@ class Cycle:
 
     def _judge(self, now: datetime) -> tuple[RolloutFinding, ...]:
         verdicts: list[RolloutFinding] = []
-        for rollout in self._control.rollouts("canary"):
-            if moment(rollout.get("stage_started_at")) is None:
+        for rollout in self._control.rollouts(*ACTIVE):
+            shadow = rollout.get("shadows") is True
+            if not shadow and (rollout.get("state") != "canary" or moment(rollout.get("stage_started_at")) is None):
                 continue
             verdict = self._audits.judge(rollout, self._client, now)
             finding = RolloutFinding(
@@ -298,6 +299,7 @@ class Cycle:
                     decision=finding.decision,
                     reason=finding.reason,
                     evidence=orjson.loads(finding.evidence),
+                    shadow=shadow,
                 )
             except MeshwiseError as error:
                 log.warning("verdict not taken", rollout=finding.rollout_id, problem=str(error))

@@ -25,7 +25,7 @@ from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.policy import ANY, Policy, parse_policy
 from meshwise.contracts.rows import ProposalFinding
 
-ACTIVE: Final = ("awaiting_approval", "canary")
+ACTIVE: Final = ("awaiting_approval", "shadow", "canary")
 _ALIKE: Final = 1.1
 """Attempt timeouts within this ratio are the same advice."""
 

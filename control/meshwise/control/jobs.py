@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from meshwise.control import registrations, registry, trials
 from meshwise.control.plane import ControlPlane
+from meshwise.control.rollouts import ACTIVE
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,7 @@ def tick(plane: ControlPlane, before: Pulse, monotonic: float) -> Pulse:
     plane.metrics.revision.set(revision)
     plane.metrics.proxies.labels("true").set(live)
     plane.metrics.proxies.labels("false").set(len(proxies) - live)
-    for state in ("awaiting_approval", "canary"):
+    for state in ACTIVE:
         plane.metrics.rollouts.labels(state).set(sum(rollout.state == state for rollout in active))
     plane.metrics.streams.set(len(plane.hub))
     plane.metrics.overwritten.set(plane.hub.overwritten)

@@ -15,7 +15,8 @@ def rollout_to_row(rollout: Rollout) -> dict[str, Any]:
     return {
         **asdict(rollout),
         "policy": rollout.policy.to_document(),
-        "baseline": None if rollout.baseline is None else rollout.baseline.to_document(),
+        "baseline": _document(rollout.baseline),
+        "carrier": _document(rollout.carrier),
     }
 
 
@@ -27,7 +28,8 @@ def rollout_from_row(content: Mapping[str, Any]) -> Rollout:
             **content,
             "policy": parse_policy(content["policy"]),
             "baseline": _policy(content["baseline"]),
-            "plan": Plan(tuple(plan["stages"]), plan["mode"], plan["max_duration_s"]),
+            "carrier": _policy(content.get("carrier")),  # rows of before there were shadows have none
+            "plan": Plan(tuple(plan["stages"]), plan["mode"], plan["max_duration_s"], plan.get("shadow", False)),
             "canary_proxies": tuple(content["canary_proxies"]),
             "control_proxies": tuple(content["control_proxies"]),
             "verdicts": tuple(Verdict(**verdict) for verdict in content["verdicts"]),
@@ -37,3 +39,7 @@ def rollout_from_row(content: Mapping[str, Any]) -> Rollout:
 
 def _policy(document: Mapping[str, Any] | None) -> Policy | None:
     return None if document is None else parse_policy(document)
+
+
+def _document(policy: Policy | None) -> dict[str, Any] | None:
+    return None if policy is None else policy.to_document()

@@ -1,14 +1,17 @@
 """The life of a rollout: a candidate policy on a few proxies, judged, then everywhere or nowhere. Pure functions.
 
 Rules
-1. awaiting_approval → canary → promoted | rolled_back. The last two are final.
-2. A stage is a percentage of the live proxies of the calling service; every stage but the last is below 100, the last
+1. awaiting_approval → shadow → canary → promoted | rolled_back. The last two are final.
+2. In shadow, and while it waits for approval, proxies judge the candidate on live traffic without obeying it, where a
+   policy can carry it so (``shadowing``). A verdict on that ends the rollout before anybody was exposed, or lets the
+   canaries begin; a rollout that waits still waits, and skips the shadow stage when approved after a good verdict.
+3. A stage is a percentage of the live proxies of the calling service; every stage but the last is below 100, the last
    is 100 and means: the candidate becomes the policy in force.
-3. A stage below 100 has at least one canary and leaves at least one proxy as control; later stages keep its canaries.
-4. A stage has started once every live canary said that it applied a snapshot with the candidate. A verdict to advance
+4. A stage below 100 has at least one canary and leaves at least one proxy as control; later stages keep its canaries.
+5. A stage has started once every live canary said that it applied a snapshot with the candidate. A verdict to advance
    counts only after that; an operator's word counts always.
-5. A canary that rejects such a snapshot ends the rollout at once. So does the loss of every canary.
-6. A rollout that nobody decided by its deadline is rolled back.
+6. A proxy that rejects a snapshot with the candidate ends the rollout at once. So does the loss of every canary.
+7. A rollout that nobody decided by its deadline is rolled back.
 
 Every function returns the next state, or raises ``ConflictError``/``DocumentError`` and leaves things as they are.
 """
@@ -26,11 +29,11 @@ from meshwise.contracts.policy import ANY, Policy
 from meshwise.control.errors import ConflictError
 from meshwise.control.registry import ProxyRecord
 
-State = Literal["awaiting_approval", "canary", "promoted", "rolled_back"]
+State = Literal["awaiting_approval", "shadow", "canary", "promoted", "rolled_back"]
 Mode = Literal["automatic", "approval"]
 Decision = Literal["advance", "rollback", "hold"]
 
-ACTIVE: Final[tuple[State, ...]] = ("awaiting_approval", "canary")
+ACTIVE: Final[tuple[State, ...]] = ("awaiting_approval", "shadow", "canary")
 CONTROL: Final = "control"
 """Who decided, when it was control itself."""
 MAX_STAGES: Final = 10
@@ -40,7 +43,10 @@ MAX_VERDICTS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One decision about one stage. ``at`` is seconds since the epoch; ``evidence`` is whatever the judge measured."""
+    """One decision about one stage. ``at`` is seconds since the epoch; ``evidence`` is whatever the judge measured.
+
+    ``shadow`` verdicts are on what proxies say the candidate would have done, not on canaries.
+    """
 
     at: float
     stage: int
@@ -48,15 +54,20 @@ class Verdict:
     reason: str
     evidence: Mapping[str, Any] | None
     by: str
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a candidate is to be tried: percent per stage, whether an operator starts it, and its longest life."""
+    """How a candidate is to be tried: percent per stage, whether an operator starts it, and its longest life.
+
+    Without ``shadow`` it begins with its canaries.
+    """
 
     stages: tuple[int, ...] = (25, 100)
     mode: Mode = "automatic"
     max_duration_s: float = 1800.0
+    shadow: bool = True
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.stages) <= MAX_STAGES:
@@ -69,7 +80,8 @@ class Plan:
 class Rollout:
     """One candidate on its way. Times are seconds since the epoch, UTC; ``policy.version`` is the number it will keep.
 
-    ``stage_revision`` is the first mesh-wide revision whose snapshots carry the candidate to the stage's canaries.
+    ``stage_revision`` is the first mesh-wide revision whose snapshots carry the candidate to the stage's canaries, or
+    as a shadow to every caller. ``carrier`` is the policy that carries it there, ``None`` when none can.
     """
 
     id: str
@@ -90,6 +102,17 @@ class Rollout:
     stage_started_at: float | None = None
     finished_at: float | None = None
     verdicts: tuple[Verdict, ...] = ()
+    carrier: Policy | None = None
+
+    @property
+    def shadows(self) -> bool:
+        """Whether proxies judge the candidate without obeying it."""
+        return self.carrier is not None and self.state in ("awaiting_approval", "shadow")
+
+    @property
+    def shadow_passed(self) -> bool:
+        """Whether the latest verdict on the shadow lets canaries begin."""
+        return next((v.decision == "advance" for v in reversed(self.verdicts) if v.shadow), False)
 
     @property
     def active(self) -> bool:
@@ -149,8 +172,9 @@ def begin(
     reason: str,
     evidence: Mapping[str, Any] | None = None,
     proposal_id: str | None = None,
+    carrier: Policy | None = None,
 ) -> Rollout:
-    """Return a new rollout: on its first canaries at once, or waiting for an operator when the plan says so.
+    """Return a new rollout: in its shadow stage or on its first canaries, or waiting for an operator if so planned.
 
     Raises:
         ConflictError: there are too few live proxies to compare.
@@ -170,27 +194,43 @@ def begin(
         reason=reason,
         evidence=evidence,
         proposal_id=proposal_id,
+        carrier=carrier if plan.shadow else None,
     )
-    started = _enter_stage(replace(fresh, state="canary"), 0, proxies)
-    return fresh if plan.mode == "approval" else started
+    # Made in any case: a rollout that could have no canaries is refused at once.
+    on_canaries = _enter_stage(replace(fresh, state="canary"), 0, proxies)
+    if plan.mode == "approval":
+        return fresh
+    return on_canaries if fresh.carrier is None else replace(fresh, state="shadow")
 
 
 def on_approve(rollout: Rollout, proxies: Iterable[ProxyRecord], now: float, by: str, reason: str) -> Rollout:
-    """An operator says yes: a waiting rollout gets its canaries and a fresh deadline, one with canaries is promoted."""
+    """An operator says yes: on to the next state.
+
+    A waiting rollout begins with a fresh deadline, one in shadow gets its canaries, one with canaries is promoted.
+    """
     _require_active(rollout)
     told = _with_verdict(rollout, Verdict(now, rollout.stage, "advance", reason, None, by))
     if rollout.state == "canary":
         return _promote(told, now)
-    return _enter_stage(replace(told, state="canary", deadline=now + rollout.plan.max_duration_s), 0, proxies)
+    if rollout.state == "awaiting_approval":
+        told = replace(told, deadline=now + rollout.plan.max_duration_s)
+        if rollout.carrier is not None and not rollout.shadow_passed:
+            return replace(told, state="shadow")
+    return _enter_stage(replace(told, state="canary"), 0, proxies)
 
 
 def on_verdict(rollout: Rollout, verdict: Verdict, proxies: Iterable[ProxyRecord]) -> Rollout:
     """The judge speaks about the current stage: on to the next, back to the baseline, or wait.
 
     Raises:
-        ConflictError: the rollout has no canaries, the stage is not the current one, or it has not started yet.
+        ConflictError: the rollout has no canaries (or, of a verdict on the shadow, no shadow), the stage is not the
+            current one, or it has not started yet.
     """
     _require_active(rollout)
+    if verdict.shadow:
+        return _on_shadow_verdict(rollout, verdict, proxies)
+    if rollout.state == "shadow":
+        raise ConflictError("state", f"rollout {rollout.id} is in its shadow stage and has no canaries")
     if rollout.state != "canary":
         raise ConflictError("state", f"rollout {rollout.id} waits for an operator's approval")
     if verdict.stage != rollout.stage:
@@ -205,6 +245,17 @@ def on_verdict(rollout: Rollout, verdict: Verdict, proxies: Iterable[ProxyRecord
     if rollout.plan.stages[rollout.stage + 1] == 100:
         return _promote(told, verdict.at)
     return _enter_stage(told, rollout.stage + 1, proxies)
+
+
+def _on_shadow_verdict(rollout: Rollout, verdict: Verdict, proxies: Iterable[ProxyRecord]) -> Rollout:
+    if not rollout.shadows:
+        raise ConflictError("shadow", f"rollout {rollout.id} has no shadow: it is {rollout.state.replace('_', ' ')}")
+    if verdict.decision == "rollback":
+        return _roll_back(rollout, verdict)
+    told = _with_verdict(rollout, verdict)
+    if verdict.decision == "hold" or rollout.state != "shadow":
+        return told
+    return _enter_stage(replace(told, state="canary"), 0, proxies)
 
 
 def on_rollback(rollout: Rollout, now: float, by: str, reason: str) -> Rollout:
@@ -226,20 +277,21 @@ def on_proxies(rollout: Rollout, proxies: Iterable[ProxyRecord], revision: int, 
 
     ``revision`` is the mesh-wide revision of now; answers to anything later are not believed.
     """
-    if rollout.state != "canary":
+    if rollout.state != "canary" and not rollout.shadows:
         return rollout
     chosen = set(rollout.canary_proxies)
-    canaries = [p for p in proxies if p.alive and p.id in chosen]
-    if not canaries:
+    members = pool(proxies, rollout.policy)
+    carrying = members if rollout.shadows else [p for p in members if p.id in chosen]
+    if not carrying and not rollout.shadows:
         return on_rollback(rollout, now, CONTROL, "every canary proxy disappeared")
-    for proxy in canaries:
+    for proxy in carrying:
         if proxy.status == "rejected" and rollout.stage_revision <= proxy.answered_version <= revision:
             said = proxy.reason or "no reason given"
             return on_rollback(rollout, now, CONTROL, f"proxy {proxy.id} rejected the candidate: {said}")
-    applied = all(rollout.stage_revision <= proxy.snapshot_version <= revision for proxy in canaries)
-    if rollout.stage_started_at is None and applied:
-        return replace(rollout, stage_started_at=now)
-    return rollout
+    if rollout.shadows or rollout.stage_started_at is not None:
+        return rollout
+    applied = all(rollout.stage_revision <= proxy.snapshot_version <= revision for proxy in carrying)
+    return replace(rollout, stage_started_at=now) if applied else rollout
 
 
 def _require_active(rollout: Rollout) -> None:
@@ -263,11 +315,14 @@ def _roll_back(rollout: Rollout, verdict: Verdict) -> Rollout:
 
 
 def _with_verdict(rollout: Rollout, verdict: Verdict) -> Rollout:
-    """Append; of a run of holds by the same judge at the same stage keep the first and the latest."""
+    """Append; of a run of like verdicts by the same judge that move nothing keep the first and the latest."""
     verdicts = rollout.verdicts
     tail = verdicts[-2:]
-    if len(tail) == 2 and all(
-        (v.decision, v.stage, v.by) == ("hold", verdict.stage, verdict.by) for v in (*tail, verdict)
-    ):
+    still = verdict.decision == "hold" or verdict.shadow
+    if still and len(tail) == 2 and all(_kind(v) == _kind(verdict) for v in tail):
         verdicts = verdicts[:-1]
     return replace(rollout, verdicts=(*verdicts, verdict)[-MAX_VERDICTS:])
+
+
+def _kind(verdict: Verdict) -> tuple[object, ...]:
+    return (verdict.decision, verdict.stage, verdict.shadow, verdict.by)

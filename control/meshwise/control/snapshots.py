@@ -11,11 +11,12 @@ from meshwise.contracts.policy import ANY, Policy
 from meshwise.contracts.snapshot import Endpoint, Snapshot
 from meshwise.control.registry import ProxyRecord
 from meshwise.control.rollouts import Rollout
+from meshwise.control.shadowing import with_shadow
 
 
 @dataclass(frozen=True, slots=True)
 class MeshView:
-    """The state at one revision: live endpoints, policies in force, rollouts that have canaries."""
+    """The state at one revision: live endpoints, policies in force, rollouts under way."""
 
     revision: int
     proxies: tuple[ProxyRecord, ...]
@@ -31,10 +32,14 @@ def candidates_of(view: MeshView, proxy_id: str) -> frozenset[str]:
 def build_snapshot(view: MeshView, service: str, candidates: frozenset[str] = frozenset()) -> Snapshot:
     """Return what a proxy of ``service`` is told that carries the candidates of the rollouts ``candidates``.
 
-    A candidate stands in place of the policy of the same name. Policies of other callers are left out, but for those
+    A candidate stands in place of the policy of the same name; one in its shadow stage is beside it, for everybody.
+    Policies of other callers are left out, but for those
     that limit calls to ``service``: its own proxies enforce them.
     """
     by_name = {policy.name: policy for policy in view.policies}
+    for rollout in view.rollouts:
+        if rollout.carrier is not None and rollout.shadows:
+            by_name[rollout.carrier.name] = with_shadow(rollout.carrier, rollout.policy)
     by_name.update((r.policy.name, r.policy) for r in view.rollouts if r.id in candidates)
     policies = tuple(policy for _, policy in sorted(by_name.items()) if concerns(policy, service))
     return Snapshot(view.revision, service, clusters(view.proxies), policies)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from meshwise.contracts.policy import Policy
-from meshwise.control import admission, rollouts
+from meshwise.control import admission, rollouts, shadowing
 from meshwise.control.errors import ConflictError, NotFoundError
 from meshwise.control.rollouts import CONTROL, Plan, Rollout, Verdict
 from meshwise.control.transactions import AuditEntry, PolicyVersion, Reading, Writing
@@ -58,13 +58,13 @@ def begin(tx: Writing, request: RolloutRequest, rollout_id: str, now: float, by:
     require_unfrozen(tx)
     active = tx.active_rollouts()
     admission.check_alone(request.policy, active)
-    in_force = [version.policy for version in tx.policies_in_force()]
-    admission.check_fits(request.policy, [p for p in in_force if p is not None], active)
+    in_force = [policy for version in tx.policies_in_force() if (policy := version.policy) is not None]
+    admission.check_fits(request.policy, in_force, active)
     policy = replace(request.policy, version=tx.next_policy_version(request.policy.name))
     rollout = rollouts.begin(
         rollout_id=rollout_id,
         policy=policy,
-        baseline=next((p for p in in_force if p is not None and p.name == policy.name), None),
+        baseline=next((p for p in in_force if p.name == policy.name), None),
         plan=request.plan,
         proxies=tx.proxies(),
         now=now,
@@ -72,6 +72,7 @@ def begin(tx: Writing, request: RolloutRequest, rollout_id: str, now: float, by:
         reason=request.reason,
         evidence=request.evidence,
         proposal_id=request.proposal_id,
+        carrier=shadowing.carrier(policy, in_force),
     )
     detail = {"policy": policy.name, "version": policy.version, "state": rollout.state, "reason": request.reason}
     tx.add_audit(AuditEntry(now, by, "rollout.begin", rollout.id, detail))
@@ -179,11 +180,18 @@ def _promote(tx: Writing, rollout: Rollout, now: float, by: str) -> None:
 
 def _store(tx: Writing, before: Rollout | None, after: Rollout) -> Rollout:
     """Save, and raise the revision when proxies must be told something else than before."""
-    told = (None, ()) if before is None or before.state != "canary" else (before.state, before.canary_proxies)
-    tell = (None, ()) if after.state not in ("canary", "promoted") else (after.state, after.canary_proxies)
-    if told != tell:
+    if _told(before) != _told(after):
         after = replace(after, stage_revision=tx.next_revision())
     elif before is not None and after.stage != before.stage:
         after = replace(after, stage_revision=tx.revision)
     tx.save_rollout(after)
     return after
+
+
+def _told(rollout: Rollout | None) -> tuple[object, ...]:
+    """Return what proxies are told of a rollout."""
+    if rollout is None or rollout.state == "rolled_back":
+        return ()
+    if rollout.shadows:
+        return ("shadow",)
+    return () if rollout.state == "awaiting_approval" else (rollout.state, rollout.canary_proxies)

@@ -43,7 +43,7 @@ def act(verb: str, target: str, queries: Queries, control: Control) -> str:
             raise RefusedError("this proposal is no longer open; look at the newest one")
         evidence = json.loads(proposal.evidence)
         control.submit(json.loads(proposal.policy), proposal.sentence, evidence, proposal.id)
-        return f"{proposal.source} → {proposal.destination}: the proposed policy goes to its canary proxies now."
+        return f"{proposal.source} → {proposal.destination}: the proposed policy is tried now, first in shadow."
     if verb == APPROVE:
         control.approve(target)
         return f"Rollout {target} is approved."

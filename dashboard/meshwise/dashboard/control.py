@@ -45,11 +45,13 @@ class RolloutView:
     finished_at: str
     reason: str
     verdicts: Sequence[Mapping[str, Any]]
+    shadows: bool = False
+    """Proxies judge the candidate without obeying it."""
 
     @property
     def active(self) -> bool:
         """Tell whether it still waits for a decision."""
-        return self.state in ("awaiting_approval", "canary")
+        return self.state in ("awaiting_approval", "shadow", "canary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Control(Protocol):
         """Start a guarded rollout of a proposed policy."""
 
     def approve(self, rollout_id: str) -> None:
-        """Let a waiting rollout begin, or promote one that runs."""
+        """Let a rollout go on to its next state: begin, have canaries, be promoted."""
 
     def roll_back(self, rollout_id: str) -> None:
         """End a rollout on the policy it began from."""
@@ -198,6 +200,7 @@ def rollout_view(item: Mapping[str, Any]) -> RolloutView:
         finished_at=_text(item.get("finished_at")),
         reason=_text(item.get("reason")),
         verdicts=tuple(item.get("verdicts") or ()),
+        shadows=item.get("shadows") is True,
     )
 
 

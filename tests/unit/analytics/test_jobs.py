@@ -87,9 +87,9 @@ class FakeControl:
         self._answer()
         return ()
 
-    def rollouts(self, state: str | None = None) -> list[dict[str, Any]]:
+    def rollouts(self, *states: str) -> list[dict[str, Any]]:
         self._answer()
-        return [rollout for rollout in self.found if state in (None, rollout["state"])]
+        return [rollout for rollout in self.found if not states or rollout["state"] in states]
 
     def submit(self, policy: Any, **fields: Any) -> dict[str, Any]:
         self._answer()

@@ -113,6 +113,7 @@ def test_the_number_of_a_candidate_that_went_is_never_given_again(storage: Stora
         assert begin(tx, policy(2.0)).policy.version == 2
         trials.roll_back(tx, "r1", 2.0, "ann", "")
         assert begin(tx, policy(3.0), "r2").policy.version == 3
+        assert trials.approve(tx, "r2", 3.0, "ann", "").state == "canary"
         assert trials.approve(tx, "r2", 3.0, "ann", "").state == "promoted"
         held = tx.policy_in_force("a.b")
         assert held is not None

@@ -28,5 +28,16 @@ ROLLOUT = Rollout(
 
 def test_a_rollout_survives_its_row() -> None:
     """Writing a rollout as JSON text and reading it gives an equal one."""
-    for rollout in (ROLLOUT, replace(ROLLOUT, baseline=Policy("a.b", Match("b", "a"), version=2), finished_at=9.0)):
+    base = Policy("a.b", Match("b", "a"), version=2)
+    shadowed = replace(ROLLOUT, state="shadow", carrier=base, verdicts=(replace(ROLLOUT.verdicts[0], shadow=True),))
+    for rollout in (ROLLOUT, replace(ROLLOUT, baseline=base, finished_at=9.0), shadowed):
         assert rollout_from_row(json.loads(json.dumps(rollout_to_row(rollout)))) == rollout
+
+
+def test_a_row_of_before_there_were_shadows_is_read() -> None:
+    """A rollout stored by an earlier version goes on with its canaries."""
+    row = json.loads(json.dumps(rollout_to_row(ROLLOUT)))
+    del row["carrier"], row["plan"]["shadow"]
+    for verdict in row["verdicts"]:
+        del verdict["shadow"]
+    assert rollout_from_row(row) == replace(ROLLOUT, plan=replace(ROLLOUT.plan, shadow=False))

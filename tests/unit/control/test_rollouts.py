@@ -40,7 +40,9 @@ def proxy(proxy_id: str, service: str = "frontend", **fields: Any) -> ProxyRecor
 FRONTENDS = [proxy(f"f{n}") for n in range(4)]
 
 
-def started(plan: Plan | None = None, proxies: list[ProxyRecord] | None = None) -> Rollout:
+def started(
+    plan: Plan | None = None, proxies: list[ProxyRecord] | None = None, carrier: Policy | None = None
+) -> Rollout:
     rollout = begin(
         rollout_id="r1",
         policy=POLICY,
@@ -50,12 +52,15 @@ def started(plan: Plan | None = None, proxies: list[ProxyRecord] | None = None) 
         now=100.0,
         by="analytics",
         reason="",
+        carrier=carrier,
     )
     return replace(rollout, stage_revision=10)
 
 
-def verdict(decision: Decision, stage: int = 0, at: float = 110.0, by: str = "analytics") -> Verdict:
-    return Verdict(at, stage, decision, "because", None, by)
+def verdict(
+    decision: Decision, stage: int = 0, at: float = 110.0, by: str = "analytics", *, shadow: bool = False
+) -> Verdict:
+    return Verdict(at, stage, decision, "because", None, by, shadow)
 
 
 def applied(rollout: Rollout, proxies: list[ProxyRecord]) -> list[ProxyRecord]:
@@ -240,6 +245,70 @@ def test_silence_until_the_deadline_rolls_back(mode: Any) -> None:
     assert on_expiry(expired, 1e9) is expired
 
 
+CARRIER = replace(POLICY, version=1)
+
+
+class TestShadow:
+    def test_nobody_is_a_canary_before_a_good_verdict(self) -> None:
+        """A rollout that a policy can carry begins in shadow, holds there, and gets canaries by an advance."""
+        rollout = started(carrier=CARRIER)
+        assert (rollout.state, rollout.shadows, rollout.canary_proxies) == ("shadow", True, ())
+        held = on_verdict(rollout, verdict("hold", shadow=True), FRONTENDS)
+        assert (held.state, held.canary_proxies) == ("shadow", ())
+        on = on_verdict(held, verdict("advance", shadow=True), FRONTENDS)
+        assert (on.state, on.shadows, on.stage, len(on.canary_proxies)) == ("canary", False, 0, 1)
+
+    def test_a_bad_verdict_ends_it(self) -> None:
+        """Rolled back without a single canary."""
+        ended = on_verdict(started(carrier=CARRIER), verdict("rollback", shadow=True), FRONTENDS)
+        assert (ended.state, ended.canary_proxies, ended.finished_at) == ("rolled_back", (), 110.0)
+
+    def test_verdicts_on_canaries_and_on_shadows_are_told_apart(self) -> None:
+        """One that was made about the other is refused: it may come late and must not promote anything."""
+        with pytest.raises(ConflictError, match="in its shadow stage and has no canaries"):
+            on_verdict(started(carrier=CARRIER), verdict("advance"), FRONTENDS)
+        with pytest.raises(ConflictError, match="has no shadow: it is canary"):
+            on_verdict(started(), verdict("advance", shadow=True), FRONTENDS)
+
+    def test_without_a_shadow_if_so_planned(self) -> None:
+        """A plan may leave the stage out."""
+        assert started(Plan(shadow=False), carrier=CARRIER).state == "canary"
+
+    def test_while_it_waits_for_approval(self) -> None:
+        """Shadow verdicts come in while an operator thinks: a bad one ends it, after a good one approval skips it."""
+        waiting = started(Plan(mode="approval"), carrier=CARRIER)
+        assert (waiting.state, waiting.shadows) == ("awaiting_approval", True)
+        assert on_verdict(waiting, verdict("rollback", shadow=True), FRONTENDS).state == "rolled_back"
+        good = on_verdict(waiting, verdict("advance", shadow=True), FRONTENDS)
+        assert (good.state, good.canary_proxies) == ("awaiting_approval", ())
+        assert on_approve(good, FRONTENDS, 150.0, "ann", "").state == "canary"
+        assert on_approve(waiting, FRONTENDS, 150.0, "ann", "").state == "shadow"
+
+    def test_an_operator_may_cut_it_short(self) -> None:
+        """Approval of a rollout in shadow gives it its canaries, no more."""
+        on = on_approve(started(carrier=CARRIER), FRONTENDS, 101.0, "ann", "now")
+        assert (on.state, len(on.canary_proxies)) == ("canary", 1)
+
+    def test_a_rejection_by_any_caller_ends_it(self) -> None:
+        """Every proxy of the caller gets the shadow, so any may find that it cannot be applied; others do not count."""
+        rollout = started(carrier=CARRIER)
+        no: dict[str, Any] = {"status": "rejected", "answered_version": 11, "reason": "unknown field x"}
+        assert on_proxies(rollout, [*FRONTENDS, proxy("c1", "catalog", **no)], 12, 105.0) is rollout
+        ended = on_proxies(rollout, [*FRONTENDS, proxy("f9", **no)], 12, 105.0)
+        assert (ended.state, "unknown field x" in ended.verdicts[-1].reason) == ("rolled_back", True)
+
+    def test_repeated_good_verdicts_take_two_places(self) -> None:
+        """A rollout may wait for hours for its approval."""
+        waiting = started(Plan(mode="approval"), carrier=CARRIER)
+        for n in range(500):
+            waiting = on_verdict(waiting, verdict("advance", at=110.0 + n, shadow=True), FRONTENDS)
+        assert [v.at for v in waiting.verdicts] == [110.0, 609.0]
+
+    def test_silence_ends_it(self) -> None:
+        """Without a judge the shadow ends at the deadline."""
+        assert on_expiry(started(Plan(max_duration_s=60.0), carrier=CARRIER), 160.0).state == "rolled_back"
+
+
 FINISHED: list[Callable[[Rollout], Rollout]] = [
     lambda r: on_rollback(r, 1.0, "ann", ""),
     lambda r: on_approve(r, FRONTENDS, 1.0, "ann", ""),
@@ -290,7 +359,7 @@ class RolloutLife(RuleBasedStateMachine):
         self.proxies = [proxy(f"f{n}") for n in range(6)]
         self.now = 100.0
         self.revision = 10
-        self.rollout = started(Plan((20, 50, 100)), self.proxies)
+        self.rollout = started(Plan((20, 50, 100)), self.proxies, CARRIER)
         self.former = self.rollout
 
     def step(self, change: Callable[[], Rollout]) -> None:
@@ -316,9 +385,14 @@ class RolloutLife(RuleBasedStateMachine):
         self.proxies[index] = replace(self.proxies[index], alive=not self.proxies[index].alive)
         self.step(lambda: on_proxies(self.rollout, self.proxies, self.revision, self.now))
 
-    @rule(decision=st.sampled_from(["advance", "advance", "hold", "rollback"]), stage=st.integers(0, 2))
-    def judge(self, decision: Any, stage: int) -> None:
-        self.step(lambda: on_verdict(self.rollout, verdict(decision, stage, self.now), self.proxies))
+    @rule(
+        decision=st.sampled_from(["advance", "advance", "hold", "rollback"]),
+        stage=st.integers(0, 2),
+        shadow=st.booleans(),
+    )
+    def judge(self, decision: Any, stage: int, shadow: bool) -> None:
+        said = verdict(decision, stage, self.now, shadow=shadow)
+        self.step(lambda: on_verdict(self.rollout, said, self.proxies))
 
     @precondition(lambda self: self.now > 120.0)
     @rule()
@@ -334,6 +408,7 @@ class RolloutLife(RuleBasedStateMachine):
         assert (after.finished_at is None) == after.active
         assert not set(after.canary_proxies) & set(after.control_proxies)
         assert after.policy == before.policy
+        assert not (after.shadows and after.canary_proxies)
 
 
 TestRolloutLife = RolloutLife.TestCase

@@ -65,6 +65,20 @@ def test_a_rollout_that_waits_or_ended_steers_nobody() -> None:
         assert versions(view, "f1", "frontend")["frontend.catalog"] == 1
 
 
+def test_in_shadow_every_caller_gets_the_candidate_beside_what_is_in_force() -> None:
+    """The version in force governs, with the candidate as its shadow; while it waits for approval as well."""
+    for state in ("shadow", "awaiting_approval"):
+        shadowed = replace(ROLLOUT, state=state, canary_proxies=(), carrier=BASE)
+        view = replace(VIEW, rollouts=(shadowed,))
+        for proxy_id in ("f1", "f2"):
+            snapshot = build_snapshot(view, "frontend", candidates_of(view, proxy_id))
+            (policy,) = [p for p in snapshot.policies if p.name == "frontend.catalog"]
+            assert (policy.version, policy.timeout.request) == (1, 1.0)
+            assert policy.candidate is not None
+            assert (policy.candidate.version, policy.candidate.timeout.request) == (2, 2.0)
+        assert "frontend.catalog" not in versions(view, "c1", "catalog")
+
+
 def test_dead_proxies_and_those_without_a_listener_are_no_endpoints() -> None:
     """Clusters hold live proxies that take inbound traffic, in order of their id."""
     found = clusters([proxy("b", "s"), proxy("a", "s"), proxy("c", "s", alive=False), proxy("i", "ingress", port=0)])

@@ -25,20 +25,20 @@ ROLLOUT = {
 def test_a_proposal_shows_why_what_and_a_way_to_try_it() -> None:
     """Sentence, changed fields and the button of an open proposal are there."""
     shown = str(render_proposals([proposal()], []))
-    for part in ("Cut each attempt", "timeout.attempt", "150ms", "Start canary", "4,000 attempts"):
+    for part in ("Cut each attempt", "timeout.attempt", "150ms", "Start rollout", "4,000 attempts"):
         assert part in shown
 
 
 def test_a_busy_service_offers_no_second_canary() -> None:
     """While a rollout for the same callee runs, its proposals carry no button."""
-    assert "Start canary" not in str(render_proposals([proposal()], [rollout_view(ROLLOUT)]))
+    assert "Start rollout" not in str(render_proposals([proposal()], [rollout_view(ROLLOUT)]))
 
 
 def test_refusals_are_told_with_their_reason() -> None:
     """A refused proposal is no card, but its sentence can be read."""
     shown = str(render_proposals([proposal("refused", sentence="only 12 attempts were seen")], []))
     assert "only 12 attempts" in shown
-    assert "Start canary" not in shown
+    assert "Start rollout" not in shown
 
 
 def test_only_changed_fields_are_in_the_difference() -> None:

@@ -82,6 +82,14 @@ def test_a_time_out_of_the_candidates_own_is_retried_as_one() -> None:
     assert judge(never.begin(100.0, None), 100.5) == ShadowVerdict(9, "attempt")
 
 
+def test_the_candidates_retry_begins_when_its_own_time_out_does() -> None:
+    """An attempt that hung until all time was up would have been cut off while there was time for another."""
+    assert judge(shadow().begin(100.0, None), 101.0, "timeout") == ShadowVerdict(9, "attempt", retry="timeout")
+    assert judge(shadow().begin(100.0, 0.25), 101.0, "timeout").retry == "timeout"
+    late = shadow(retry={"max": 1, "on": {"timeout": True}, "backoff": {"base": "200ms", "max": "200ms"}})
+    assert judge(late.begin(100.0, 0.25), 101.0, "timeout") == ShadowVerdict(9, "attempt", denied="deadline")
+
+
 def test_a_failure_is_retried_or_denied_by_the_candidates_rules() -> None:
     """The verdict gives the reason of a retry, or of its denial."""
     assert judge(shadow().begin(100.0, None), 100.1, "error", BUSY) == ShadowVerdict(9, retry="503")

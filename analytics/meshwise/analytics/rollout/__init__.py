@@ -4,6 +4,7 @@
     arms        counts per proxy and 10-second block of canary and control, and the query that loads them
     sequential  always-valid intervals of the difference of two shares, for clustered counts
     verdict     the order of rules that makes a decision of them
+    shadow      the stage before: what proxies say the candidate would have done, and the rules that judge it
 
 Silence is never success: what cannot be told is ``hold``, and a held rollout ends at its deadline by rolling back.
 """
@@ -14,9 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from meshwise.analytics.rollout.arms import ArmCounts, load_arms
+    from meshwise.analytics.rollout.shadow import judge_shadow, judge_shadow_from_store
     from meshwise.analytics.rollout.verdict import Verdict, judge, judge_from_store
 
-__all__ = ["ArmCounts", "Verdict", "judge", "judge_from_store", "load_arms"]
+__all__ = [
+    "ArmCounts",
+    "Verdict",
+    "judge",
+    "judge_from_store",
+    "judge_shadow",
+    "judge_shadow_from_store",
+    "load_arms",
+]
+_HOMES = {"ArmCounts": "arms", "load_arms": "arms", "judge_shadow": "shadow", "judge_shadow_from_store": "shadow"}
 
 
 def __getattr__(name: str) -> Any:
@@ -25,5 +36,4 @@ def __getattr__(name: str) -> Any:
 
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "arms" if name in ("ArmCounts", "load_arms") else "verdict"
-    return getattr(import_module(f"meshwise.analytics.rollout.{home}"), name)
+    return getattr(import_module(f"meshwise.analytics.rollout.{_HOMES.get(name, 'verdict')}"), name)

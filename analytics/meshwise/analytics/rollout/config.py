@@ -65,6 +65,15 @@ class RolloutConfig(BaseModel):
         lt=1,
         description="Most by which the counts of an edge's two ends may differ when a stage is passed, relative.",
     )
+    shadow_min_attempts: int = Field(
+        default=100, ge=1, description="Fewest attempts judged in shadow before the canary begins."
+    )
+    shadow_max_s: float = Field(
+        default=60.0, gt=0, description="Longest shadow stage, in seconds; what it has not found out the canary will."
+    )
+    shadow_points: float = Field(
+        default=0.02, gt=0, lt=1, description="Loss in the share of good attempts that shadow must rule out."
+    )
     before_s: float = Field(
         default=120.0,
         ge=10,

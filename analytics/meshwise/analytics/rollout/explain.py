@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from meshwise.analytics.rollout.shadow import KIND, judge_shadow_again
 from meshwise.analytics.rollout.verdict import judge_again
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """One verdict. ``again`` is what the stored counts give now: the same decision, another, or empty when unstored."""
+    """One verdict, of canaries or of the ``shadow`` before them.
+
+    ``again`` is what the stored counts give now: the same decision, another, or empty when unstored.
+    """
 
     at: str
     stage: int
@@ -19,6 +23,7 @@ class Explained:
     by: str
     reason: str
     again: str
+    shadow: bool = False
 
     @property
     def holds(self) -> bool | None:
@@ -36,6 +41,7 @@ def explain(rollout: Mapping[str, Any]) -> list[Explained]:
             by=str(verdict.get("by") or ""),
             reason=str(verdict.get("reason") or ""),
             again=_again(rollout, verdict.get("evidence")),
+            shadow=verdict.get("shadow") is True,
         )
         for verdict in rollout.get("verdicts") or ()
     ]
@@ -85,7 +91,8 @@ def _again(rollout: Mapping[str, Any], evidence: object) -> str:
     if not isinstance(evidence, Mapping) or "inputs" not in evidence:
         return ""
     try:
-        verdict = judge_again(rollout, evidence)
+        shadow = evidence.get("kind") == KIND
+        verdict = judge_shadow_again(evidence, rollout) if shadow else judge_again(rollout, evidence)
     except ValueError as error:
         return f"not readable: {error}"
     return "" if verdict is None else verdict.decision

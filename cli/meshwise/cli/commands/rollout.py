@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     group.command("list", help="Every rollout, the newest first.")(list_rollouts)
     group.command("show", help="One rollout with its proxies and verdicts.")(show)
     group.command("explain", help="Why a rollout went as it did, its verdicts reached again.")(explain)
-    group.command("approve", help="Let a waiting rollout begin.")(approve)
+    group.command("approve", help="Let a waiting rollout begin, or go on to the next state.")(approve)
     group.command("rollback", help="Take a rollout back at once.")(rollback)
     app.add_typer(group, name="rollout", rich_help_panel=OPERATOR_PANEL)
 
@@ -47,7 +47,10 @@ def show(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, 
     typer.echo(f"reason   {rollout['reason']}")
     typer.echo(f"canary   {', '.join(rollout['canary_proxies']) or '-'}")
     typer.echo(f"control  {', '.join(rollout['control_proxies']) or '-'}")
-    rows = [(v["at"], str(v["stage"]), v["decision"], v["by"], v["reason"]) for v in rollout["verdicts"]]
+    rows = [
+        (v["at"], "shadow" if v.get("shadow") else str(v["stage"]), v["decision"], v["by"], v["reason"])
+        for v in rollout["verdicts"]
+    ]
     typer.echo("\n" + table(("AT", "STAGE", "DECISION", "BY", "REASON"), rows))
 
 
@@ -68,14 +71,14 @@ def explain(rollout_id: Id, config: Config = None, control_url: ControlUrl = Non
     for line in proposal_lines(rollout.get("evidence")):
         typer.echo(line)
     told = {True: "yes", False: "no", None: "-"}
-    rows = [(v.at, str(v.stage), v.decision, told[v.holds], v.by, v.reason) for v in verdicts]
+    rows = [(v.at, "shadow" if v.shadow else str(v.stage), v.decision, told[v.holds], v.by, v.reason) for v in verdicts]
     typer.echo("\n" + table(("AT", "STAGE", "DECISION", "REACHED AGAIN", "BY", "REASON"), rows))
     if any(one.holds is False for one in verdicts):
         raise MeshwiseError("a verdict is not what its stored counts give: the evidence or the judge has changed since")
 
 
 def approve(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, reason: Reason = "") -> None:
-    """Let a waiting rollout begin."""
+    """Let a waiting rollout begin, one in shadow have its canaries, one with canaries be promoted."""
     _say(open_control(config, control_url).post(f"/v1/rollouts/{segment(rollout_id)}/approve", {"reason": reason}))
 
 
@@ -89,6 +92,8 @@ def _say(rollout: dict[str, Any]) -> None:
 
 
 def _stage(rollout: dict[str, Any]) -> str:
+    if rollout.get("shadows"):
+        return "shadow"
     stages = rollout["stages"]
     at = min(rollout["stage"], len(stages) - 1)
     return f"{at + 1} of {len(stages)} ({stages[at]} %)"

@@ -127,6 +127,18 @@ def proposal_has_evidence(report: Report) -> Outcome:
     return bool(first["samples"] and first["evidence"]), f"{first['samples']} attempts: {first['sentence']}"
 
 
+def shadow_came_first(report: Report) -> Outcome:
+    """Before any proxy obeyed the candidate, every caller's proxy had judged it on live traffic."""
+    rollout = report["rollout"]
+    if rollout is None:
+        return False, f"there was no rollout of {TUNED}"
+    told = [verdict for verdict in rollout["verdicts"] if verdict["shadow"]]
+    if not told:
+        return False, "no verdict is about a shadow"
+    last = told[-1]
+    return last["decision"] == "advance" and len(last["evidence"]["proxies"]) == 4, str(last["reason"])
+
+
 def canary_came_first(report: Report) -> Outcome:
     """The candidate was applied by the canary proxies first, by the others only after its promotion."""
     rollout = report["rollout"]
@@ -167,14 +179,13 @@ def client_is_better_off(report: Report) -> Outcome:
 
 
 def bad_policy_is_taken_back(report: Report) -> Outcome:
-    """The policy that was bad on purpose was tried on a few proxies and taken back by itself."""
+    """The policy that was bad on purpose was found out in shadow: ended by itself before any proxy obeyed it."""
     rollout = report["bad_rollout"]
     if rollout is None:
         return False, f"there was no rollout of {BAD}"
     by = [verdict for verdict in rollout["verdicts"] if verdict["decision"] == "rollback"]
     touched = {row["proxy"] for row in rollout["applied"]}
-    canaries = set(rollout["canary_proxies"])
-    passed = rollout["state"] == "rolled_back" and bool(by) and touched <= canaries
+    passed = rollout["state"] == "rolled_back" and bool(by) and by[-1]["shadow"] and not touched
     return passed, f"{rollout['state']}, touched {', '.join(sorted(touched)) or 'nobody'}; {_last_reason(rollout)}"
 
 
@@ -207,10 +218,11 @@ CHECKS: Final[Mapping[str, Callable[[Report], Outcome]]] = {
     "an alert fired and was delivered": alert_was_delivered,
     "the alert names the broken edge": origin_ranks_first,
     "a policy was proposed with evidence": proposal_has_evidence,
+    "the candidate was judged in shadow": shadow_came_first,
     "canary proxies went first": canary_came_first,
     "then every proxy followed": everyone_follows,
     "the client is better off": client_is_better_off,
-    "the bad policy was taken back": bad_policy_is_taken_back,
+    "the bad policy was ended in shadow": bad_policy_is_taken_back,
     "no payment was executed twice": nothing_paid_twice,
     "the script was followed": script_was_followed,
 }

@@ -70,7 +70,8 @@ def _client(evidence: Evidence) -> dict[str, Any]:
     for entry in evidence.record:
         by_phase[entry["phase"]].append(entry)
     return {
-        PHASES.get(phase, phase): summarize_requests(by_phase[phase]) for phase in (*PHASES, "canary", "bad_policy")
+        PHASES.get(phase, phase): summarize_requests(by_phase[phase])
+        for phase in (*PHASES, "shadow", "canary", "bad_policy")
     }
 
 

@@ -1,6 +1,7 @@
 """The script of the demo. Each step waits for something that was observed, with a deadline, never for a fixed time.
 
-baseline → a slow tail at recommendation → anomaly, alert, proposal → canary → promotion → a bad policy → taken back
+baseline → a slow tail at recommendation → anomaly, alert, proposal → shadow → canary → promotion → a bad policy →
+ended in shadow
 """
 
 from __future__ import annotations
@@ -136,9 +137,13 @@ class Scenario:
         reached = await asyncio.gather(
             self._until("an anomaly on frontend→recommendation", self._anomaly, 75.0),
             self._until("an alert at the webhook receiver", self._delivery, 90.0),
-            self._until(f"a rollout of {TUNED}", lambda: self._rollout(TUNED, ("canary", "promoted")), 90.0),
+            self._until(f"a rollout of {TUNED}", lambda: self._rollout(TUNED, ("shadow", "canary", "promoted")), 90.0),
         )
         if reached[2] is None:
+            return False
+        await self.enter("shadow")
+        canary = await self._until(f"a canary of {TUNED}", lambda: self._rollout(TUNED, ("canary", "promoted")), 90.0)
+        if canary is None:
             return False
         await self.enter("canary")
         await self._tell_client("fault")
@@ -175,7 +180,7 @@ class Scenario:
         rollout = await self._until("room for the bad policy", submitted, 60.0)
         if rollout is None:
             return
-        say(f"It is tried on {', '.join(rollout['canary_proxies'])} only.")
+        say("It begins in shadow: proxies judge it on live traffic and obey the policy in force.")
         ended = await self._until(
             "the end of the bad policy", lambda: self._one_rollout(rollout["id"], ("rolled_back", "promoted")), 90.0
         )
@@ -205,8 +210,12 @@ class Scenario:
         answer = await ask(f"{self._control}/v1/rollouts")
         for rollout in answer["rollouts"]:
             if rollout["policy_name"] == policy and rollout["state"] in states:
-                if rollout["state"] == "canary":
+                if rollout["state"] == "shadow":
                     self._narrator.say(f"Proposal: {rollout['reason']}")
+                    self._narrator.say("It begins in shadow: proxies judge it on live traffic, and nobody is exposed.")
+                elif rollout["state"] == "canary":
+                    said = next((v["reason"] for v in reversed(rollout["verdicts"]) if v["shadow"]), "no shadow stage")
+                    self._narrator.say(f"Shadow: {said}")
                     self._narrator.say(f"It is tried on {', '.join(rollout['canary_proxies'])} first.")
                 else:
                     self._narrator.say(f"Promoted: {rollout['verdicts'][-1]['reason']}")

@@ -69,6 +69,7 @@ def rollout_answer(rollout: Rollout) -> dict[str, Any]:
         "mode": rollout.plan.mode,
         "stage": rollout.stage,
         "stages": list(rollout.plan.stages),
+        "shadows": rollout.shadows,
         "max_duration_s": rollout.plan.max_duration_s,
         "canary_proxies": list(rollout.canary_proxies),
         "control_proxies": list(rollout.control_proxies),
@@ -88,6 +89,7 @@ def rollout_answer(rollout: Rollout) -> dict[str, Any]:
                 "reason": verdict.reason,
                 "evidence": verdict.evidence,
                 "by": verdict.by,
+                "shadow": verdict.shadow,
             }
             for verdict in rollout.verdicts
         ],

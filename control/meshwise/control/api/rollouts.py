@@ -71,6 +71,7 @@ def judge(plane: Plane, rollout_id: str, actor: Actor, body: Body) -> dict[str, 
         reason=take_reason(reader),
         evidence=take_mapping(reader, "evidence"),
         by=actor,
+        shadow=reader.take_flag("shadow", False),
     )
     reader.finish()
     check_size(verdict.evidence, "evidence", plane.settings.document_limit_bytes)
@@ -80,7 +81,7 @@ def judge(plane: Plane, rollout_id: str, actor: Actor, body: Body) -> dict[str, 
 
 @router.post("/{rollout_id}/approve")
 def approve(plane: Plane, rollout_id: str, actor: Actor, body: Body) -> dict[str, Any]:
-    """Start a waiting rollout, or promote one that has canaries."""
+    """Start a waiting rollout, give one in shadow its canaries, or promote one that has them."""
     reason = _reason_only(body)
     return rollout_answer(
         plane.change(
@@ -115,6 +116,7 @@ def _plan(reader: Reader) -> Plan:
         stages=default.stages if stages is None else tuple(item for item in stages if isinstance(item, int)),
         mode=_one_of(reader, "mode", get_args(Mode)) if reader.has("mode") else _absent(reader, "mode", default.mode),
         max_duration_s=reader.take_number("max_duration_s", default.max_duration_s, 1.0, 86_400.0),
+        shadow=reader.take_flag("shadow", default.shadow),
     )
 
 

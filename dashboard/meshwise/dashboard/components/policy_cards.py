@@ -17,12 +17,19 @@ from meshwise.dashboard.components import figures, text
 from meshwise.dashboard.components.blocks import badge, table
 from meshwise.dashboard.control import PolicyView, ProxyView, RolloutView
 
-STATE_TONES = {"canary": "warn", "awaiting_approval": "warn", "promoted": "good", "rolled_back": "bad"}
+STATE_TONES = {
+    "shadow": "warn",
+    "canary": "warn",
+    "awaiting_approval": "warn",
+    "promoted": "good",
+    "rolled_back": "bad",
+}
+SHADOW_SHARES = (("timed_out", "cut off"), ("retried", "repeated"), ("denied", "denied a retry"))
 UNCHANGING = frozenset({"version", "reason", "name"})
 
 
 def render_proposal(row: ProposalFinding, *, can_submit: bool) -> Component:
-    """Return one proposal: sentence, difference, curve and prediction, and the button that starts its canary."""
+    """Return one proposal: sentence, difference, curve and prediction, and the button that starts its rollout."""
     evidence = load_object(row.evidence)
     policy, current = load_object(row.policy), load_object(row.current)
     curve = [point for point in evidence.get("curve", ()) if isinstance(point, Mapping)]
@@ -43,7 +50,7 @@ def render_proposal(row: ProposalFinding, *, can_submit: bool) -> Component:
     )
     if row.status == "proposed" and can_submit:
         question = f"Try this policy on a share of the {row.source} proxies?"
-        parts.append(button(SUBMIT, row.id, "Start canary", question, "primary"))
+        parts.append(button(SUBMIT, row.id, "Start rollout", question, "primary"))
     return html.Article(parts, className="item")
 
 
@@ -78,9 +85,12 @@ def render_difference(current: Mapping[str, Any], proposed: Mapping[str, Any]) -
 def render_rollout(rollout: RolloutView) -> Component:
     """Return one rollout: its stage, its proxies, its verdicts and, while it runs, the buttons to end it."""
     stage = f"stage {min(rollout.stage + 1, len(rollout.stages) or 1)} of {len(rollout.stages) or 1}"
+    if rollout.shadows:
+        stage = "in shadow: proxies say what the candidate would do, and obey the policy in force"
     verdicts = [
         [
             text.label(str(verdict.get("at", ""))[11:19]),
+            "shadow" if verdict.get("shadow") else "canary" if rollout.canaries else text.NOTHING,
             badge(str(verdict.get("decision", "")), _decision_tone(verdict.get("decision"))),
             text.label(str(verdict.get("reason", "")), 240),
         ]
@@ -97,10 +107,11 @@ def render_rollout(rollout: RolloutView) -> Component:
             className="note",
         ),
         html.Details([html.Summary("Difference"), render_difference(rollout.baseline, rollout.policy)]),
-        table("Verdicts", ["at (UTC)", "decision", "why"], verdicts),
+        *render_shadow(rollout),
+        table("Verdicts", ["at (UTC)", "of", "decision", "why"], verdicts),
     ]
     if rollout.active:
-        words = "Approve" if rollout.state == "awaiting_approval" else "Promote now"
+        words = {"awaiting_approval": "Approve", "shadow": "Start canary now"}.get(rollout.state, "Promote now")
         parts.append(
             html.Div(
                 [
@@ -113,6 +124,25 @@ def render_rollout(rollout: RolloutView) -> Component:
             )
         )
     return html.Article(parts, className="item")
+
+
+def render_shadow(rollout: RolloutView) -> list[Component]:
+    """Return what proxies said the candidate would do, beside what the replay promised; nothing without a shadow."""
+    told = [verdict for verdict in rollout.verdicts if verdict.get("shadow")]
+    evidence = told[-1].get("evidence") if told else None
+    if not isinstance(evidence, Mapping) or not isinstance(evidence.get("shares"), Mapping):
+        return []
+    shares, success = evidence["shares"], evidence.get("success")
+    predicted = evidence.get("predicted")
+    promised = predicted.get("success") if isinstance(predicted, Mapping) else None
+    seen = success if isinstance(success, Mapping) else {}
+    rows = [[name, _estimate(shares.get(key), text.share)] for key, name in SHADOW_SHARES]
+    rows += [
+        ["answered well, in force", _share(seen.get("in_force"))],
+        ["answered well, candidate", _share(seen.get("candidate"))],
+        ["promised by the replay", _estimate(promised, text.share)],
+    ]
+    return [table("Shadow: what the candidate would have done", ["share of attempts", ""], rows, numeric=(1,))]
 
 
 def policy_row(policy: PolicyView, proxies: Sequence[ProxyView]) -> list[Any]:
@@ -154,6 +184,10 @@ def _estimate(estimate: object, shown: Callable[[float], str]) -> str:
     if not isinstance(low, int | float) or not isinstance(high, int | float):
         return shown(value)
     return f"{shown(value)} ({shown(low)} … {shown(high)})"
+
+
+def _share(value: object) -> str:
+    return text.share(value) if isinstance(value, int | float) else text.NOTHING
 
 
 def _attempt_s(policy: Mapping[str, Any]) -> float | None:

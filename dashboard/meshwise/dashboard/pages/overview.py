@@ -98,7 +98,8 @@ def render_attention(
             )
     for rollout in rollouts:
         if rollout.active:
-            words = f"{rollout.policy_name} is on {len(rollout.canaries)} canary proxies ({rollout.state})"
+            where = "in shadow" if rollout.shadows else f"on {len(rollout.canaries)} canary proxies"
+            words = f"{rollout.policy_name} is {where} ({rollout.state})"
             items.append(html.Li([badge("rollout"), " ", dcc.Link(text.label(words, 160), href="/policies")]))
     return html.Ul(items, className="plain") if items else html.P("Nothing. All is well.", className="note")
 

@@ -7,7 +7,8 @@ Nothing here steers traffic. Per attempt, in this order:
    one by its request timeout, whichever is earlier; ``unknown`` when the policy in force cut the attempt off sooner
    than the candidate would have, so nobody knows what would have come; ``none`` otherwise.
 3. ``retry`` or ``denied``: what the rules of ``cluster.retry`` say under the candidate about the failure, or about the
-   time-out that the candidate makes of it. The candidate has a retry budget of its own, spent by its own verdicts.
+   time-out that the candidate makes of it, at the moment it would have made it. The candidate has a retry budget of
+   its own, spent by its own verdicts.
 
 What a repeated attempt at another moment would have met is not known here; replay over recorded attempts estimates it.
 """
@@ -15,6 +16,7 @@ What a repeated attempt at another moment would have met is not known here; repl
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from meshwise.contracts import telemetry
 from meshwise.contracts.policy import Policy
@@ -72,14 +74,19 @@ class Trial:
         if self._over:
             return ShadowVerdict(policy.version, skipped=True)
         self._over = True
-        cut = self._cut_by(outcome, started, answered, situation.now)
-        if cut == "attempt":
+        ended = situation.now
+        cut = self._cut_by(outcome, started, answered, ended)
+        if cut == "attempt" and policy.attempt_s is not None:
+            # What is left of the candidate's time counts from its own time-out, not from when the attempt really ended.
+            situation = replace(situation, now=started + policy.attempt_s)
             failure = retry.Failure(telemetry.OUTCOME_TIMEOUT, reached=reached)
         elif cut != "none":
             failure = None
         if failure is None:
             return ShadowVerdict(policy.version, cut)
-        verdict = retry.decide(policy.retry, failure, situation, withdraw=policy.budget.withdraw, rng=rng)
+        verdict = retry.decide(
+            policy.retry, failure, situation, withdraw=lambda _: policy.budget.withdraw(ended), rng=rng
+        )
         if verdict.wait is None:
             return ShadowVerdict(policy.version, cut, denied=verdict.denied)
         self._over = False

@@ -11,21 +11,23 @@ from meshwise.cli.demo.topology import EDGES, REPLICAS
 
 
 def good_report() -> dict[str, Any]:
-    verdict = {"decision": "advance", "reason": "better", "by": "analytics"}
+    verdict = {"decision": "advance", "reason": "better", "by": "analytics", "shadow": False}
+    in_shadow = {**verdict, "shadow": True, "evidence": {"proxies": [f"frontend-{number}" for number in range(1, 5)]}}
     applied = [{"proxy": f"frontend-{number}", "at": float(number > 1) * 30, "version": 2} for number in range(1, 5)]
     tuned = {
         "policy": {"version": 2},
         "state": "promoted",
         "canary_proxies": ["frontend-1"],
         "control_proxies": ["frontend-2", "frontend-3", "frontend-4"],
-        "verdicts": [verdict],
+        "verdicts": [in_shadow, verdict],
         "applied": applied,
     }
     bad = {
         **tuned,
         "state": "rolled_back",
-        "verdicts": [{**verdict, "decision": "rollback"}],
-        "applied": applied[:1],
+        "canary_proxies": [],
+        "verdicts": [{**in_shadow, "decision": "rollback"}],
+        "applied": [],
     }
     alert = {"status": "firing", "annotations": {"cause": "frontend → recommendation is slow"}}
     return {
@@ -89,14 +91,17 @@ def test_a_good_report_passes() -> None:
         (lambda r: r["deliveries"][0]["document"].update(alerts=[]), "the alert names the broken edge"),
         (lambda r: r["proposals"][0].update(status="refused"), "a policy was proposed with evidence"),
         (lambda r: r["proposals"][0].update(evidence=None), "a policy was proposed with evidence"),
+        (lambda r: r["rollout"]["verdicts"].pop(0), "the candidate was judged in shadow"),
+        (lambda r: r["rollout"]["verdicts"][0]["evidence"]["proxies"].pop(), "the candidate was judged in shadow"),
         (lambda r: r["rollout"]["applied"][0].update(at=40.0), "canary proxies went first"),
         (lambda r: r["rollout"].update(state="rolled_back"), "canary proxies went first"),
         (lambda r: r["rollout"]["applied"].pop(), "then every proxy followed"),
         (lambda r: r["client"]["fault_new_policy"].update(success=0.92), "the client is better off"),
         (lambda r: r["client"]["fault_new_policy"].update(success=None), "the client is better off"),
-        (lambda r: r["bad_rollout"].update(state="promoted"), "the bad policy was taken back"),
-        (lambda r: r["bad_rollout"]["applied"].append({"proxy": "frontend-2"}), "the bad policy was taken back"),
-        (lambda r: r.update(bad_rollout=None), "the bad policy was taken back"),
+        (lambda r: r["bad_rollout"].update(state="promoted"), "the bad policy was ended in shadow"),
+        (lambda r: r["bad_rollout"]["applied"].append({"proxy": "frontend-2"}), "the bad policy was ended in shadow"),
+        (lambda r: r["bad_rollout"]["verdicts"][0].update(shadow=False), "the bad policy was ended in shadow"),
+        (lambda r: r.update(bad_rollout=None), "the bad policy was ended in shadow"),
         (lambda r: r["payments"].update(duplicates=1, total=11), "no payment was executed twice"),
         (lambda r: r["payments"].update(total=0, keys=0), "no payment was executed twice"),
         (lambda r: r["missed"].append("an anomaly within 75 s"), "the script was followed"),
