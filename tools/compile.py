@@ -24,7 +24,7 @@ _DATA_PATH: Final = """
     paths replay routing steering stream_exchange trace_context tunnels
     cluster.balancer cluster.breaker cluster.budget cluster.checking cluster.cluster cluster.hashing cluster.hedge
     cluster.latency cluster.outlier cluster.picking cluster.retry cluster.shadow
-    guard.bucket guard.concurrency guard.limiter
+    guard.bucket guard.concurrency guard.limiter guard.shared
     http1.bodies http1.heads http1.limits http1.readers
     http2.answers http2.codes http2.decoder http2.encoder http2.frames http2.grpc http2.guards http2.heads
     http2.huffman http2.limits http2.messages http2.session http2.streams http2.tables

@@ -15,16 +15,16 @@ from typing import Any
 import httpx
 import pytest
 
-from support.data_path import Upstream, snapshot, until
+from support.data_path import OK, Arrival, Upstream, client, snapshot, until
 from support.processes import Process, alive, descendants, free_port, start
 
 POLICY = {"match": {"service": "catalog"}, "timeout": {"request": "5s"}}
 
 
-def settings_file(directory: Path, app: Upstream, **settings: Any) -> Path:
+def settings_file(directory: Path, app: Upstream, *policies: dict[str, Any], **settings: Any) -> Path:
     """Settings of a proxy on free ports with a snapshot of one service."""
     shown = directory / "snapshot.json"
-    shown.write_text(json.dumps(snapshot({"catalog": [app.port]}, POLICY).to_document()))
+    shown.write_text(json.dumps(snapshot({"catalog": [app.port]}, *(policies or (POLICY,))).to_document()))
     values = {
         "service": "frontend",
         "outbound_port": free_port(),
@@ -160,6 +160,50 @@ async def test_workers_are_one_proxy(tmp_path: Path) -> None:
             left = descendants(process.pid)
             assert process.terminate() == 0
             assert not any(alive(pid) for pid in left)
+
+
+async def test_limits_hold_for_all_workers(tmp_path: Path) -> None:
+    """A rate and a concurrency limit are the proxy's, however callers are spread; a killed worker leaves room."""
+    release = asyncio.Event()
+
+    async def wait(arrival: Arrival, writer: asyncio.StreamWriter) -> None:
+        if arrival.line.startswith("GET /wait"):
+            await release.wait()
+        writer.write(OK)
+
+    policies: list[dict[str, Any]] = [
+        {"name": "rate", "match": {"service": "frontend"}, "limit": {"requests_per_second": 0.1, "burst": 20}},
+        {"name": "gate", "match": {"service": "frontend", "route": "/wait"}, "limit": {"max_concurrency": 10}},
+    ]
+    async with Upstream(wait) as app:
+        file = settings_file(tmp_path, app, *policies, workers=2, app_port=app.port, inbound_port=free_port())
+        port = json.loads(file.read_text())["inbound_port"]
+
+        async def ask(path: str) -> int:
+            async with client(port) as one:
+                return (await one.request("GET", "frontend", path, "priority: u=0")).status
+
+        with run_proxy(file) as process:
+            await ready(process, file)
+            answers = await asyncio.gather(*(ask("/") for _ in range(60)))
+            assert (answers.count(200), answers.count(429)) == (20, 40)
+            # A connection is a worker's for good, so both of them have some of these.
+            waiting = [asyncio.create_task(ask("/wait")) for _ in range(30)]
+            await until(lambda: sum(task.done() for task in waiting) == 20)
+            assert {task.result() for task in waiting if task.done()} == {503}
+            limits = (await page(file, "/stats"))["inbound"]["limits"]
+            assert limits == {"gate": {"in_flight": 10, "limit": 10.0, "shed": 20}}
+            victim = descendants(process.pid)[0]
+            os.kill(victim, signal.SIGKILL)
+            await replaced(file, lost=1)
+            left = sum(not task.done() for task in waiting)
+            again = [asyncio.create_task(ask("/wait")) for _ in range(30)]
+            await until(lambda: sum(task.done() for task in again) == 30 - (10 - left))
+            release.set()
+            done = await asyncio.gather(*waiting, *again, return_exceptions=True)
+            assert done.count(200) == 10
+            assert await ask("/wait") == 200
+            assert process.terminate() == 0
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 3)])

@@ -45,6 +45,7 @@ from meshwise.proxy.channels import Drainable, Pool
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.errors import AmbiguousPath, KeysPending, NoRoute, NotSupported, PortNotAllowed, ProxyError
 from meshwise.proxy.exchange import Exchange
+from meshwise.proxy.guard.shared import SharedCounts
 from meshwise.proxy.hedge import Second, StreamSecond
 from meshwise.proxy.http1.heads import CHUNKED, RequestHead, ResponseHead
 from meshwise.proxy.http1.limits import Limits
@@ -396,13 +397,17 @@ class InboundDispatcher(Dispatcher):
         self.service = settings.service if settings.app_protocol == "tcp" else ""
         self.access: Guard | None = None
         """Who may call the application, when anything is said about that."""
+        self.shared: SharedCounts | None = None
+        """What the workers of this proxy count together, where there are several."""
         self.rules: InboundRules | None = None
         """The limits in force, if there are any; replaced as a whole when a snapshot arrives."""
 
     def apply(self, snapshot: Snapshot) -> None:
         """Put in force what ``snapshot`` says about calls to this service."""
         known = {} if self.rules is None else self.rules.limiters
-        self.rules = build_inbound(snapshot, self.settings.service, self._rule.policy, self.cluster, known)
+        self.rules = build_inbound(
+            snapshot, self.settings.service, self._rule.policy, self.cluster, known=known, shared=self.shared
+        )
 
     def open(self, exchange: Exchange) -> None:
         """Step 0, then ``_let_in``."""

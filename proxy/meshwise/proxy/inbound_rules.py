@@ -6,6 +6,7 @@ from meshwise.contracts.policy import ANY, Policy
 from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.cluster.cluster import Cluster
 from meshwise.proxy.guard.limiter import Limiter
+from meshwise.proxy.guard.shared import SharedCounts
 from meshwise.proxy.http1.heads import RequestHead
 from meshwise.proxy.paths import normal_path
 from meshwise.proxy.routing import Extras, Rule
@@ -34,7 +35,7 @@ class InboundRules:
         return {
             name: {
                 "in_flight": limiter.gate.in_flight,
-                "limit": round(limiter.gate.limit, 1),
+                "limit": round(limiter.gate.share, 1),
                 "shed": limiter.gate.refused,
             }
             for name, limiter in self.limiters.items()
@@ -43,11 +44,18 @@ class InboundRules:
 
 
 def build_inbound(
-    snapshot: Snapshot, service: str, inbound: Policy, cluster: Cluster, known: dict[str, Limiter]
+    snapshot: Snapshot,
+    service: str,
+    inbound: Policy,
+    cluster: Cluster,
+    *,
+    known: dict[str, Limiter],
+    shared: SharedCounts | None = None,
 ) -> InboundRules | None:
     """Return the limits that ``snapshot`` puts on calls to ``service``; ``None`` when there are none.
 
-    ``inbound`` is the policy of everything else. Limiters in ``known`` whose policy says the same go on.
+    ``inbound`` is the policy of everything else. Limiters in ``known`` whose policy says the same go on. With
+    ``shared`` they count together with other workers.
     """
     policies = [p for p in snapshot.policies if p.limit is not None and p.match.service in (ANY, service)]
     if not policies:
@@ -60,7 +68,7 @@ def build_inbound(
         assert policy.limit is not None
         limiter = known.get(policy.name)
         if limiter is None or limiter.params != policy.limit:
-            limiter = Limiter(policy.limit)
+            limiter = Limiter(policy.limit, policy.name, shared)
         limiters[policy.name] = limiter
         treated = Rule(inbound, budget, Extras(limiter=limiter))
         rules.append((Rule(policy, budget), treated, policy.match.source))

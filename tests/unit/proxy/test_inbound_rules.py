@@ -14,7 +14,7 @@ LIMIT = {"requests_per_second": 1}
 def rules(*documents: dict[str, Any], known: InboundRules | None = None) -> InboundRules | None:
     snapshot = Snapshot(1, "catalog", {}, tuple(parse_policy(document) for document in documents))
     limiters = {} if known is None else known.limiters
-    return build_inbound(snapshot, "catalog", INBOUND, Cluster("catalog"), limiters)
+    return build_inbound(snapshot, "catalog", INBOUND, Cluster("catalog"), known=limiters)
 
 
 def policy(name: str, limit: dict[str, Any] | None = None, **match: Any) -> dict[str, Any]:

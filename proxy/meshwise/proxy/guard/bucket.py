@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 
-class TokenBucket:
-    """Holds at most ``burst`` tokens, gains ``rate`` a second, and begins full.
 
-    Tokens are worked out from the time passed, so an idle bucket costs nothing.
-    """
+class Bucket(ABC):
+    """Holds at most so many tokens, gains some each second, and begins full."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def take(self, now: float) -> float:
+        """Take one token and return 0, or return how many seconds it takes until there is one."""
+
+
+class TokenBucket(Bucket):
+    """A bucket of this process's own. Tokens are worked out from the time passed, so an idle bucket costs nothing."""
 
     __slots__ = ("_at", "_burst", "_rate", "_tokens")
 
@@ -19,13 +28,15 @@ class TokenBucket:
 
     def take(self, now: float) -> float:
         """Take one token and return 0, or return how many seconds it takes until there is one."""
-        tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._tokens, wait = taken(self._tokens, self._at, self._rate, self._burst, now)
         self._at = now
-        if tokens >= 1.0:
-            self._tokens = tokens - 1.0
-            return 0.0
-        self._tokens = tokens
-        return (1.0 - tokens) / self._rate
+        return wait
 
     def __repr__(self) -> str:
         return f"<TokenBucket {self._tokens:.1f} of {self._burst:.0f}>"
+
+
+def taken(tokens: float, since: float, rate: float, burst: float, now: float) -> tuple[float, float]:
+    """Take one of the ``tokens`` a bucket had at ``since``; return how many are left, and how long to wait for one."""
+    tokens = min(burst, tokens + (now - since) * rate)
+    return (tokens - 1.0, 0.0) if tokens >= 1.0 else (tokens, (1.0 - tokens) / rate)

@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import Final
 
 from meshwise.contracts.policy import Priority
+from meshwise.proxy.guard.shared import SharedCounts
 
 SHARES: Final[dict[Priority, float]] = {"high": 1.0, "normal": 0.9, "low": 0.7}
 
@@ -77,24 +78,37 @@ class Gradient:
 
 
 class Gate:
-    """Counts what is under way and lets in what fits. ``gradient`` is ``None`` for a fixed limit of ``most``."""
+    """Counts what is under way and lets in what fits. ``gradient`` is ``None`` for a fixed limit of ``most``.
 
-    __slots__ = ("gradient", "in_flight", "most", "refused")
+    With ``shared``, ``most`` is for all workers together, who count it under ``key``; each learns a limit of its own.
+    """
 
-    def __init__(self, most: int, *, adaptive: bool) -> None:
+    __slots__ = ("_key", "_shared", "gradient", "in_flight", "most", "refused")
+
+    def __init__(self, most: int, *, adaptive: bool, shared: SharedCounts | None = None, key: int = 0) -> None:
         self.most = most
         self.gradient = Gradient(most) if adaptive else None
         self.in_flight = 0
         self.refused = 0
+        self._shared = shared
+        self._key = key
 
     @property
     def limit(self) -> float:
         """How many requests of high priority may be under way now."""
         return float(self.most) if self.gradient is None else self.gradient.limit
 
+    @property
+    def share(self) -> float:
+        """This process's part of the limit, for people to add up."""
+        return self.limit if self._shared is None else min(self.limit, self.most / self._shared.workers)
+
     def enter(self, priority: Priority) -> bool:
         """Let one more request in; tell whether there was room."""
-        if self.in_flight >= max(1, int(self.limit * SHARES[priority])):
+        share = SHARES[priority]
+        if self.in_flight >= max(1, int(self.limit * share)) or not (
+            self._shared is None or self._shared.enter(self._key, max(1, int(self.most * share)))
+        ):
             self.refused += 1
             return False
         self.in_flight += 1
@@ -102,6 +116,8 @@ class Gate:
 
     def leave(self, latency: float, now: float) -> None:
         """One request that was let in has ended after ``latency`` seconds."""
+        if self._shared is not None:
+            self._shared.leave(self._key)
         if self.gradient is not None:
             self.gradient.observe(latency, self.in_flight, now)
         self.in_flight -= 1

@@ -8,8 +8,9 @@ from typing import Final
 
 from meshwise.contracts.policy import Limit, Priority
 from meshwise.proxy.errors import Overloaded, ProxyError, RateLimited
-from meshwise.proxy.guard.bucket import TokenBucket
+from meshwise.proxy.guard.bucket import Bucket, TokenBucket
 from meshwise.proxy.guard.concurrency import Gate
+from meshwise.proxy.guard.shared import SharedBucket, SharedCounts, key_of
 
 MAX_SOURCES: Final = 1024
 """Callers with a bucket of their own; those that come after share one."""
@@ -22,16 +23,22 @@ _URGENCY = re.compile(rb"(?:^|[,\s])u=([0-7])(?:[,;\s]|$)")
 
 
 class Limiter:
-    """The state of one ``limit``; kept from snapshot to snapshot as long as the policy says the same."""
+    """The state of one ``limit``; kept from snapshot to snapshot as long as the policy says the same.
 
-    __slots__ = ("_buckets", "gate", "params")
+    With ``shared`` it is the state of all workers together, who find it by the policy's ``name`` and what it says.
+    """
 
-    def __init__(self, params: Limit) -> None:
+    __slots__ = ("_buckets", "_name", "_shared", "gate", "params")
+
+    def __init__(self, params: Limit, name: str = "", shared: SharedCounts | None = None) -> None:
         self.params = params
+        self._shared = shared
+        self._name = f"{name} {params}"
         self.gate = None
         if params.max_concurrency is not None:
-            self.gate = Gate(params.max_concurrency, adaptive=params.adaptive)
-        self._buckets: dict[str, TokenBucket] = {}
+            key = key_of("gate", self._name) if shared is not None else 0
+            self.gate = Gate(params.max_concurrency, adaptive=params.adaptive, shared=shared, key=key)
+        self._buckets: dict[str, Bucket] = {}
 
     def enter(self, source: str, priority: bytes, now: float) -> ProxyError | None:
         """Let a request in, or return the answer that refuses it; ``priority`` is its ``Priority`` field."""
@@ -54,7 +61,7 @@ class Limiter:
         if self.gate is not None:
             self.gate.leave(now - began, now)
 
-    def _bucket(self, source: str, rate: float, now: float) -> TokenBucket:
+    def _bucket(self, source: str, rate: float, now: float) -> Bucket:
         key = source if self.params.per == "source" else ALL
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -63,10 +70,15 @@ class Limiter:
             bucket = self._bucket_of(key, rate, now)
         return bucket
 
-    def _bucket_of(self, key: str, rate: float, now: float) -> TokenBucket:
+    def _bucket_of(self, key: str, rate: float, now: float) -> Bucket:
         bucket = self._buckets.get(key)
         if bucket is None:
-            bucket = self._buckets[key] = TokenBucket(rate, self.params.burst or max(1, ceil(rate)), now)
+            burst = self.params.burst or max(1, ceil(rate))
+            if self._shared is None:
+                bucket = TokenBucket(rate, burst, now)
+            else:
+                bucket = SharedBucket(self._shared, key_of("bucket", self._name, key), rate, burst)
+            self._buckets[key] = bucket
         return bucket
 
 

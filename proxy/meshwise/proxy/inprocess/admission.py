@@ -34,7 +34,7 @@ class Admission:
     def apply(self, snapshot: Snapshot) -> None:
         """Put in force what ``snapshot`` says about calls to this service."""
         known = {} if self._rules is None else self._rules.limiters
-        self._rules = build_inbound(snapshot, self._service, self._policy, self._cluster, known)
+        self._rules = build_inbound(snapshot, self._service, self._policy, self._cluster, known=known)
 
     def refuse_path(self, target: str) -> None:
         """Let a path pass unless it could be read in more than one way and such paths are refused.

@@ -8,5 +8,5 @@
 ``merge``    many workers' counts and states as one
 
 A worker balances, breaks, pools and ejects by what it sees itself. What bounds load that is added, the floor of a retry
-budget, is divided among them.
+budget, is divided among them; rates and concurrency limits are counted by all of them together (``guard.shared``).
 """

@@ -15,6 +15,7 @@ import structlog
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.admin.view import log_level
+from meshwise.proxy.guard.shared import SharedCounts, shared_memory
 from meshwise.proxy.net.listeners import Listeners, share
 from meshwise.proxy.net.tls import MeshTls
 from meshwise.proxy.proxy import guard_of
@@ -88,6 +89,8 @@ class Crew:
         self._listeners = listeners
         self._instance_id = instance_id
         self._identity: Path | None = None
+        self._limits = shared_memory()
+        self._counts = SharedCounts(self._limits, 0, settings.workers)
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._taps: dict[int, Callable[[Mapping[str, Any]], None]] = {}
         self._numbers = 0
@@ -187,6 +190,7 @@ class Crew:
             status = await self._run(worker)
             worker.began.clear()
             worker.channel = None
+            self._counts.forget(worker.number)
             if self.draining:
                 return
             self.lost += 1
@@ -208,7 +212,7 @@ class Crew:
                 "meshwise.proxy.workers.worker",
                 str(theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno(), *(fd for fds in descriptors.values() for fd in fds)],
+                pass_fds=[theirs.fileno(), self._limits, *(fd for fds in descriptors.values() for fd in fds)],
             )
         gone = asyncio.Event()
         worker.channel = await Channel.over(ours, lambda message: self._on_message(worker, message), gone.set)
@@ -219,6 +223,7 @@ class Crew:
                 "workers": len(self.workers),
                 "instance_id": self._instance_id,
                 "listeners": descriptors,
+                "limits": self._limits,
                 "snapshot": self.snapshot.to_document() if self.snapshot is not None else None,
                 "identity": str(self._identity) if self._identity is not None else None,
                 "log_level": log_level(),

@@ -21,6 +21,7 @@ from meshwise.proxy.admin import ProcessView
 from meshwise.proxy.admin.tap import filter_of
 from meshwise.proxy.admin.view import set_log_level
 from meshwise.proxy.companions import exporter_of
+from meshwise.proxy.guard.shared import SharedCounts
 from meshwise.proxy.logs import configure_logs
 from meshwise.proxy.proxy import FLUSH_S, Proxy
 from meshwise.proxy.settings import ProxySettings
@@ -60,6 +61,8 @@ class Worker:
             settings.service, export=settings.collector_url is not None, ring_records=settings.ring_size
         )
         proxy = self._proxy = Proxy(settings, recorder)
+        if proxy.inbound is not None:
+            proxy.inbound.shared = SharedCounts(begin["limits"], begin["number"], begin["workers"])
         self._view = ProcessView(proxy, recorder, self.stop.set)
         if begin["snapshot"] is not None:
             self._apply(begin["snapshot"])
