@@ -10,7 +10,7 @@ from selenium.webdriver.support import expected_conditions as expect
 from selenium.webdriver.support.ui import WebDriverWait
 
 from meshwise.dashboard.control import ProxyView
-from meshwise.dashboard.queries import TraceSummary
+from meshwise.dashboard.queries import CollectorRow, IngestPoint, TraceSummary
 from meshwise.dashboard.testing import MemoryControl, MemoryQueries
 from support.browser import browser, log
 from support.dashboard import running_dashboard
@@ -31,6 +31,8 @@ def address(control: MemoryControl) -> Iterator[str]:
         alert_rows=[alert(HOSTILE)],
         proposal_rows=[proposal(sentence=f"{HOSTILE} cut each attempt")],
         traffic_points=traffic(),
+        collector_rows=[CollectorRow(HOSTILE, "traces", NOW, accepted=5)],
+        ingest_points=[IngestPoint(NOW, 5, 4, 0.5, None)],
         trace_rows=[TraceSummary("t1", NOW, 2_000_000_000, "frontend", HOSTILE, 2, 2, 1)],
         span_rows={"t1": [span("page", took_ms=2000), span(HOSTILE, "page", 5, 1900, error=True)]},
     )
@@ -63,7 +65,7 @@ def _refresh(client: httpx.Client, part: str, digest: str | None = None) -> http
 
 def test_pages_answer_and_unknown_paths_do_not(client: httpx.Client) -> None:
     """Each page and probe is 200, anything else 404."""
-    for path in ("/", "/map", "/traces", "/slos", "/policies", "/mesh", "/livez", "/readyz", "/metrics"):
+    for path in ("/", "/map", "/traces", "/slos", "/policies", "/mesh", "/telemetry", "/livez", "/readyz", "/metrics"):
         assert client.get(path).status_code == 200, path
     for path in ("/nope", "/map/x", "/docs", "/openapi.json"):
         assert client.get(path).status_code == 404, path
@@ -124,6 +126,7 @@ def test_every_page_shows_its_data_in_a_real_browser(address: str, control: Memo
             ("/slos", "slos-objectives", "frontend"),
             ("/policies", "policies-proposals", "cut each attempt"),
             ("/mesh", "mesh-proxies", "frontend-1"),
+            ("/telemetry", "telemetry-collectors", HOSTILE),
         ):
             page.get(address + path)
             wait.until(expect.text_to_be_present_in_element((By.ID, part), words))

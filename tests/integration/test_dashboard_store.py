@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from meshwise.contracts.errors import UnavailableError
-from meshwise.contracts.rows import RolloutFinding
+from meshwise.contracts.rows import CollectorStats, RolloutFinding
 from meshwise.dashboard.queries import TraceSearch
 from meshwise.dashboard.store_queries import StoreQueries
 from meshwise.store.client import StoreAddress, connect
@@ -132,3 +133,41 @@ def test_a_store_that_is_away_is_one_clear_line() -> None:
     """The error names the address."""
     with pytest.raises(UnavailableError, match="does not answer"):
         _queries(f"http://127.0.0.1:{free_port()}/meshwise").edges()
+
+
+def test_collectors_are_counted_over_the_window_and_shown_as_of_now(store_server: Store, queries: StoreQueries) -> None:
+    """Counts and reasons add up, gauges are the newest row's, the slowest insert counts; older rows are left out."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    base = CollectorStats(
+        at=now - timedelta(seconds=20),
+        collector="of-the-page",
+        signal="traces",
+        interval_s=10.0,
+        requests=5,
+        refused={"memory": 1},
+        accepted=100,
+        rejected=1,
+        inserted=80,
+        quarantined=2,
+        lost=0,
+        insert_failures=1,
+        insert_p50_s=0.01,
+        insert_p99_s=0.2,
+        spooled=20,
+        backlog_segments=1,
+        spool_bytes=5000,
+        lag_s=3.0,
+        sampled_out=4,
+    )
+    last = replace(
+        base, at=now - timedelta(seconds=10), refused={"memory": 2, "quota": 4}, insert_p99_s=None, spooled=0, lag_s=0.5
+    )
+    with connect(store_server.url) as client:
+        insert_rows(client, [base, last, replace(base, at=now - timedelta(hours=1))])
+    (row,) = [row for row in queries.collectors(900) if row.collector == "of-the-page"]
+    assert (row.at, row.accepted, row.inserted, row.requests, row.sampled_out) == (last.at, 200, 160, 10, 8)
+    assert (row.refused, row.rejected, row.quarantined, row.insert_failures) == ({"memory": 3, "quota": 4}, 2, 4, 2)
+    assert (row.insert_p99_s, row.spooled, row.spool_bytes, row.lag_s, row.covered_s) == (0.2, 0, 5000, 0.5, 20.0)
+    points = queries.ingest(900)
+    assert (sum(point.accepted for point in points), sum(point.inserted for point in points)) == (200, 160)
+    assert max(point.lag_s for point in points) == 3.0

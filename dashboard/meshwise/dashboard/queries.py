@@ -74,6 +74,44 @@ class SpanRow:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class CollectorRow:
+    """One collector and one signal over a window: counts of the window, gauges as of ``at``, its last sign of life.
+
+    ``refused`` counts requests by reason, ``lost`` records of the spool, the others spans, data points or log records.
+    ``insert_p99_s`` is the slowest of the window; ``covered_s`` is how long its rows account for.
+    """
+
+    collector: str
+    signal: str
+    at: datetime
+    requests: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
+    accepted: int = 0
+    rejected: int = 0
+    inserted: int = 0
+    sampled_out: int = 0
+    quarantined: int = 0
+    lost: int = 0
+    insert_failures: int = 0
+    insert_p99_s: float | None = None
+    spooled: int = 0
+    spool_bytes: int = 0
+    lag_s: float = 0.0
+    covered_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class IngestPoint:
+    """Ten seconds of all collectors: items, and the worst lag and insert latency in seconds."""
+
+    at: datetime
+    accepted: int
+    inserted: int
+    lag_s: float
+    insert_p99_s: float | None
+
+
 class Queries(Protocol):
     """Findings as analytics persisted them. Every call may raise ``UnavailableError``.
 
@@ -112,3 +150,9 @@ class Queries(Protocol):
 
     def spans(self, trace_id: str) -> Sequence[SpanRow]:
         """The spans of one trace in order of their start; empty when there is no such trace, ``MOST_SPANS`` at most."""
+
+    def collectors(self, seconds: int) -> Sequence[CollectorRow]:
+        """What each collector did with each signal in the last ``seconds``, by name."""
+
+    def ingest(self, seconds: int) -> Sequence[IngestPoint]:
+        """What all collectors took and inserted in the last ``seconds``, per bucket."""

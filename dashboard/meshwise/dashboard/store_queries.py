@@ -21,7 +21,15 @@ from meshwise.contracts.rows import (
     SloFinding,
 )
 from meshwise.contracts.telemetry import FAILURES
-from meshwise.dashboard.queries import MOST_SPANS, SpanRow, TraceSearch, TraceSummary, TrafficPoint
+from meshwise.dashboard.queries import (
+    MOST_SPANS,
+    CollectorRow,
+    IngestPoint,
+    SpanRow,
+    TraceSearch,
+    TraceSummary,
+    TrafficPoint,
+)
 from meshwise.store.client import StoreAddress
 from meshwise.store.findings import columns, rows_from, utc
 from meshwise.store.sql import load_sql
@@ -113,6 +121,24 @@ class StoreQueries:
     def spans(self, trace_id: str) -> Sequence[SpanRow]:
         """See ``Queries``."""
         return self._rows(SpanRow, "spans", {"trace_id": trace_id, "limit": MOST_SPANS}, trace_id)
+
+    def collectors(self, seconds: int) -> Sequence[CollectorRow]:
+        """See ``Queries``."""
+
+        def ask() -> list[CollectorRow]:
+            rows = self._ask("collectors", {"seconds": seconds}).result_rows
+            return [CollectorRow(collector, signal, utc(at), *rest) for collector, signal, at, *rest in rows]
+
+        return self._cached(("collectors", seconds), ask)
+
+    def ingest(self, seconds: int) -> Sequence[IngestPoint]:
+        """See ``Queries``."""
+
+        def ask() -> list[IngestPoint]:
+            rows = self._ask("ingest", {"seconds": seconds}).result_rows
+            return [IngestPoint(utc(at), *rest) for at, *rest in rows]
+
+        return self._cached(("ingest", seconds), ask)
 
     def _rows(self, kind: type[Row], name: str, parameters: Mapping[str, Any], *key: object) -> Sequence[Row]:
         def ask() -> list[Row]:

@@ -18,7 +18,7 @@ from meshwise.contracts.rows import (
     SloFinding,
 )
 from meshwise.dashboard.control import PolicyView, ProxyView, RolloutView
-from meshwise.dashboard.queries import SpanRow, TraceSearch, TraceSummary, TrafficPoint
+from meshwise.dashboard.queries import CollectorRow, IngestPoint, SpanRow, TraceSearch, TraceSummary, TrafficPoint
 
 
 @dataclass
@@ -36,6 +36,8 @@ class MemoryQueries:
     traffic_points: Sequence[TrafficPoint] = ()
     trace_rows: Sequence[TraceSummary] = ()
     span_rows: Mapping[str, Sequence[SpanRow]] = field(default_factory=dict)
+    collector_rows: Sequence[CollectorRow] = ()
+    ingest_points: Sequence[IngestPoint] = ()
 
     def edges(self, at: datetime | None = None) -> Sequence[EdgeFinding]:
         """Return the given edges, those computed by ``at``."""
@@ -87,6 +89,14 @@ class MemoryQueries:
     def spans(self, trace_id: str) -> Sequence[SpanRow]:
         """Return the given spans of the trace."""
         return self.span_rows.get(trace_id, ())
+
+    def collectors(self, seconds: int) -> Sequence[CollectorRow]:  # noqa: ARG002  # one answer for every window
+        """Return the given rows."""
+        return self.collector_rows
+
+    def ingest(self, seconds: int) -> Sequence[IngestPoint]:  # noqa: ARG002  # one answer for every window
+        """Return the given points."""
+        return self.ingest_points
 
 
 @dataclass

@@ -32,3 +32,20 @@ def test_a_name_cannot_break_the_line() -> None:
 def test_clocks_are_utc() -> None:
     """A time in another zone is shown in UTC."""
     assert text.clock(NOW.astimezone(timezone(timedelta(hours=5)))) == "12:00:00"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1500, "1.5 kB"),
+        (999_600, "1.0 MB"),
+        (12_345_678, "12 MB"),
+        (4e15, "4000 TB"),
+    ],
+)
+def test_bytes_read_in_their_natural_unit(value: int | None, shown: str) -> None:
+    """Three digits at most while there is a larger unit."""
+    assert text.size(value) == shown

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from meshwise.contracts.rows import BurnDownFinding
 from meshwise.dashboard.components.text import label
-from meshwise.dashboard.queries import TrafficPoint
+from meshwise.dashboard.queries import IngestPoint, TrafficPoint
 
 INK = "#7a8594"
 GRID = "rgba(128,140,155,0.22)"
@@ -66,6 +66,31 @@ def burn_down_figure(courses: Sequence[BurnDownFinding]) -> go.Figure:
     figure.add_hline(y=0, line={"color": RED, "width": 1, "dash": "dot"})
     figure.update_yaxes(ticksuffix=" %")
     return themed(figure, 280)
+
+
+def ingest_figure(points: Sequence[IngestPoint]) -> go.Figure:
+    """Return items accepted and inserted per second over time."""
+    times = [point.at for point in points]
+    figure = go.Figure()
+    for name, color, values in (
+        ("accepted/s", BLUE, [point.accepted for point in points]),
+        ("inserted/s", GREEN, [point.inserted for point in points]),
+    ):
+        figure.add_scatter(x=times, y=[value / 10 for value in values], name=name, line={"color": color})
+    figure.update_yaxes(rangemode="tozero")
+    return themed(figure)
+
+
+def lag_figure(points: Sequence[IngestPoint]) -> go.Figure:
+    """Return the worst lag and the slowest inserts in seconds over time."""
+    times = [point.at for point in points]
+    figure = go.Figure()
+    figure.add_scatter(x=times, y=[point.lag_s for point in points], name="lag (s)", line={"color": AMBER})
+    figure.add_scatter(
+        x=times, y=[point.insert_p99_s for point in points], name="insert p99 (s)", line={"color": VIOLET}
+    )
+    figure.update_yaxes(rangemode="tozero")
+    return themed(figure)
 
 
 def latency_figure(points: Sequence[TrafficPoint]) -> go.Figure:

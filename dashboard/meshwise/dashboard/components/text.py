@@ -28,6 +28,18 @@ def rate(value: float | None) -> str:
     return f"{value:.1f}/s" if value < 99.95 else f"{value:,.0f}/s"
 
 
+def size(value: int | None) -> str:
+    """Return a number of bytes in the unit that suits it: ``12 MB``."""
+    if value is None:
+        return NOTHING
+    scaled, unit = float(value), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if scaled < 999.5:
+            break
+        scaled, unit = scaled / 1000, larger
+    return f"{scaled:.1f} {unit}" if unit != "B" and scaled < 9.95 else f"{scaled:.0f} {unit}"
+
+
 def count(value: int | None) -> str:
     """Return a whole number with thousands apart."""
     return NOTHING if value is None else f"{value:,}"
