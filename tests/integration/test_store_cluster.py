@@ -70,6 +70,7 @@ def test_rows_find_their_way_through_the_clusters_tables(tmp_path: Path) -> None
         "mesh_edge_10s_local": 1,
         "mesh_edge_1m_local": 1,
         "mesh_edge_1h_local": 1,
+        "mesh_edge_totals_local": 3,
     }
     status, out, err = run([sys.executable, "-c", _FLOW, str(tmp_path), *wanted])
     assert status == 0, err

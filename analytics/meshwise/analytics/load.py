@@ -87,7 +87,7 @@ def load_totals(client: BulkClient, window: Window, now: datetime) -> World:
     if window.seconds >= LONG_S:
         window = Window(Window(window.start, window.end).aligned(3600).start, window.end)
     bounds = {**_ranges(window, None), "sides": list(SIDES), "by_route": False}
-    columns, since = _read(client, bounds, round(window.seconds))
+    columns, since = _read(client, bounds, round(window.seconds), rows="rollups_in_total")
     return World(window, round(window.seconds), columns or _NOTHING, measured_from=since, has_routes=False)
 
 

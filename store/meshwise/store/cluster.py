@@ -38,6 +38,7 @@ SHARDING: Final[Mapping[str, str]] = {
     "mesh_edge_10s": _EDGE,
     "mesh_edge_1m": _EDGE,
     "mesh_edge_1h": _EDGE,
+    "mesh_edge_totals": _EDGE,
     "mesh_edge_spans": _EDGE,
     "mesh_span_arrivals": "cityHash64(bucket)",
 }
@@ -111,6 +112,8 @@ def render(statement: str, layout: Layout) -> tuple[str, ...]:
         name = _name(items)
         names = [name.text, local(name.text)] if name.text in SHARDING else [name.text]
         return tuple(_apply(statement, [_named(name, one, layout)]) for one in names)
+    if words[:2] == ["INSERT", "INTO"]:
+        return (statement,)  # from all shards to all shards, on whichever node it runs
     raise ConfigError(f"a statement {' '.join(words[:3])} of the schema history has no form for clusters yet")
 
 
