@@ -1,4 +1,8 @@
-"""The store's side of an insert: raw OTLP into a landing table, and what its errors mean."""
+"""The store's side of an insert: raw OTLP into a landing table, and what its errors mean.
+
+The client's library is imported with this module and not by the first insert: that takes a seventh of a second, in
+which no sender would get an answer.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,17 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
+import aiohttp
+from clickhouse_connect import common
+from clickhouse_connect.driver import AsyncClient
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from meshwise.collector.errors import StoreAwayError, StoreRefusedError
 from meshwise.collector.signals import Signal
 from meshwise.contracts.errors import ConfigError, UnavailableError
+from meshwise.store import otlp
 
 if TYPE_CHECKING:
-    from clickhouse_connect.driver import AsyncClient
-
     from meshwise.store.client import StoreAddress
 
 DATA_CODES: Final = frozenset(
@@ -72,8 +80,6 @@ class ClickHouseLanding:
 
     async def insert(self, signal: Signal, token: str, body: Body) -> None:
         """Insert ``body`` with FORMAT ProtobufSingle: the store parses it, views spread it over the tables."""
-        from meshwise.store import otlp
-
         if signal is Signal.TRACES and body:
             try:
                 await self._insert(signal, token, body, quick=True)
@@ -85,11 +91,6 @@ class ClickHouseLanding:
         await self._insert(signal, token, body, quick=False)
 
     async def _insert(self, signal: Signal, token: str, body: Body, *, quick: bool) -> None:
-        import aiohttp
-        from clickhouse_connect.driver.exceptions import ClickHouseError
-
-        from meshwise.store import otlp
-
         settings = otlp.insert_settings(signal.value, token, quick=quick, cluster=self._cluster)
         client = await self._connect()
         pieces = list(body)
@@ -120,8 +121,6 @@ class ClickHouseLanding:
             await self._forget(self._client)
 
     async def _connect(self) -> AsyncClient:
-        from clickhouse_connect import common
-
         # Messages are cut to 240 characters otherwise; which views failed stands at their end.
         common.set_setting("max_error_size", ERROR_BYTES)
         async with self._connecting:

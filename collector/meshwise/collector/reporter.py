@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import aiohttp
 import structlog
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from meshwise.collector import quarantine
 from meshwise.collector.metrics import CollectorMetrics
@@ -22,6 +24,7 @@ from meshwise.collector.spool.directory import SpoolSpace
 from meshwise.collector.status import Tally, read_tallies, stats_row
 from meshwise.contracts.errors import ConfigError, UnavailableError
 from meshwise.contracts.rows import CollectorStats
+from meshwise.store.findings import insert_rows_async
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import AsyncClient
@@ -107,11 +110,6 @@ class StatsTable:
 
     async def write(self, rows: Sequence[CollectorStats]) -> None:
         """Insert rows; raises UnavailableError when the store does not take them."""
-        import aiohttp
-        from clickhouse_connect.driver.exceptions import ClickHouseError
-
-        from meshwise.store.findings import insert_rows_async
-
         if self._client is None:
             self._client = await self._address.connect_async(
                 connect_timeout=min(10.0, self._timeout_s),

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import json
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
-from meshwise.contracts.rows import TABLES, AlertFinding, EdgeBucket, SloFinding
-from meshwise.store.findings import columns, rows_from, utc
+from meshwise.contracts.rows import TABLES, AlertFinding, EdgeBucket, SloDocument, SloFinding
+from meshwise.store.findings import columns, insert_rows_async, rows_from, utc
 
 
 @pytest.mark.parametrize("kind", [*TABLES, EdgeBucket])
@@ -34,3 +37,20 @@ def test_utc() -> None:
     """A time with a zone is moved to UTC, one without is taken for UTC."""
     assert utc(datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))) == datetime(2026, 1, 1, tzinfo=UTC)
     assert utc(datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)).tzinfo is UTC
+
+
+def test_asynchronous_rows_are_lines_of_json() -> None:
+    """Each kind goes in one insert, every row a line of its own, times in UTC as all servers read them."""
+    sent: list[tuple[str, list[dict[str, Any]]]] = []
+
+    class Recording:
+        async def raw_insert(self, table: str, *, insert_block: str, fmt: str) -> None:
+            assert fmt == "JSONEachRow"
+            sent.append((table, [json.loads(line) for line in insert_block.splitlines()]))
+
+    moment = datetime(2026, 1, 1, 2, 0, 0, 123000, tzinfo=timezone(timedelta(hours=2)))
+    document = SloDocument(moment, "ann", "SLO", "cart\n", removed=False, document='{"a": "é"}')
+    assert asyncio.run(insert_rows_async(Recording(), [document, document])) == 2  # type: ignore[arg-type]
+    ((table, lines),) = sent
+    assert table == TABLES[SloDocument]
+    assert lines == [dataclasses.asdict(document) | {"at": "2026-01-01 00:00:00.123000"}] * 2
