@@ -52,9 +52,9 @@ INSERT_SETTINGS: Final[Mapping[str, str]] = {
 }
 """What an insert into a cluster needs so that an answered insert is a kept one."""
 
-_DEDUPLICATION: Final = {
-    "non_replicated_deduplication_window": "replicated_deduplication_window",
-}
+_DEDUPLICATION: Final = "non_replicated_deduplication_window"
+_REMEMBERED: Final = "replicated_deduplication_window_seconds = 604800, replicated_deduplication_window"
+"""Replicas forget an insert by its age as well, after an hour unless told otherwise: a collector may be away longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def _create_table(statement: str, items: Sequence[Token], layout: Layout) -> tup
         return (_apply(statement, [_named(name, name.text, layout)]),)
     held = local(name.text)
     edits = [_named(name, held, layout), *_replicated(items, engine, sharded=name.text in SHARDING)]
-    edits += [_Edit(one.start, one.end, _DEDUPLICATION[one.text]) for one in items if one.text in _DEDUPLICATION]
+    edits += [_Edit(one.start, one.end, _REMEMBERED) for one in items if one.text == _DEDUPLICATION]
     created = _apply(statement, edits)
     if name.text not in SHARDING:
         return (created,)

@@ -19,7 +19,8 @@ def test_a_sharded_table_is_a_local_one_and_one_over_all() -> None:
     assert held == (
         "-- Spans.\nCREATE TABLE IF NOT EXISTS otel_traces_local ON CLUSTER 'prod' (a String) ENGINE = "
         "ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}') ORDER BY a "
-        "SETTINGS replicated_deduplication_window = 10000, fsync_after_insert = 1"
+        "SETTINGS replicated_deduplication_window_seconds = 604800, replicated_deduplication_window = 10000, "
+        "fsync_after_insert = 1"
     )
     assert over_all == (
         "CREATE TABLE IF NOT EXISTS otel_traces ON CLUSTER 'prod' AS otel_traces_local\n"
