@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import http.client
 import socket
 import time
 from collections.abc import Iterator
@@ -16,8 +18,10 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from meshwise.collector.wire import write_varint
+from meshwise.proxy.http2 import frames
 from support.collector import Collector, running_collector
 from support.fuzz import METHOD, fuzz
+from support.http2_peers import raw_client
 from support.otlp import traces
 
 NOBODY = "http://127.0.0.1:1/meshwise"
@@ -177,8 +181,54 @@ def test_a_request_that_is_sent_by_half_leaves_nothing(collector: Collector) -> 
     assert collector.metric("accepted_items_total") == before
 
 
+CALL = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", METHOD.encode()), (b":authority", b"localhost"))
+
+
+@pytest.mark.parametrize("how", ["reset", "end", "gone"])
+async def test_a_call_that_is_sent_by_half_leaves_nothing(collector: Collector, how: str) -> None:
+    """A message cut off by a reset, by the end of its stream or of its connection is never taken in part."""
+    before = collector.metric("accepted_items_total")
+    message = b"\x00" + len(GOOD).to_bytes(4, "big") + GOOD
+    async with raw_client(collector.grpc_port) as peer:
+        fields = ((b"content-type", b"application/grpc"), (b"te", b"trailers"))
+        flags = frames.END_STREAM if how == "end" else 0
+        half = message[: len(message) // 2]
+        await peer.send(peer.head(1, (*CALL, *fields), end=False), frames.frame(frames.DATA, flags, 1, half))
+        if how == "reset":
+            await peer.send(frames.frame(frames.RST_STREAM, 0, 1, (8).to_bytes(4, "big")))
+    assert by_grpc(collector, b"")[0] is grpc.StatusCode.OK
+    assert collector.metric("accepted_items_total") == before
+
+
+def test_a_message_far_beyond_the_limit_is_refused_by_its_length(collector: Collector) -> None:
+    """It is told by the prefix, before a byte of it is kept."""
+    code, _, trailers = by_grpc(collector, bytes(3 * LIMIT))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "grpc-retry-pushback-ms" not in trailers
+
+
+def test_requests_follow_one_another_on_one_connection(collector: Collector) -> None:
+    """Both doors keep a connection for the next request, also after one that was refused."""
+    headers = {"content-type": "application/x-protobuf"}
+    connection = http.client.HTTPConnection("127.0.0.1", collector.http_port, timeout=20.0)
+    with contextlib.closing(connection):
+        connection.connect()
+        port = connection.sock.getsockname()[1]
+        for body, status in ((GOOD, 200), (b"\xff" * 9, 400), (GOOD, 200)):
+            connection.request("POST", "/v1/traces", body, headers)
+            answer = connection.getresponse()
+            answer.read()
+            assert (answer.status, connection.sock.getsockname()[1]) == (status, port)
+    with grpc.insecure_channel(collector.grpc_address) as channel:
+        call = channel.unary_unary(METHOD, bytes, bytes)
+        assert call(GOOD, timeout=20.0) == b""
+        with pytest.raises(grpc.RpcError):
+            call(b"\xff" * 9, timeout=20.0)
+        assert call(GOOD, timeout=20.0) == b""
+
+
 def test_mutated_requests_get_an_answer_and_keep_the_ledger(tmp_path: Path) -> None:
     """However a request is damaged, the answer is one of OTLP's, and what it acknowledges is on disk and decodes."""
     with running_collector(NOBODY, tmp_path, drain_s=0.0) as collector:
         answers = fuzz(collector, 20_261, lambda number: number < 400)
-    assert answers.keys() >= {"200", "400", "OK", "INVALID_ARGUMENT"}
+    assert answers.keys() >= {"200", "400", "OK", "INVALID_ARGUMENT", "json 200", "json 400"}

@@ -2,32 +2,46 @@
 
     PYTHONPATH=.:tests python -m support.fuzz [--seconds 600] [--seed N]
 
-Sound requests are mutated a few times each. Whatever comes of it, the answer is one that OTLP knows, what was
-acknowledged is in the spool and decodes, and the process lives. The first case that breaks this is printed in hex.
+Sound requests of every signal, in protobuf and in JSON, are mutated a few times each. Whatever comes of it, the answer
+is one that OTLP knows, what was acknowledged is in the spool and decodes, and the process lives. The first case that
+breaks this is printed in hex.
 """
 
 from __future__ import annotations
 
 import argparse
 import http.client
+import itertools
 import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import grpc
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
 )
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from meshwise.collector.otlp_json import to_protobuf
+from meshwise.collector.signals import DOORS, Signal
 from meshwise.collector.spool import segment
 from support.collector import Collector, running_collector
-from support.otlp import traces
+from support.otlp import logs, sums, traces
 
-METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+RESPONSES: Final[Mapping[Signal, type[Message]]] = {
+    Signal.TRACES: ExportTraceServiceResponse,
+    Signal.METRICS: ExportMetricsServiceResponse,
+    Signal.LOGS: ExportLogsServiceResponse,
+}
+METHOD: Final = DOORS[Signal.TRACES].grpc_method
 HTTP_ANSWERS: Final = {200, 400, 413, 415}
 GRPC_ANSWERS: Final = {
     grpc.StatusCode.OK,
@@ -36,20 +50,64 @@ GRPC_ANSWERS: Final = {
     grpc.StatusCode.UNIMPLEMENTED,
 }
 CODINGS: Final = ("", "", "", "gzip", "zstd", "identity", "br", "gzip, gzip")
+WORDS: Final = (b"\x0a\x00" * 50, b"\xff" * 10, b"\x1f\x8b\x08", b"\x0b\x0c", b"\x12\x02\x12\x00" * 20)
+JSON_WORDS: Final = (
+    b"[" * 200,
+    b'{"a":' * 70,
+    b"1e999",
+    b"NaN",
+    b'"\\ud800"',
+    b"null",
+    b'"traceId":"00",',
+    b"\xc3\x28",
+    b"-",
+)
 
 
-def seeds(draw: random.Random) -> bytes:
-    """A sound request of a few spans, as rich as spans get."""
-    request = traces(range(draw.randrange(4)), attributes={"key": "v" * draw.randrange(200)})
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One request to send."""
+
+    signal: Signal
+    json: bool
+    body: bytes
+    draw: random.Random
+
+
+def seeds(draw: random.Random, signal: Signal) -> Message:
+    """A sound request of a few items, as rich as they get."""
+    most = range(draw.randrange(4))
+    if signal is Signal.METRICS:
+        return points(draw)
+    if signal is Signal.LOGS:
+        records = logs(["text" * draw.randrange(50) for _ in most])
+        for record in records.resource_logs[0].scope_logs[0].log_records:
+            record.attributes.add(key="bytes").value.bytes_value = draw.randbytes(5)
+        return records
+    request = traces(most, attributes={"key": "v" * draw.randrange(200)})
     for span in request.resource_spans[0].scope_spans[0].spans:
         span.events.add(name="event").attributes.add(key="list").value.array_value.values.add().int_value = -1
-        span.links.add(trace_id=bytes(16), span_id=bytes(8))
+        span.links.add(trace_id=b"l" * 16, span_id=b"l" * 8)
         span.attributes.add(key="map").value.kvlist_value.values.add(key="a").value.double_value = 0.5
-    return request.SerializeToString()
+    return request
 
 
-def mutate(body: bytes, draw: random.Random) -> bytes:
-    """Change ``body`` in one to six places."""
+def points(draw: random.Random) -> ExportMetricsServiceRequest:
+    """A metric of each kind."""
+    request = sums(range(draw.randrange(4)))
+    metrics = request.resource_metrics[0].scope_metrics[0].metrics
+    at = {"start_time_unix_nano": time.time_ns() - 10**9, "time_unix_nano": time.time_ns()}
+    metrics.add(name="g").gauge.data_points.add(**at, as_double=draw.uniform(-1.0, 1.0))
+    point = metrics.add(name="h").histogram.data_points.add(**at, count=3, sum=0.5, explicit_bounds=[0.1, 1.0])
+    point.bucket_counts.extend([1, 2, 0])
+    wide = metrics.add(name="e").exponential_histogram.data_points.add(**at, count=2, scale=3)
+    wide.positive.bucket_counts.extend([1, 1])
+    metrics.add(name="s").summary.data_points.add(**at, count=1).quantile_values.add(quantile=0.5, value=1.0)
+    return request
+
+
+def mutate(body: bytes, draw: random.Random, words: Sequence[bytes] = WORDS) -> bytes:
+    """Change ``body`` in one to six places; ``words`` are put in now and then."""
     data = bytearray(body)
     for _ in range(draw.randrange(1, 7)):
         at = draw.randrange(len(data) + 1)
@@ -67,19 +125,17 @@ def mutate(body: bytes, draw: random.Random) -> bytes:
             case 5 if data:
                 data[at % len(data)] = draw.choice((0x00, 0x7F, 0x80, 0xFF, 0x0A, 0x12))
             case _:
-                data[at:at] = draw.choice(
-                    (b"\x0a\x00" * 50, b"\xff" * 10, b"\x1f\x8b\x08", b"\x0b\x0c", b"\x12\x02\x12\x00" * 20)
-                )
+                data[at:at] = draw.choice(words)
     return bytes(data)
 
 
 class Door:
-    """One way in; ``send`` returns how many spans were acknowledged, and the answer's name."""
+    """One way in; ``send`` returns how many items were acknowledged, and the answer's name."""
 
     def __init__(self, collector: Collector) -> None:
         self.collector = collector
 
-    def send(self, body: bytes, draw: random.Random) -> tuple[int, str]:
+    def send(self, case: Case) -> tuple[int, str]:
         """Send one request."""
         raise NotImplementedError
 
@@ -87,18 +143,21 @@ class Door:
 class HttpDoor(Door):
     """OTLP/HTTP."""
 
-    def send(self, body: bytes, draw: random.Random) -> tuple[int, str]:
+    def send(self, case: Case) -> tuple[int, str]:
         """Send one request, at times under a coding it does not have."""
         connection = http.client.HTTPConnection("127.0.0.1", self.collector.http_port, timeout=20.0)
+        kind = "application/json" if case.json else "application/x-protobuf"
         try:
-            headers = {"content-type": "application/x-protobuf", "content-encoding": draw.choice(CODINGS)}
-            connection.request("POST", "/v1/traces", body, {name: value for name, value in headers.items() if value})
+            headers = {"content-type": kind, "content-encoding": case.draw.choice(CODINGS)}
+            kept = {name: value for name, value in headers.items() if value}
+            connection.request("POST", DOORS[case.signal].path, case.body, kept)
             answer = connection.getresponse()
             content = answer.read()
         finally:
             connection.close()
         assert answer.status in HTTP_ANSWERS, f"{answer.status} {content!r}"
-        return (taken(body, content) if answer.status == 200 else 0), str(answer.status)
+        name = f"json {answer.status}" if case.json else str(answer.status)
+        return (taken(case, content) if answer.status == 200 else 0), name
 
 
 class GrpcDoor(Door):
@@ -108,35 +167,51 @@ class GrpcDoor(Door):
         super().__init__(collector)
         self._channel = grpc.insecure_channel(collector.grpc_address)
 
-    def send(self, body: bytes, draw: random.Random) -> tuple[int, str]:
+    def send(self, case: Case) -> tuple[int, str]:
         """Send one message, at times compressed."""
-        packing = draw.choice((None, grpc.Compression.Gzip))
-        call = self._channel.unary_unary(METHOD, bytes, bytes)
+        packing = case.draw.choice((None, grpc.Compression.Gzip))
+        call = self._channel.unary_unary(DOORS[case.signal].grpc_method, bytes, bytes)
         content, code = b"", grpc.StatusCode.OK
         try:
-            content = call(body, timeout=20.0, compression=packing)
+            content = call(case.body, timeout=20.0, compression=packing)
         except grpc.RpcError as error:
             code = error.code()
         assert code in GRPC_ANSWERS, code
-        return (taken(body, content) if code is grpc.StatusCode.OK else 0), code.name
+        return (taken(case, content) if code is grpc.StatusCode.OK else 0), code.name
 
 
-def taken(body: bytes, answer: bytes) -> int:
-    """Spans of ``body`` that an answer of success acknowledges."""
-    return spans_in(body) - ExportTraceServiceResponse.FromString(answer).partial_success.rejected_spans
+def taken(case: Case, answer: bytes) -> int:
+    """Items of a request that an answer of success acknowledges."""
+    body = to_protobuf(case.body, DOORS[case.signal].request) if case.json else case.body
+    told: Any = RESPONSES[case.signal]()
+    json_format.Parse(answer, told) if case.json else told.ParseFromString(answer)
+    rejected = sum(value for field, value in told.partial_success.ListFields() if field.name.startswith("rejected"))
+    return items_in(case.signal, body) - int(rejected)
 
 
-def spans_in(body: bytes) -> int:
-    """Spans that a request holds."""
-    groups = ExportTraceServiceRequest.FromString(body).resource_spans
-    return sum(len(scope.spans) for group in groups for scope in group.scope_spans)
+def items_in(signal: Signal, body: bytes) -> int:
+    """Spans, data points or log records that a request holds."""
+    request: Any = DOORS[signal].request.FromString(body)
+    if signal is Signal.TRACES:
+        return sum(len(scope.spans) for group in request.resource_spans for scope in group.scope_spans)
+    if signal is Signal.LOGS:
+        return sum(len(scope.log_records) for group in request.resource_logs for scope in group.scope_logs)
+    metrics = (one for group in request.resource_metrics for scope in group.scope_metrics for one in scope.metrics)
+    return sum(len(getattr(one, kind).data_points) for one in metrics if (kind := one.WhichOneof("data")))
 
 
-def cases(seed: int) -> Iterator[tuple[bytes, random.Random]]:
-    """Mutated requests without end; the same for the same seed."""
+def cases(seed: int) -> Iterator[Case]:
+    """Mutated requests without end, those of even numbers in JSON as well; the same for the same seed."""
     draw = random.Random(seed)
-    while True:
-        yield mutate(seeds(draw), draw), draw
+    for number in itertools.count():
+        signal = draw.choice(list(Signal))
+        request = seeds(draw, signal)
+        json = not number % 2 and draw.random() < 0.4
+        if json:
+            text = json_format.MessageToJson(request, indent=None).encode()
+            yield Case(signal, json, mutate(text, draw, JSON_WORDS), draw)
+        else:
+            yield Case(signal, json, mutate(request.SerializeToString(), draw), draw)
 
 
 def fuzz(collector: Collector, seed: int, go_on: Callable[[int], bool]) -> Counter[str]:
@@ -145,23 +220,25 @@ def fuzz(collector: Collector, seed: int, go_on: Callable[[int], bool]) -> Count
     The store must be away, so that what was acknowledged can be counted in the spool at the end.
     """
     answers: Counter[str] = Counter()
-    acknowledged = 0
+    acknowledged: Counter[Signal] = Counter()
     doors = (HttpDoor(collector), GrpcDoor(collector))
-    for number, (body, draw) in enumerate(cases(seed)):
+    for number, case in enumerate(cases(seed)):
         if not go_on(number):
             break
         try:
-            spans, answer = doors[number % 2].send(body, draw)
+            items, answer = doors[number % 2].send(case)
         except Exception as error:
-            error.add_note(f"seed {seed}, case {number}: {body.hex()}")
+            error.add_note(f"seed {seed}, case {number}: {case.signal} {case.body.hex()}")
             raise
-        acknowledged += spans
+        acknowledged[case.signal] += items
         answers[answer] += 1
     assert collector.process.popen.poll() is None
     collector.process.terminate()
-    records = [record for path in collector.segments() for record in segment.decode(path.read_bytes()).records]
-    in_spool = sum(spans_in(bytes(record.payload)) for record in records)
-    assert in_spool == sum(record.items for record in records) == acknowledged
+    for signal in Signal:
+        files = (path.read_bytes() for path in collector.segments() if path.name.startswith(signal.value))
+        records = [record for data in files for record in segment.decode(data).records]
+        in_spool = sum(items_in(signal, bytes(record.payload)) for record in records)
+        assert in_spool == sum(record.items for record in records) == acknowledged[signal], signal
     return answers
 
 

@@ -82,6 +82,8 @@ def build_server(receiver: GrpcReceiver, max_body_bytes: int) -> grpc.aio.Server
         ("grpc.per_message_decompression", 0),
         ("grpc.compression_enabled_algorithms_bitset", KNOWN_CODINGS),
         ("grpc.so_reuseport", 0),
+        # Of requests that never end, one connection holds no more than this.
+        ("grpc.max_concurrent_streams", 100),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     )
