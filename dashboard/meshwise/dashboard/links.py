@@ -21,6 +21,11 @@ class View:
     search: TraceSearch = field(default_factory=TraceSearch)
     trace: str = ""
 
+    @property
+    def service(self) -> str:
+        """The service that is asked for, of traces or on the map; empty means every one."""
+        return self.search.service
+
 
 def parse_view(search: str | None) -> View:
     """Return the view that a URL's query asks for; what cannot be read is left out."""
@@ -45,9 +50,15 @@ def _search(fields: Mapping[str, Sequence[str]]) -> TraceSearch:
     return TraceSearch(fields.get("service", [""])[0], least_s, fields.get("errors") == ["1"])
 
 
-def edge_link(source: str, destination: str) -> str:
-    """Return the address of an edge on the map."""
-    return f"/map?edge={quote(source, safe='')}{_SEPARATOR}{quote(destination, safe='')}"
+def edge_link(source: str, destination: str, service: str = "") -> str:
+    """Return the address of an edge on the map, or on the part of it around ``service``."""
+    around = f"&service={quote(service, safe='')}" if service else ""
+    return f"/map?edge={quote(source, safe='')}{_SEPARATOR}{quote(destination, safe='')}{around}"
+
+
+def map_link(service: str) -> str:
+    """Return the address of the part of the map around ``service``; of the whole map when it is empty."""
+    return f"/map?service={quote(service, safe='')}" if service else "/map"
 
 
 def traces_link(search: TraceSearch, at: datetime | None = None, trace: str = "") -> str:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from meshwise.dashboard.components.service_map import elements
+from meshwise.dashboard.components.service_map import MOST_DRAWN, elements, foremost
 from meshwise.dashboard.links import edge_link
-from meshwise.dashboard.pages.service_map import render_detail, render_table
+from meshwise.dashboard.pages.service_map import count_shown, render_detail, render_table
 from support.findings import HOSTILE, anomaly, edge, traffic
 
 
@@ -64,3 +64,27 @@ def test_the_detail_of_an_edge_is_its_whole_story() -> None:
     assert "×1.050" in shown
     assert "errors rose" in shown
     assert "Choose an edge" in str(render_detail(None, None, ()))
+
+
+def test_of_a_large_map_the_edges_that_matter_are_shown() -> None:
+    """The unusual and the failing are never left out for the busy, and no more are shown than a browser draws."""
+    busy = [edge(f"s{number}", "hub", 9000 + number) for number in range(MOST_DRAWN + 50)]
+    chosen = foremost([*busy, edge("a", "odd", 3), edge("b", "failing", 100, 10)], [anomaly("a", "odd", 0.9)])
+    assert [row.destination for row in chosen[:2]] == ["odd", "failing"]
+    assert len(chosen) == MOST_DRAWN
+    assert chosen[2].source == f"s{MOST_DRAWN + 49}"
+
+
+def test_a_map_around_a_service_has_its_callers_and_callees() -> None:
+    """Edges that neither begin nor end at it are left out."""
+    near = foremost([edge("a", "b"), edge("b", "c"), edge("c", "d")], [], "b")
+    assert {(row.source, row.destination) for row in near} == {("a", "b"), ("b", "c")}
+
+
+def test_a_part_of_the_map_says_that_it_is_a_part() -> None:
+    """The whole, a part, the surroundings of a service, and those of an unknown one are told apart."""
+    edges = [edge("a", "b"), edge("b", "c"), edge("c", "d")]
+    assert count_shown(3, edges, "") == "All 3 edges."
+    assert count_shown(2, edges, "").startswith("2 of 3 edges: the unusual")
+    assert count_shown(2, edges, "b").startswith("2 of 3 edges around b:")
+    assert count_shown(0, edges, "x") == "Nothing calls x, and it calls nothing."

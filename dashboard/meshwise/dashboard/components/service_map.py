@@ -68,6 +68,23 @@ STYLESHEET: list[dict[str, Any]] = [
 WARN_SHARE, BAD_SHARE = 0.005, 0.02
 """Shares of failed requests from which an edge is drawn amber and red."""
 
+MOST_DRAWN = 100
+"""Edges drawn at once: with more the picture is a knot, and a browser is busy for seconds."""
+
+
+def foremost(
+    edges: Sequence[EdgeFinding], anomalies: Sequence[AnomalyFinding], service: str = "", most: int = MOST_DRAWN
+) -> Sequence[EdgeFinding]:
+    """Return at most ``most`` edges, of ``service`` when one is named: the unusual, the failing, then the busy."""
+    flagged = {(row.source, row.destination) for row in anomalies if row.flagged}
+    near = [edge for edge in edges if service in ("", edge.source, edge.destination)]
+
+    def rank(edge: EdgeFinding) -> tuple[bool, float, float]:
+        ends = (edge.source, edge.destination)
+        return ends not in flagged, -edge.error_share if edge.error_share >= WARN_SHARE else 0.0, -edge.request_rate
+
+    return sorted(near, key=rank)[:most]
+
 
 def elements(edges: Sequence[EdgeFinding], anomalies: Sequence[AnomalyFinding]) -> list[dict[str, Any]]:
     """Return nodes and edges for cytoscape, in the order of their names."""

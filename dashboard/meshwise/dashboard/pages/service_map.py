@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dash_cytoscape as cyto
-from dash import Dash, Input, Output, dcc, html, no_update
+from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from meshwise.contracts.rows import AnomalyFinding, EdgeFinding
 from meshwise.dashboard.components import figures, text
 from meshwise.dashboard.components.blocks import badge, card, table
-from meshwise.dashboard.components.service_map import STYLESHEET, elements
+from meshwise.dashboard.components.service_map import MOST_DRAWN, STYLESHEET, elements, foremost
 from meshwise.dashboard.control import Control
-from meshwise.dashboard.links import View, edge_link, traces_link
+from meshwise.dashboard.links import View, edge_link, map_link, parse_view, traces_link
 from meshwise.dashboard.page import URL, Page, digests, live
 from meshwise.dashboard.queries import Queries, TraceSearch, TrafficPoint
 
 WINDOW_S = 900
+MOST_LISTED = 500
 
 
 class Ids:
@@ -27,6 +28,8 @@ class Ids:
     GRAPH = "map-graph"
     DETAIL = "map-detail"
     TABLE = "map-table"
+    SERVICE = "map-service"
+    SHOWN = "map-shown"
 
 
 def layout() -> Component:
@@ -34,11 +37,17 @@ def layout() -> Component:
     return html.Div(
         [
             html.H1("Map"),
-            *digests(Ids.GRAPH, Ids.DETAIL, Ids.TABLE),
+            *digests(Ids.GRAPH, Ids.DETAIL, Ids.TABLE, Ids.SHOWN),
             html.Div(
                 [
                     card(
                         "Who calls whom",
+                        html.Div(
+                            html.Label(
+                                ["only around", dcc.Input(id=Ids.SERVICE, placeholder="service", debounce=True)]
+                            ),
+                            className="form",
+                        ),
                         cyto.Cytoscape(
                             id=Ids.GRAPH,
                             elements=[],
@@ -48,6 +57,7 @@ def layout() -> Component:
                             minZoom=0.1,
                             maxZoom=3,
                         ),
+                        html.P(id=Ids.SHOWN, className="note"),
                         html.P(
                             "Rate and the caller's p99. Width is traffic, colour is failures, dashes are unusual.",
                             className="note",
@@ -55,7 +65,7 @@ def layout() -> Component:
                         class_name="wide",
                     ),
                     card("Edge", html.Div(id=Ids.DETAIL), class_name="wide"),
-                    card("All edges", html.Div(id=Ids.TABLE), class_name="wide"),
+                    card("Edges", html.Div(id=Ids.TABLE), class_name="wide"),
                 ],
                 className="grid",
             ),
@@ -116,6 +126,16 @@ def render_detail(
     )
 
 
+def count_shown(shown: int, edges: Sequence[EdgeFinding], service: str) -> str:
+    """Return one line that says what part of the map is shown, so that nobody takes it for the whole."""
+    if service and not shown:
+        return f"Nothing calls {text.label(service)}, and it calls nothing."
+    if shown == len(edges):
+        return f"All {text.count(shown)} edges."
+    around = f" around {text.label(service)}" if service else ""
+    return f"{text.count(shown)} of {text.count(len(edges))} edges{around}: the unusual, the failing, then the busiest."
+
+
 def _percentiles(*values: float | None) -> str:
     return " / ".join(text.seconds(value) for value in values)
 
@@ -131,14 +151,41 @@ def register(app: Dash, queries: Queries, control: Control) -> None:
         anomaly = next((row for row in queries.anomalies(view.at) if (row.source, row.destination) == view.edge), None)
         return render_detail(edge, anomaly, queries.traffic(WINDOW_S, *view.edge))
 
-    live(app, Ids.GRAPH, "elements", lambda view: elements(queries.edges(view.at), queries.anomalies(view.at)), [])
-    live(app, Ids.TABLE, "children", lambda view: render_table(queries.edges(view.at), queries.anomalies(view.at)))
+    def shown(view: View, most: int = MOST_DRAWN) -> tuple[Sequence[EdgeFinding], Sequence[AnomalyFinding]]:
+        anomalies = queries.anomalies(view.at)
+        return foremost(queries.edges(view.at), anomalies, view.service, most), anomalies
+
+    live(app, Ids.GRAPH, "elements", lambda view: elements(*shown(view)), [])
+    live(app, Ids.TABLE, "children", lambda view: render_table(*shown(view, MOST_LISTED)))
+    live(
+        app, Ids.SHOWN, "children", lambda view: count_shown(len(shown(view)[0]), queries.edges(view.at), view.service)
+    )
     live(app, Ids.DETAIL, "children", detail)
 
-    @app.callback(Output(URL, "search"), Input(Ids.GRAPH, "tapEdgeData"), prevent_initial_call=True)
-    async def choose(tapped: Mapping[str, Any] | None) -> Any:
+    @app.callback(
+        Output(URL, "search"), Input(Ids.GRAPH, "tapEdgeData"), State(URL, "search"), prevent_initial_call=True
+    )
+    async def choose(tapped: Mapping[str, Any] | None, query: str | None) -> Any:
         """An edge that is clicked goes into the URL, and the URL is the state."""
-        return edge_link(tapped["source"], tapped["target"]).partition("/map")[2] if tapped else no_update
+        if not tapped:
+            return no_update
+        return edge_link(tapped["source"], tapped["target"], parse_view(query).service).removeprefix("/map")
+
+    @app.callback(
+        Output(URL, "search", allow_duplicate=True),
+        Input(Ids.SERVICE, "value"),
+        State(URL, "search"),
+        prevent_initial_call=True,
+    )
+    async def narrow(service: str | None, query: str | None) -> Any:
+        """A service that is typed in goes into the URL too."""
+        wanted = (service or "").strip()
+        return no_update if wanted == parse_view(query).service else map_link(wanted).removeprefix("/map") or "?"
+
+    @app.callback(Output(Ids.SERVICE, "value"), Input(URL, "search"))
+    async def fill(query: str | None) -> str:
+        """A link to a part of the map shows around which service it is."""
+        return parse_view(query).service
 
 
 PAGE = Page("/map", "Map", layout, register)
