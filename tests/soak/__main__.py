@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
+
+import structlog
+import uvloop
 
 from soak.remains import Remains, leaks, soak
 
@@ -25,8 +29,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=1800.0, help="how long")
     parser.add_argument("--round", type=float, default=20.0, help="seconds of load between two counts")
+    parser.add_argument(
+        "--loop", choices=("uvloop", "asyncio"), default="uvloop", help="that of production, or Python's"
+    )
     arguments = parser.parse_args()
-    found = asyncio.run(run(arguments.seconds, arguments.round))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if arguments.loop == "uvloop" else None) as runner:
+        found = runner.run(run(arguments.seconds, arguments.round))
     print("\n".join(found) or "nothing grew")
     sys.exit(1 if found else 0)
 

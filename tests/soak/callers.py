@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic
 
 from meshwise.proxy.http2 import codes, frames
+from meshwise.proxy.http2.frames import Frame
 from support.data_path import Arrival, client
-from support.http2_peers import GET, POST, ends_request, raw_client
+from support.http2_peers import GET, POST, RawPeer, ends_request, raw_client
 
 UPGRADE = b"GET /chat HTTP/1.1\r\nHost: catalog\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -89,11 +91,28 @@ async def talkative(port: int, rng: random.Random) -> None:
                 one.writer.transport.abort()
 
 
+async def speak(peer: RawPeer) -> None:
+    """The application of HTTP/2: answers most requests, resets some, leaves some without an answer."""
+    while not peer.ended:
+        await peer.more()
+        for frame in peer.frames:
+            if ends_request(frame):
+                kind = random.random()
+                if kind < 0.8:
+                    head = peer.head(frame.stream, ((b":status", b"200"),), end=False)
+                    await peer.send(head, frames.frame(frames.DATA, frames.END_STREAM, frame.stream, b"x" * 2000))
+                elif kind < 0.9:
+                    await peer.send(frames.rst_stream(frame.stream, codes.INTERNAL_ERROR))
+        peer.frames.clear()
+
+
 async def multiplexed(port: int, rng: random.Random) -> None:
-    """HTTP/2: requests begun, finished, reset, and connections broken off; nobody answers, so each ends in an error."""
+    """HTTP/2: requests begun, finished, reset, and connections broken off, to who speaks it and to who does not."""
     async with raw_client(port) as peer:
+        authority = (b":authority", b"catalog" if rng.random() < 0.2 else b"calls")
         for number in range(1, 41, 2):
-            await peer.send(peer.head(number, GET if rng.random() < 0.5 else POST, end=rng.random() < 0.7))
+            fields = (*(GET if rng.random() < 0.5 else POST)[:3], authority)
+            await peer.send(peer.head(number, fields, end=rng.random() < 0.7))
             if rng.random() < 0.3:
                 await peer.send(frames.rst_stream(number, codes.CANCEL))
         with contextlib.suppress(AssertionError):
@@ -102,7 +121,23 @@ async def multiplexed(port: int, rng: random.Random) -> None:
             peer.writer.transport.abort()
 
 
-CALLERS: tuple[Caller, ...] = (polite, unlucky, impatient, rude, talkative, multiplexed)
+async def calling(port: int, rng: random.Random) -> None:
+    """HTTP/2 as it should be: a kept connection, calls with bodies of every size one after the other."""
+    async with raw_client(port) as peer:
+        for number in range(1, 41, 2):
+            size = rng.choice((0, 10, 5_000))
+            await peer.send(peer.head(number, (*POST[:3], (b":authority", b"calls")), end=not size))
+            if size:
+                await peer.send(frames.frame(frames.DATA, frames.END_STREAM, number, b"y" * size))
+            await peer.until(partial(_over, number))
+            peer.frames.clear()
+
+
+def _over(stream: int, frame: Frame) -> bool:
+    return frame.stream == stream and (ends_request(frame) or frame.kind == frames.RST_STREAM)
+
+
+CALLERS: tuple[Caller, ...] = (polite, unlucky, impatient, rude, talkative, multiplexed, calling)
 
 
 async def round_of(port: int, seconds: float, seed: int, *, each: int = 2) -> int:

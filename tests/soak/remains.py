@@ -6,14 +6,19 @@ import asyncio
 import contextlib
 import gc
 import os
+import pathlib as files
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from soak.callers import application, round_of
-from support.data_path import Mesh, Upstream, inbound, outbound, until
+from meshwise.contracts.policy import parse_policy
+from meshwise.contracts.snapshot import Endpoint, Snapshot
+from soak.callers import application, round_of, speak
+from support.data_path import Mesh, Upstream, until
+from support.http2_peers import RawServer
+from support.identity import Pki, secured
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,7 @@ class Remains:
     rss_kb: int
 
 
-POLICY = {
-    "name": "catalog",
-    "match": {"service": "catalog"},
+POLICY: dict[str, Any] = {
     "timeout": {"request": "2s", "attempt": "100ms"},
     "retry": {
         "max": 1,
@@ -39,41 +42,61 @@ POLICY = {
     },
     "outlier": {"consecutive": 1000},
 }
+POLICIES: list[dict[str, Any]] = [
+    {"name": "catalog", "match": {"service": "catalog"}, **POLICY},
+    {"name": "calls", "match": {"service": "calls"}, "mirror": {"service": "catalog", "percent": 20}, **POLICY},
+]
 
 
-@contextlib.asynccontextmanager
-async def path() -> AsyncIterator[tuple[Mesh, Mesh, Upstream]]:
-    """Two proxies in front of an application that misbehaves; their connections are dropped soon after use."""
-    idle: dict[str, Any] = {"app_pool_idle_s": 0.1, "proxy_pool_idle_s": 0.1}
-    async with (
-        Upstream(application) as app,
-        inbound(app.port, **idle) as near,
-        outbound({"catalog": [near.port]}, POLICY, **idle) as far,
-    ):
-        yield far, near, app
+@dataclass(frozen=True)
+class Path:
+    """A caller's proxy, and behind it over mutual TLS the callee's, once for each version of HTTP."""
 
+    far: Mesh
+    near: tuple[Mesh, Mesh]
+    apps: tuple[Upstream, RawServer]
 
-async def quiet(app: Upstream, *meshes: Mesh) -> None:
-    """Wait until the proxies hold nothing, no request, tunnel or connection of either side; forget what was noted."""
+    @contextlib.asynccontextmanager
+    @staticmethod
+    async def open(directory: files.Path) -> AsyncIterator[Path]:
+        """Start all of it; connections are dropped soon after use."""
+        idle: dict[str, Any] = {"app_pool_idle_s": 0.1, "proxy_pool_idle_s": 0.1}
+        pki = Pki(directory)
+        async with (
+            Upstream(application) as app,
+            RawServer(speak) as streams,
+            secured(pki, pki.identity("catalog"), app_port=app.port, **idle) as near,
+            secured(pki, pki.identity("calls"), app_port=streams.port, **idle) as other,
+            secured(pki, pki.identity("frontend"), mode="permissive", **idle) as far,
+        ):
+            ports = {"catalog": near.port, "calls": other.port}
+            clusters = {name: (Endpoint(f"{name}-0", "127.0.0.1", port, tls="strict"),) for name, port in ports.items()}
+            far.proxy.apply(Snapshot(1, "frontend", clusters, tuple(map(parse_policy, POLICIES))))
+            yield Path(far, (near, other), (app, streams))
 
-    def holds(mesh: Mesh) -> bool:
-        proxy = mesh.proxy
-        return any(
-            side.in_flight or side.tunnels or side.connections or side.replay_memory.used for side in proxy.sides
-        ) or any(cluster["connections"] for cluster in proxy.clusters().values())
+    async def quiet(self) -> None:
+        """Wait until the proxies hold no request, tunnel or connection of either side; forget what was noted."""
 
-    await until(lambda: not any(map(holds, meshes)))
-    app.arrivals.clear()
-    for mesh in meshes:
-        mesh.recorder.requests.clear()
-        mesh.recorder.attempts.clear()
+        def holds(mesh: Mesh) -> bool:
+            proxy = mesh.proxy
+            return any(
+                side.in_flight or side.tunnels or side.connections or side.replay_memory.used for side in proxy.sides
+            ) or any(cluster["connections"] for cluster in proxy.clusters().values())
+
+        meshes = (self.far, *self.near)
+        await until(lambda: not any(map(holds, meshes)))
+        self.apps[0].arrivals.clear()
+        self.apps[1].peers.clear()
+        for mesh in meshes:
+            mesh.recorder.requests.clear()
+            mesh.recorder.attempts.clear()
 
 
 def count(seconds: float, rounds: int) -> Remains:
     """Count what is left now."""
     gc.collect()
     ours = sum(str(type(one).__module__).startswith("meshwise.proxy") for one in gc.get_objects())
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(files.Path("/proc/self/statm").read_text().split()[1])
     descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names alone
     return Remains(
         round(seconds, 1),
@@ -92,19 +115,20 @@ SETTLE_S = 5.0
 async def soak(seconds: float, round_s: float, *, seed: int = 1) -> AsyncIterator[Remains]:
     """Yield what is left after each round, the first of which only warms up."""
     begun, number, before = monotonic(), 0, 0
-    async with path() as (far, near, app):
-        while monotonic() - begun < seconds or number < 3:
-            done = await round_of(far.port, round_s, seed + number)
-            async with asyncio.timeout(60):
-                await quiet(app, far, near)
-            number += 1
-            found = count(monotonic() - begun, done)
-            patience = monotonic() + SETTLE_S
-            while before and found.descriptors > before and monotonic() < patience:
-                await asyncio.sleep(0.05)  # callers and the application, in this process too, close a little later
+    with tempfile.TemporaryDirectory() as directory:
+        async with Path.open(files.Path(directory)) as path:
+            while monotonic() - begun < seconds or number < 3:
+                done = await round_of(path.far.port, round_s, seed + number)
+                async with asyncio.timeout(60):
+                    await path.quiet()
+                number += 1
                 found = count(monotonic() - begun, done)
-            before = found.descriptors
-            yield found
+                patience = monotonic() + SETTLE_S
+                while before and found.descriptors > before and monotonic() < patience:
+                    await asyncio.sleep(0.05)  # callers and applications, in this process too, close a little later
+                    found = count(monotonic() - begun, done)
+                before = found.descriptors
+                yield found
 
 
 def leaks(seen: list[Remains], *, memory: bool) -> list[str]:

@@ -141,19 +141,20 @@ class RawPeer:
                 if condition(frame):
                     return frame
             assert not self.ended, f"the connection ended after {self.frames}"
-            await self._read()
+            await self.more()
 
     async def to_the_end(self) -> list[Frame]:
         """Read until the other end closes; return all that came."""
         while not self.ended:
-            await self._read()
+            await self.more()
         return self.frames
 
     def fields(self, frame: Frame) -> dict[bytes, bytes]:
         """The fields of a HEADERS frame; each is to be asked for once, in order."""
         return dict(self.decoder.decode(frame.payload).fields)
 
-    async def _read(self) -> None:
+    async def more(self) -> None:
+        """Read some more frames."""
         try:
             data = await self.reader.read(65_536)
         except ConnectionError:

@@ -82,8 +82,9 @@ class TunnelEnd(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """This end is gone."""
-        self.lost = True
-        self._tunnel.on_lost(self, broken=exc is not None)
+        if not self.lost:
+            self.lost = True
+            self._tunnel.on_lost(self, broken=exc is not None)
 
     def pause_writing(self) -> None:
         """This end reads too slowly."""
@@ -104,6 +105,7 @@ class Tunnel:
         """Towards whoever opened it."""
         self.far = TunnelEnd(self)
         self.near.other, self.far.other = self.far, self.near
+        self._loop = loop
         self._idle_s = idle_s
         self._on_end = on_end
         self._reason = "closed"
@@ -116,6 +118,9 @@ class Tunnel:
         for end, transport in ((self.near, near), (self.far, far)):
             end.transport = transport
             transport.set_protocol(end)
+            if transport.is_closing():
+                # Its end may be on its way to the protocol before us: asyncio's TLS decides to whom when it sees it.
+                self._loop.call_soon(end.connection_lost, ConnectionResetError())
         if near_full:
             self.far.pause()
 
