@@ -51,6 +51,9 @@ async def test_policy_comes_by_stream_and_telemetry_leaves(tmp_path: Path) -> No
                     service="frontend",
                     instance_id="frontend-1",
                     app_port=8123,
+                    weight=3,
+                    priority=1,
+                    labels={"version": "2"},
                     control_url=control.url,
                     collector_url=stub.url,
                     snapshot_cache_dir=tmp_path / "cache",
@@ -62,6 +65,9 @@ async def test_policy_comes_by_stream_and_telemetry_leaves(tmp_path: Path) -> No
                     assert (await caller.get("/")).status_code == 504
                     registered = {p["id"]: p for p in (await asyncio.to_thread(control.get, "/v1/proxies"))["proxies"]}
                     assert (registered["frontend-1"]["port"], registered["frontend-1"]["service"]) == (8123, "frontend")
+                    told = await asyncio.to_thread(control.get, "/v1/proxies/catalog-1/snapshot")
+                    [endpoint] = told["clusters"]["frontend"]["endpoints"]
+                    assert (endpoint["weight"], endpoint["priority"], endpoint["labels"]) == (3, 1, {"version": "2"})
 
                     app.handler = Upstream().handler
                     relaxed = {"match": {"service": "catalog"}, "timeout": {"request": "5s", "attempt": "5s"}}

@@ -8,7 +8,9 @@ from typing import Final, Literal
 
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.identity import TLS_MODES, TlsMode
+from meshwise.contracts.policy import take_labels
 from meshwise.contracts.reading import Reader
+from meshwise.contracts.snapshot import MAX_PRIORITY, MAX_WEIGHT
 from meshwise.control import registry, trials
 from meshwise.control.errors import ConflictError, NotFoundError
 from meshwise.control.presence import Presence
@@ -60,6 +62,9 @@ def read_registration(document: object, now: float) -> ProxyRecord:
         registered_at=now,
         last_seen=now,
         tls=_tls(reader),
+        weight=reader.take_count("weight", 1, 1, MAX_WEIGHT),
+        priority=reader.take_count("priority", 0, 0, MAX_PRIORITY),
+        labels=dict(take_labels(reader, "labels")),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from meshwise.contracts.identity import TlsMode
+from meshwise.contracts.snapshot import Endpoint
 
 Status = Literal["pending", "applied", "rejected"]
 
@@ -35,11 +36,20 @@ class ProxyRecord:
     reason: str = ""
     policies: Mapping[str, int] = field(default_factory=dict)
     tls: TlsMode = "off"
+    weight: int = 1
+    priority: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def endpoint(self) -> tuple[str, str, int, str, str, bool]:
+    def seen(self) -> Endpoint:
+        """What other proxies are told of it."""
+        labels = tuple(sorted(self.labels.items()))
+        return Endpoint(self.id, self.host, self.port, self.zone, self.tls, self.weight, self.priority, labels)
+
+    @property
+    def endpoint(self) -> tuple[str, Endpoint, bool]:
         """What other proxies see of it: when this changes, snapshots change."""
-        return (self.service, self.host, self.port, self.zone, self.tls, self.alive)
+        return (self.service, self.seen, self.alive)
 
 
 def silent(proxies: Iterable[ProxyRecord], now: float, ttl_s: float, listening_since: float) -> list[ProxyRecord]:

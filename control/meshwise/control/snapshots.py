@@ -57,9 +57,7 @@ def clusters(proxies: Iterable[ProxyRecord]) -> dict[str, tuple[Endpoint, ...]]:
     found: dict[str, list[Endpoint]] = {}
     for proxy in sorted(proxies, key=lambda p: (p.service, p.id)):
         if proxy.alive and proxy.port:
-            found.setdefault(proxy.service, []).append(
-                Endpoint(proxy.id, proxy.host, proxy.port, proxy.zone, proxy.tls)
-            )
+            found.setdefault(proxy.service, []).append(proxy.seen)
     return {service: tuple(endpoints) for service, endpoints in found.items()}
 
 

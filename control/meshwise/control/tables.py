@@ -39,6 +39,9 @@ proxies = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("policies", sa.JSON, nullable=False),
     sa.Column("tls", sa.Text, nullable=False, server_default="off"),
+    sa.Column("weight", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("labels", sa.JSON, nullable=False, server_default="{}"),
 )
 
 join_tokens = sa.Table(
@@ -119,5 +122,17 @@ def _identity(connection: sa.Connection) -> None:
     join_tokens.create(connection, checkfirst=True)
 
 
-STEPS: Final[tuple[Callable[[sa.Connection], None], ...]] = (_first, _identity)
+def _placement(connection: sa.Connection) -> None:
+    """Endpoints have a weight, a priority and labels."""
+    have = {column["name"] for column in sa.inspect(connection).get_columns("proxies")}
+    for column in (
+        "weight INTEGER NOT NULL DEFAULT 1",
+        "priority INTEGER NOT NULL DEFAULT 0",
+        "labels JSON NOT NULL DEFAULT '{}'",
+    ):
+        if column.partition(" ")[0] not in have:
+            connection.execute(sa.text(f"ALTER TABLE proxies ADD COLUMN {column}"))
+
+
+STEPS: Final[tuple[Callable[[sa.Connection], None], ...]] = (_first, _identity, _placement)
 """Step ``n`` leads from version ``n`` to ``n + 1``; a step that has shipped never changes, later ones are appended."""

@@ -166,7 +166,7 @@ class Writing(Reading):
 
     def save_proxy(self, proxy: ProxyRecord) -> None:
         """Insert or replace one proxy."""
-        row = {**asdict(proxy), "policies": dict(proxy.policies)}
+        row = {**asdict(proxy), "policies": dict(proxy.policies), "labels": dict(proxy.labels)}
         done = self._connection.execute(t.proxies.update().where(t.proxies.c.id == proxy.id).values(**row))
         if not done.rowcount:
             self._connection.execute(t.proxies.insert().values(**row))

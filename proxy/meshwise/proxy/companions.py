@@ -127,6 +127,12 @@ def control_of(
         registration["tls"] = settings.identity
     if settings.zone:
         registration["zone"] = settings.zone
+    if settings.weight != 1:
+        registration["weight"] = settings.weight
+    if settings.priority:
+        registration["priority"] = settings.priority
+    if settings.labels:
+        registration["labels"] = dict(settings.labels)
     cache = SnapshotCache(settings.snapshot_cache_dir, instance_id) if settings.snapshot_cache_dir else None
     return ControlClient(
         settings.control_url,

@@ -8,7 +8,11 @@ from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.identity import TlsMode
+from meshwise.contracts.policy import take_labels
+from meshwise.contracts.reading import Reader
+from meshwise.contracts.snapshot import MAX_PRIORITY, MAX_WEIGHT
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?", re.ASCII)
 
@@ -27,6 +31,19 @@ class ProxySettings(BaseModel):
         default="", description="Id of this instance, unique in the mesh; empty: service name and port."
     )
     zone: str = Field(default="", description="Failure zone of this instance, for the registry; may be empty.")
+
+    weight: int = Field(
+        default=1, ge=1, le=MAX_WEIGHT, description="Share of the service's requests that this instance gets."
+    )
+    priority: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_PRIORITY,
+        description="Level of this instance: 0 is used first, 1 when 0 is short of it.",
+    )
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="What this instance is, such as version: v2, for policies to choose by."
+    )
 
     host: str = Field(default="127.0.0.1", description="Address that every listener of this proxy binds.")
     outbound_port: int = Field(
@@ -229,6 +246,15 @@ class ProxySettings(BaseModel):
     def _instance_is_a_name(cls, value: str) -> str:
         if value and not re.fullmatch(r"[a-z0-9._-]{1,128}", value, re.ASCII):
             raise ValueError(f"{value!r} must be 1 to 128 lower-case letters, digits, '.', '_' or '-'")
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_are_labels(cls, value: dict[str, str]) -> dict[str, str]:
+        try:
+            take_labels(Reader({"labels": value}), "labels")
+        except DocumentError as error:
+            raise ValueError(str(error)) from None
         return value
 
     @field_validator("control_url", "collector_url")

@@ -25,6 +25,11 @@ GOOD = {"id": "a-1", "service": "a", "host": "10.0.0.1", "port": 9000, "admin_po
         ({"port": 65536}, "port"),
         ({"port": "80"}, "port"),
         ({"zone": 7}, "zone"),
+        ({"weight": 0}, "weight"),
+        ({"weight": 101}, "weight"),
+        ({"priority": 16}, "priority"),
+        ({"labels": {"version": 2}}, "labels.version"),
+        ({"labels": {"a b": "2"}}, "labels.a b"),
     ],
 )
 def test_a_wrong_registration_names_its_field(changes: dict[str, Any], path: str) -> None:
@@ -68,6 +73,17 @@ def test_registering_the_same_again_is_no_change(storage: Storage) -> None:
     with storage.write() as tx:
         reg.register(tx, reg.read_registration({**GOOD, "port": 9001}, 3.0), 9)
         assert tx.revision == before + 1
+    placed = {**GOOD, "port": 9001, "weight": 5, "priority": 1, "labels": {"version": "2", "arch": "arm"}}
+    with storage.write() as tx:
+        reg.register(tx, reg.read_registration(placed, 4.0), 9)
+        assert tx.revision == before + 2
+    with storage.write() as tx:
+        reg.register(tx, reg.read_registration(placed, 5.0), 9)
+        assert tx.revision == before + 2
+        proxy = tx.proxy("a-1")
+        assert proxy is not None
+        assert (proxy.seen.weight, proxy.seen.priority) == (5, 1)
+        assert proxy.seen.labels == (("arch", "arm"), ("version", "2"))
 
 
 def test_the_registry_is_bounded_and_the_dead_make_room(storage: Storage) -> None:

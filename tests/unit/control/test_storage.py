@@ -64,6 +64,30 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         open_storage("", tmp_path, 0.0)
 
 
+def test_proxies_of_an_older_schema_are_kept(tmp_path: Path) -> None:
+    """What was registered before endpoints had a weight, a priority and labels has the usual ones."""
+    open_storage("", tmp_path, 0.0).close()
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'control.db'}")
+    with engine.begin() as connection:
+        connection.execute(tables.schema_history.delete().where(tables.schema_history.c.version > 2))
+        for column in ("weight", "priority", "labels"):
+            connection.execute(sa.text(f"ALTER TABLE proxies DROP COLUMN {column}"))
+        connection.execute(
+            sa.text(
+                "INSERT INTO proxies (id, service, host, port, admin_port, zone, version, registered_at, last_seen,"
+                " alive, snapshot_version, answered_version, status, reason, policies)"
+                " VALUES ('a-1', 'a', 'h', 1, 0, '', '1', 0, 0, 1, 0, 0, 'pending', '', '{}')"
+            )
+        )
+    engine.dispose()
+    storage = open_storage("", tmp_path, 1.0)
+    with storage.read() as reading:
+        proxy = reading.proxy("a-1")
+    storage.close()
+    assert proxy is not None
+    assert (proxy.weight, proxy.priority, proxy.labels) == (1, 0, {})
+
+
 @pytest.mark.parametrize("url", ["nonsense", "nosuchdb://x", "postgresql+nosuchdriver://x/y"])
 def test_a_database_that_cannot_be_used_is_a_setting_to_mend(url: str, tmp_path: Path) -> None:
     """A bad URL or a missing driver is one line that names the setting."""

@@ -20,7 +20,14 @@ def test_defaults_agree_with_the_readers() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"service": "Not A Name"}, {"instance_id": "A B"}, {"control_url": "ftp://x"}, {"trace_ratio": 2}, {"colour": 1}],
+    [
+        {"service": "Not A Name"},
+        {"instance_id": "A B"},
+        {"control_url": "ftp://x"},
+        {"trace_ratio": 2},
+        {"labels": {"a b": "c"}},
+        {"colour": 1},
+    ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
     """Bad names, schemes, ranges and unknown keys are errors."""
