@@ -26,17 +26,18 @@ class Outcome:
 
 
 def outcome(trial: Trial, method: str, threshold: float) -> Outcome:
-    """Judge events: right is one of an edge of the fault that begins after its onset and in time.
+    """Judge events: right is one of an edge of the fault, or its callee, that begins after its onset and in time.
 
-    Edges that are told to follow another are no events of their own. One of an edge of the fault that comes too late is
-    neither right nor wrong.
+    What is told to follow another is no event of its own. One of the fault that comes too late is neither right nor
+    wrong.
     """
     assert trial.fault is not None
+    faulty = trial.faulty
     delays, right, wrong = [], 0, 0
     flags = [one for one in trial.flags[method] if one.score >= threshold and not one.follows]
     for event in events(flags):
         first = event[0]
-        if first.edge not in trial.fault.edges or first.at < trial.fault.onset:
+        if first.edge not in faulty or first.at < trial.fault.onset:
             wrong += 1
         elif first.at - trial.fault.onset <= IN_TIME_S:
             right += 1

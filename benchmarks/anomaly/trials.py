@@ -18,6 +18,7 @@ from meshwise.analytics.anomaly.detection import Detector
 from meshwise.analytics.anomaly.history import REFERENCE_BUCKET_S, SEASON_SLOT_S, History
 from meshwise.analytics.anomaly.measures import Measures
 from meshwise.analytics.world import EdgeKey, Window
+from meshwise.contracts.policy import ANY
 
 WINDOW: Final = 30
 """Buckets of the window that a cycle judges."""
@@ -37,7 +38,7 @@ METHODS: Final = ("meshwise", *RIVALS)
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """An edge that was flagged, or nearly, at ``at`` (Unix seconds)."""
+    """An edge that was flagged, or nearly, at ``at`` (Unix seconds); services are counted behind the edges."""
 
     at: float
     edge: int
@@ -62,6 +63,15 @@ class Trial:
     def matters(self) -> bool:
         """Whether the fault is one that the figures are taken over."""
         return self.p95_factor >= 1.5 or self.failures_more >= 0.02
+
+    @property
+    def faulty(self) -> set[int]:
+        """What is right to flag: the edges of the fault, and the service they lead to."""
+        if self.fault is None:
+            return set()
+        places = _places(self.mesh)
+        services = {places[EdgeKey(ANY, self.mesh.edges[edge].destination)] for edge in self.fault.edges}
+        return {*self.fault.edges} | services
 
 
 def with_fault(kind: str, strength: float, rng: np.random.Generator, *, rivals: bool = True) -> Trial:
@@ -109,7 +119,7 @@ def events(flags: list[Flag]) -> Iterator[list[Flag]]:
 def _run(trial: Trial, counted: Counted, rng: np.random.Generator, every: int) -> None:
     config = AnomalyConfig()
     detector = Detector(config)
-    edges = {edge: position for position, edge in enumerate(trial.mesh.edges)}
+    places = _places(trial.mesh)
     ours: list[Flag] = []
     reference, slot, history = -1, -1.0, History()
     flagged: dict[EdgeKey, list[Window]] = {}
@@ -131,12 +141,17 @@ def _run(trial: Trial, counted: Counted, rng: np.random.Generator, every: int) -
             if found.score < LOWEST:
                 continue
             key = EdgeKey(found.source, found.destination)
-            ours.append(Flag(end, edges[key], found.score, found.reason.startswith("follows")))
+            ours.append(Flag(end, places[key], found.score, found.reason.startswith("follows")))
             if found.flagged:
                 flagged.setdefault(key, []).append(Window(found.window_start, found.window_end))
     trial.flags = {"meshwise": ours}
     if every:
         trial.flags |= {name: _rival(trial, counted, make(), every) for name, make in RIVALS.items()}
+
+
+def _places(mesh: Mesh) -> dict[EdgeKey, int]:
+    services = sorted({edge.destination for edge in mesh.edges})
+    return {key: place for place, key in enumerate([*mesh.edges, *(EdgeKey(ANY, name) for name in services)])}
 
 
 def _rival(trial: Trial, counted: Counted, rival: Rival, every: int) -> list[Flag]:

@@ -128,7 +128,10 @@ class AlertFinding:
 
 @dataclass(frozen=True, slots=True)
 class AnomalyFinding:
-    """Score (0–1, higher is worse) of one edge in one window; ``contributions`` says which features made it."""
+    """Score (0–1, higher is worse) of one edge in one window; ``contributions`` says which features made it.
+
+    ``source`` is ``*`` for a service as a whole: all requests to it, whoever makes them.
+    """
 
     computed_at: datetime
     window_start: datetime

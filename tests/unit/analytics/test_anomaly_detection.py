@@ -40,9 +40,10 @@ class TestHealthy:
         assert flags <= 1
 
     def test_every_edge_has_a_finding(self) -> None:
-        """Each edge gets a score from 0 to 1 over its newest buckets, up to a minute of them."""
+        """Each edge and service gets a score from 0 to 1 over its newest buckets, up to a minute of them."""
         findings = detect(world_until(shop_rows(1, 12), 12), CONFIG)
-        assert len(findings) == len(SHOP)
+        called = sorted({callee for _, callee in SHOP})
+        assert [(f.source, f.destination) for f in findings] == [*sorted(SHOP), *(("*", name) for name in called)]
         for finding in findings:
             assert 0.0 <= finding.score <= 1.0
             assert timedelta(seconds=10) <= finding.window_end - finding.window_start <= timedelta(seconds=60)
@@ -66,9 +67,10 @@ class TestSlowTail:
         assert sum(flags) >= 10
 
     def test_nothing_else_is_flagged(self) -> None:
-        """Edges beside the fault stay as usual."""
+        """Edges beside the fault stay as usual; the service that only this edge calls follows it."""
         findings = found(world_until(shop_rows(0, 12, {FAULTY: 0.1}, begin=6), 12))
-        assert {edge for edge, finding in findings.items() if finding.flagged} == {FAULTY}
+        assert {edge for edge, finding in findings.items() if finding.flagged} == {FAULTY, ("*", FAULTY[1])}
+        assert findings["*", FAULTY[1]].reason == "follows frontend → recommendation"
 
     def test_contributions(self) -> None:
         """What made the score is named, and the parts make a whole."""
@@ -168,6 +170,42 @@ class TestHistory:
         old = judged(world, History(past(), deploys=[Deploy("b", "1.4.2", START - timedelta(hours=1))]))
         assert "appeared" not in old.reason
 
+    @pytest.mark.parametrize(("arrived", "told"), [(0.1, True), (1.0, False)])
+    def test_requests_that_never_arrived(self, arrived: float, *, told: bool) -> None:
+        """Timeouts whose requests the callee never saw are told apart from those that it was slow with."""
+        rng = np.random.default_rng(6)
+        rows: list[EdgeBucket] = []
+        for bucket in range(30):
+            lost = 0.3 if bucket >= 28 else 0.0
+            drawn = list(edge_rows(rng, EDGE, bucket, 40, 0.02, timeouts=lost))
+            share = {"timeout": arrived}
+            rows += drawn + [
+                replace(row, side="server", requests=round(row.requests * share.get(row.outcome, 1)), attempts=0)
+                for row in drawn
+            ]
+        finding = judged(world_until(rows, 30), History(past()))
+        assert finding.flagged
+        assert ("failed attempts never reached b" in finding.reason) == told
+
+    @pytest.mark.parametrize(("share", "flagged"), [(0.1, True), (0.6, False)])
+    def test_a_caller_that_calls_less_often(self, share: float, *, flagged: bool) -> None:
+        """An edge that loses most of its calls, while its caller has as many requests as ever, is anomalous."""
+        rng = np.random.default_rng(9)
+        rows: list[EdgeBucket] = []
+        for bucket in range(30):
+            rows += edge_rows(rng, ("top", "a"), bucket, 60, 0.05)
+            rows += edge_rows(rng, EDGE, bucket, 60 * (share if bucket >= 24 else 1.0), 0.02)
+        before = [
+            replace(row, bucket=START - timedelta(seconds=240 * (30 - bucket)))
+            for bucket in range(30)
+            for edge in (("top", "a"), EDGE)
+            for row in edge_rows(rng, edge, 0, 60 * 24, 0.05 if edge[0] == "top" else 0.02)
+        ]
+        reference = Measures.of(World.from_buckets(Window(START - timedelta(seconds=7200), START), before, 240))
+        finding = judged(world_until(rows, 30, 30), History(reference))
+        assert finding.flagged == flagged
+        assert not flagged or finding.reason.startswith("unusual lack of calls")
+
     def test_what_is_learnt_once_stays(self) -> None:
         """A detector that judged other windows before finds the same as a new one."""
         history, world = History(past(), past(days=7)), present(errors=0.2)
@@ -199,6 +237,39 @@ class TestHeld:
     def test_not_without_cause(self) -> None:
         """It is flagged at once when everything below is as usual."""
         assert gathering(31, 0.9).flagged
+
+
+class TestServices:
+    """What all callers of a service see together."""
+
+    def shop(self, *slow: str) -> dict[tuple[str, str], AnomalyFinding]:
+        rng = np.random.default_rng(7)
+        rows: list[EdgeBucket] = []
+        for bucket in range(32):
+            for caller in "abcdefgh":
+                median = 0.03 if bucket >= 30 and caller in slow else 0.02
+                rows += edge_rows(rng, (caller, "store"), bucket, 25, median)
+        return found(world_until(rows, 32))
+
+    def test_together_they_are_sure(self) -> None:
+        """A change that no caller alone is sure of is one of the service."""
+        findings = self.shop(*"abcdefgh")
+        assert findings["*", "store"].flagged
+        alone = [f for (caller, _), f in findings.items() if caller != "*"]
+        assert sum(f.flagged for f in alone) < len(alone) / 2
+        assert all(f.reason == "follows store, whose other callers see it too" for f in alone if f.flagged)
+
+    def test_one_caller_is_an_edge(self) -> None:
+        """What a single caller sees is one of its edge."""
+        rng = np.random.default_rng(8)
+        rows: list[EdgeBucket] = []
+        for bucket in range(32):
+            for caller in "ab":
+                median = 0.2 if bucket >= 30 and caller == "a" else 0.02
+                rows += edge_rows(rng, (caller, "store"), bucket, 40, median)
+        findings = found(world_until(rows, 32))
+        assert findings["a", "store"].reason.startswith("unusual")
+        assert findings["*", "store"].reason == "follows a → store"
 
 
 class TestDirection:

@@ -6,19 +6,28 @@ so a flagged edge also follows a flagged one that any calls lead to, if enough r
 
 With traffic it is the reverse: who is called less is called by someone who is. An edge flagged for its request rate
 follows the suspected edges that lead to it, and blames none below. In a cycle nothing is deepest, nobody is excused.
+
+A service as a whole is an edge from ``*``.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from meshwise.analytics.world import EdgeKey
+from meshwise.contracts.policy import ANY
 from meshwise.contracts.rows import AnomalyFinding
 
 LEANS: Final = 0.02
 """Score from which an edge may be about to be flagged: two standard deviations in one of the features."""
+SUSPECTED: Final = 0.3
+"""Score from which an edge may be what others follow."""
+FOLLOWER_SCORE: Final = 0.9
+"""What following an origin leaves of a score, relative to the lesser of both."""
+FOLLOWS: Final = "follows"
 _RATE_LED: Final = 0.5
 
 Explains = Callable[[EdgeKey, Sequence[EdgeKey]], bool]
@@ -40,7 +49,7 @@ def origins(
     flagged = {edge: finding for edge, finding in answers.items() if finding.flagged}
     far = _followed(flagged, {*calls, *flagged}, explains)
     # Less traffic below may come from anything above, slowness included.
-    upwards = {_turned(edge): finding for edge, finding in suspected.items()}
+    upwards = {_turned(edge): finding for edge, finding in suspected.items() if edge.source != ANY}
     above = {_turned(edge): _turned(origin) for edge, origin in _followed(upwards, upwards).items()}
     return far | found | {edge: origin for edge, origin in above.items() if edge not in answers}
 
@@ -54,9 +63,33 @@ def leaning(findings: Iterable[AnomalyFinding]) -> dict[str, EdgeKey]:
     return found
 
 
+def as_services(findings: list[AnomalyFinding]) -> list[AnomalyFinding]:
+    """Make one event of a service and the edges into it: several of these follow it, and it follows a single one."""
+    into: dict[str, list[AnomalyFinding]] = defaultdict(list)
+    for finding in findings:
+        if finding.source != ANY and (finding.flagged or finding.score >= SUSPECTED):
+            into[finding.destination].append(finding)
+    service = {finding.destination: finding for finding in findings if finding.source == ANY and finding.flagged}
+    made = []
+    for finding in findings:
+        whole, edges = service.get(finding.destination), into[finding.destination]
+        reason = ""
+        if finding.flagged and not finding.reason.startswith(FOLLOWS) and whole is not None:
+            flagged = [edge for edge in edges if edge.flagged]
+            following = next((edge.reason for edge in flagged if edge.reason.startswith(FOLLOWS)), "")
+            if finding.source != ANY and len(edges) > 1 and not whole.reason.startswith(FOLLOWS):
+                reason = f"{FOLLOWS} {finding.destination}, whose other callers see it too"
+            elif finding.source == ANY and (following or (len(edges) == 1 and flagged)):
+                reason = following or f"{FOLLOWS} {edges[0].source} → {edges[0].destination}"
+        made.append(
+            replace(finding, score=round(FOLLOWER_SCORE * finding.score, 4), reason=reason) if reason else finding
+        )
+    return made
+
+
 def is_traffic(finding: AnomalyFinding) -> bool:
     """Return whether the finding is one of too few or too many requests."""
-    return finding.contributions.get("rate", 0.0) >= _RATE_LED
+    return sum(finding.contributions.get(name, 0.0) for name in ("rate", "calls")) >= _RATE_LED
 
 
 def _followed(

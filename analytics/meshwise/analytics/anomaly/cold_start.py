@@ -54,7 +54,7 @@ def unsuspected(
 
 
 def _columns(sums: Sums, first: int, last: int) -> tuple[npt.NDArray[np.float64], ...]:
-    return tuple(one[..., first:last] for one in (sums.requests, sums.latencies, sums.logs, sums.events))
+    return tuple(one[..., first:last] for one in (sums.requests, sums.arriving, sums.latencies, sums.logs, sums.events))
 
 
 def _z(usual: Usual, sums: Sums, seconds: float, config: AnomalyConfig) -> npt.NDArray[np.float64]:

@@ -60,6 +60,9 @@ class AnomalyConfig(BaseModel):
     rate_scale_floor: float = Field(
         default=0.35, gt=0, description="Least scale of log request rate: 0.35 is 42 % from bucket to bucket."
     )
+    calls_scale_floor: float = Field(
+        default=0.2, gt=0, description="Least scale of log calls per request of the caller: 0.2 is 22 %."
+    )
     floor_buckets: float = Field(
         default=4.0, gt=0, description="How many buckets of experience a floor counts for against the measured scale."
     )

@@ -9,6 +9,7 @@ for a bucket: where traffic gathers, a fault is sure sooner than where it is.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
@@ -17,7 +18,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from meshwise.analytics.anomaly.blame import is_traffic, leaning, origins
+from meshwise.analytics.anomaly.blame import (
+    FOLLOWER_SCORE,
+    FOLLOWS,
+    SUSPECTED,
+    as_services,
+    is_traffic,
+    leaning,
+    origins,
+)
 from meshwise.analytics.anomaly.cold_start import unsuspected
 from meshwise.analytics.anomaly.config import AnomalyConfig
 from meshwise.analytics.anomaly.forest import Forest
@@ -36,22 +45,21 @@ from meshwise.analytics.anomaly.pools import (
 from meshwise.analytics.anomaly.usual import Sums, Usual
 from meshwise.analytics.tally import CLIENT, SERVER, IntArray
 from meshwise.analytics.world import EdgeKey, Window, World
+from meshwise.contracts.policy import ANY
 from meshwise.contracts.rows import AnomalyFinding
 
-SUSPECTED: Final = 0.3
-"""Score from which an edge may be what others follow."""
-FOLLOWER_SCORE: Final = 0.9
-"""What following an origin leaves of a score, relative to the lesser of both."""
 EXPLAINED: Final = 0.5
 """Requests of origins per harmed request of an edge, from which it may follow them over edges that look as usual."""
 DEPLOY_S: Final = 600.0
 """How long before an anomaly a deployment is worth naming, in seconds."""
-FOLLOWS: Final = "follows"
+FEWEST_LOST: Final = 5
+"""Attempts that did not arrive from which it is said: fewer may be requests that were under way."""
 FOREST_ROWS: Final = 4000
 """Most rows a forest learns from; more of them do not change what is usual."""
 
 _WORDS: Final = {
     "rate": "request rate",
+    "calls": "lack of calls per request of the caller",
     "errors": "failures",
     "timeouts": "timeouts",
     "retries": "retries",
@@ -66,6 +74,7 @@ _WORDS: Final = {
 class _Judged:
     """All edges: the pools that stand out most, why not to judge some."""
 
+    keys: tuple[EdgeKey, ...]
     pools: Pools
     unjudged: dict[int, str]
     silent: npt.NDArray[np.bool_]
@@ -73,7 +82,7 @@ class _Judged:
 
 
 def detect(world: World, config: AnomalyConfig, history: History | None = None) -> list[AnomalyFinding]:
-    """Return one finding per edge of ``world``, in order of its keys, about its newest buckets. Deterministic.
+    """Return a finding per edge of ``world`` and per service, in order, about its newest buckets. Deterministic.
 
     Without a reference in ``history`` an edge is compared with the earlier buckets of ``world`` itself, those left out
     that were anomalous: found so by walking forward in time, or flagged in ``history``.
@@ -102,28 +111,31 @@ class Detector:
         config = self.config
         self.usual_ = self.season_ = self.forest_ = None
         if history.reference is not None and history.reference.keys:
-            measures = history.reference
+            measures = history.reference.with_services()
             kept = _kept(measures, history)
             self.usual_ = Learnt(measures.keys, Usual.of(measures, kept, config))
             self.forest_ = _forest(self.usual_.usual, measures, kept, config)
         if history.season is not None and history.season.keys:
-            measures = history.season
+            measures = history.season.with_services()
             self.season_ = Learnt(measures.keys, Usual.of(measures, _kept(measures, history), config))
         self._learnt_from = key
         return self
 
     def score(self, world: World) -> list[AnomalyFinding]:
-        """Return one finding per edge of ``world``, in order of its keys; a higher score is worse."""
+        """Return a finding for every edge of ``world``, in order of its keys, then for every service; higher is worse.
+
+        A service is judged by all requests to it together; its finding has the source ``*``.
+        """
         if not world.edge_keys:
             return []
-        measures = Measures.of(world)
+        measures = Measures.of(world).with_services()
         yardstick = self._yardstick(world, measures)
         judged = self._judge(world, measures, yardstick)
         found = [
-            _finding(world, position, judged, self._history.deploys, self.config)
-            for position in range(len(judged.young))
+            _finding(world, position, judged, self._history.deploys, self.config) for position in range(measures.size)
         ]
-        return self._held(_blamed(found, measures, judged.pools, self.config), measures, yardstick, judged.young)
+        found = _blamed(found, measures, judged.pools, self.config)
+        return as_services(self._held(found, measures, yardstick, judged.young))
 
     def _yardstick(self, world: World, measures: Measures) -> Yardstick:
         # A mesh that is young has its newest buckets judged by the few before them.
@@ -138,6 +150,7 @@ class Detector:
     def _judge(self, world: World, measures: Measures, yardstick: Yardstick) -> _Judged:
         silent = silent_buckets(measures, world.size, max(NEWEST, *yardstick.lengths))
         return _Judged(
+            measures.keys,
             pools_of(measures, yardstick, world.size, self.config),
             _unjudged(world, measures, yardstick.usual, silent, self.config),
             silent >= NEWEST,
@@ -237,22 +250,27 @@ def _unjudged(
         )
     with np.errstate(invalid="ignore", over="ignore"):
         expected = np.exp(usual.log_rate) * world.bucket_s * silent
-    reporting = _reporting(world, measures, earlier)
+    reporting = _reporting(world, earlier)
+    callers: dict[str, set[str]] = defaultdict(set)
+    for key in world.edge_keys:
+        callers[key.destination].add(key.source)
     for edge in np.flatnonzero(silent >= NEWEST):
         if int(edge) in reasons:
             continue
         if expected[edge] < config.busy_requests:
             reasons[int(edge)] = "no requests now, and few before"
-        elif world.edge_keys[edge].source not in reporting:
-            reasons[int(edge)] = f"nothing is heard of {world.edge_keys[edge].source or 'the callers'} any more"
+            continue
+        source, destination = measures.keys[edge]
+        if not reporting & (callers[destination] if source == ANY else {source}):
+            reasons[int(edge)] = f"nothing is heard of {'the callers' if source in ('', ANY) else source} any more"
     return reasons
 
 
-def _reporting(world: World, measures: Measures, earlier: int) -> set[str]:
+def _reporting(world: World, earlier: int) -> set[str]:
     """Return the services from which, or from whose callers, something was heard in the newest buckets."""
     heard = np.asarray(world.edge_tally.outcomes[..., earlier:].any(axis=(2, 3)))
     found: set[str] = set()
-    for key, caller, callee in zip(measures.keys, heard[:, CLIENT], heard[:, SERVER], strict=True):
+    for key, caller, callee in zip(world.edge_keys, heard[:, CLIENT], heard[:, SERVER], strict=True):
         if caller:
             found |= {key.source, key.destination}
         elif callee:
@@ -300,7 +318,7 @@ def _flagged(measures: Measures, flagged: Mapping[EdgeKey, Sequence[Window]]) ->
 def _finding(
     world: World, position: int, judged: _Judged, deploys: Sequence[Deploy], config: AnomalyConfig
 ) -> AnomalyFinding:
-    key = world.edge_keys[position]
+    key = judged.keys[position]
     buckets = int(judged.pools.buckets[position])
     made = AnomalyFinding(
         computed_at=world.window.end,
@@ -322,7 +340,8 @@ def _finding(
     flagged = score >= (config.young_threshold if judged.young[position] else config.threshold)
     reason = "as usual"
     if flagged:
-        reason = _reason(bool(judged.silent[position]), contributions) + _deployed(made, deploys)
+        said = _reason(bool(judged.silent[position]), contributions)
+        reason = said + _unarrived(world, key, position, buckets) + _deployed(made, deploys)
     return replace(made, score=round(score, 4), flagged=flagged, contributions=contributions, reason=reason)
 
 
@@ -331,6 +350,19 @@ def _reason(is_silent: bool, contributions: dict[str, float]) -> str:
         return "no requests any more, though other edges have them"
     leading = sorted(contributions, key=lambda name: -contributions[name])[:2]
     return "unusual " + " and ".join(_WORDS[name] for name in leading)
+
+
+def _unarrived(world: World, key: EdgeKey, position: int, buckets: int) -> str:
+    """Return how many failed attempts the callee's proxy never saw, when those are most: it is not the callee then."""
+    if key.source == ANY:
+        return ""
+    attempts, failed = world.edge_tally.wire[position, :2, -buckets:].sum(axis=-1).tolist()
+    arrived = int(world.edge_tally.outcomes[position, SERVER, :, -buckets:].sum())
+    # An attempt that was answered did arrive, whatever the callee's telemetry says.
+    lost = min(failed, attempts - arrived)
+    if not arrived or lost < max(FEWEST_LOST, failed / 2):
+        return ""
+    return f"; {lost} of {failed} failed attempts never reached {key.destination}"
 
 
 def _deployed(finding: AnomalyFinding, deploys: Sequence[Deploy]) -> str:

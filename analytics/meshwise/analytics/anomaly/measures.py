@@ -18,11 +18,13 @@ import numpy.typing as npt
 
 from meshwise.analytics.tally import CLIENT, SERVER, FloatArray, IntArray, Tally, middles
 from meshwise.analytics.world import EdgeKey, World
+from meshwise.contracts.policy import ANY
 from meshwise.contracts.telemetry import OUTCOME_TIMEOUT, OUTCOMES
 
 COUNTED: Final = ("errors", "timeouts", "retries")
-FEATURES: Final = ("rate", *COUNTED, "slow", "p50", "p95", "p99")
-"""Order of the features in every vector of deviations. ``p50`` is the level of log latency, which is steadier."""
+FEATURES: Final = ("rate", "calls", *COUNTED, "slow", "p50", "p95", "p99")
+"""Order of the features in every vector of deviations. ``p50`` is the level of log latency, which is steadier, and
+``calls`` how many requests there are per request that reaches the caller."""
 _TIMEOUT: Final = OUTCOMES.index(OUTCOME_TIMEOUT)
 
 
@@ -39,6 +41,8 @@ class Measures:
     """Seconds that a bucket holds: fewer than ``step_s`` where only a piece of each day was read."""
     requests: FloatArray
     """[E, T] finished requests."""
+    arriving: FloatArray
+    """[E, T] requests that reach the edge's caller; 0 where nobody counts them."""
     counts: dict[str, FloatArray]
     """[E, T] by name of ``COUNTED``."""
     starts: IntArray
@@ -64,6 +68,7 @@ class Measures:
             step_s=float(world.bucket_s),
             bucket_s=float(bucket_s or world.bucket_s),
             requests=tally.requests[rows, side].astype(np.float64),
+            arriving=np.zeros((size, world.size)),
             counts={
                 "errors": tally.failures[rows, side].astype(np.float64),
                 "timeouts": tally.outcomes[rows, side, _TIMEOUT].astype(np.float64),
@@ -112,6 +117,37 @@ class Measures:
         """[C] latency counts over the buckets that ``kept`` [E, T] names."""
         return np.asarray((np.diff(self.cumulative, axis=0) * kept[self.owner]).sum(axis=1))
 
+    def with_services(self) -> Measures:
+        """Return these edges and behind them, as ``EdgeKey("*", name)``, each service as all its callers see it."""
+        names = sorted({key.destination for key in self.keys if key.destination})
+        place = {name: position for position, name in enumerate(names)}
+        group = np.array([place.get(key.destination, -1) for key in self.keys], dtype=np.int64)
+        known = np.flatnonzero(group >= 0)
+        whole = {name: _grouped(values[known], group[known], len(names)) for name, values in self.counts.items()}
+        requests = np.concatenate([self.requests, _grouped(self.requests[known], group[known], len(names))])
+        arriving = np.zeros_like(requests)
+        for position, key in enumerate(self.keys):
+            if key.source in place:
+                arriving[position] = requests[self.size + place[key.source]]
+        rows = np.diff(self.cumulative, axis=0)
+        levels, level = np.unique(self.seconds, return_inverse=True)
+        cells = np.flatnonzero(group[self.owner] >= 0)
+        pairs, row = np.unique((group[self.owner] * len(levels) + level)[cells], return_inverse=True)
+        summed = np.concatenate([rows, _grouped(rows[cells], row, len(pairs))])
+        ends = len(rows) + np.searchsorted(pairs // max(1, len(levels)), np.arange(1, len(names) + 1))
+        return Measures(
+            keys=(*self.keys, *(EdgeKey(ANY, name) for name in names)),
+            start=self.start,
+            step_s=self.step_s,
+            bucket_s=self.bucket_s,
+            requests=requests,
+            arriving=arriving,
+            counts={name: np.concatenate([values, whole[name]]) for name, values in self.counts.items()},
+            starts=np.concatenate([self.starts, ends]),
+            seconds=np.concatenate([self.seconds, levels[pairs % max(1, len(levels))]]),
+            cumulative=np.concatenate([np.zeros((1, summed.shape[1])), np.cumsum(summed, axis=0)]),
+        )
+
     def by_edge(self, rows: FloatArray) -> FloatArray:
         """[E] sums of ``rows`` [C]."""
         return self._by_edge(rows[:, None])[:, 0]
@@ -128,6 +164,7 @@ class Measures:
             step_s=self.step_s,
             bucket_s=self.bucket_s,
             requests=self.requests[edges],
+            arriving=self.arriving[edges],
             counts={name: values[edges] for name, values in self.counts.items()},
             starts=starts,
             seconds=self.seconds[chosen],
@@ -137,6 +174,14 @@ class Measures:
     def _by_edge(self, rows: FloatArray) -> FloatArray:
         sums = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0)])
         return np.asarray(sums[self.starts[1:]] - sums[self.starts[:-1]])
+
+
+def _grouped(rows: FloatArray, group: IntArray, groups: int) -> FloatArray:
+    """Add up ``rows`` [R, T] by ``group`` [R], a number below ``groups``: [groups, T]."""
+    order = np.argsort(group, kind="stable")
+    sums = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows[order], axis=0)])
+    ends = np.searchsorted(group[order], np.arange(groups + 1))
+    return np.asarray(sums[ends[1:]] - sums[ends[:-1]])
 
 
 def _cumulative(tally: Tally, chosen: IntArray) -> FloatArray:

@@ -92,7 +92,7 @@ def compared(
         joined = Sums(
             *(
                 np.concatenate([getattr(part, name) for part in parts], axis=-1)
-                for name in ("requests", "latencies", "logs", "events")
+                for name in ("requests", "arriving", "latencies", "logs", "events")
             )
         )
         found[:, :, positions] = deviations(usual, joined, length * bucket_s, config)

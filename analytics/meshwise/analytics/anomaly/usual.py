@@ -52,6 +52,9 @@ class Usual:
     log_rate: FloatArray
     """Log of requests per second, the median."""
     rate_scale: FloatArray
+    log_calls: FloatArray
+    """Log of requests per request that reaches the caller, the median; NaN where nobody counts those."""
+    calls_scale: FloatArray
     level: FloatArray
     """Log latency, the median of the buckets' means."""
     level_scale: FloatArray
@@ -72,6 +75,10 @@ class Usual:
         buckets, requests = kept.sum(axis=1).astype(np.float64), n.sum(axis=1)
         rates = np.where(kept, np.log((measures.requests + 0.5) / measures.bucket_s), np.nan)
         log_rate, rate_scale = _robust(rates, config.rate_scale_floor, config)
+        with np.errstate(divide="ignore"):
+            told = kept & (measures.arriving >= config.min_requests)
+            calls = np.where(told, np.log((measures.requests + 0.5) / measures.arriving), np.nan)
+        log_calls, calls_scale = _robust(calls, config.calls_scale_floor, config)
         floor = config.latency_floor_s
         with np.errstate(invalid="ignore", divide="ignore"):
             means = np.where(busy, measures.sum_log(floor) / measures.latencies, np.nan)
@@ -92,6 +99,8 @@ class Usual:
             per_bucket=requests / np.maximum(buckets, 1.0),
             log_rate=log_rate,
             rate_scale=rate_scale,
+            log_calls=log_calls,
+            calls_scale=calls_scale,
             level=level,
             level_scale=level_scale,
             within=within,
@@ -120,6 +129,7 @@ class Sums:
     """What adds up over buckets, given thresholds: [E, T] each, events [6, E, T]."""
 
     requests: FloatArray
+    arriving: FloatArray
     latencies: FloatArray
     logs: FloatArray
     events: FloatArray
@@ -130,6 +140,7 @@ class Sums:
         tails = (measures.slower(one) for one in usual.thresholds)
         return cls(
             measures.requests,
+            measures.arriving,
             measures.latencies,
             measures.sum_log(config.latency_floor_s),
             np.stack([*(measures.counts[name] for name in COUNTED), *tails]),
@@ -162,6 +173,12 @@ def deviations(usual: Usual, sums: Sums, seconds: float, config: AnomalyConfig) 
         silence = -ndtri_exp(-_A_THIRD * np.maximum(expected, 1e-9))[:, None]
         rate = np.where(sums.requests == 0, np.maximum(rate, np.clip(silence, 0.0, MAX_Z)), rate)
         found[FEATURES.index("rate")] = np.where(known, rate, 0.0)
+        # A caller that has as many requests as ever and calls less often left something out.
+        per_request = np.log((sums.requests + 0.5) / sums.arriving) - usual.log_calls[:, None]
+        chance = 1.0 / np.maximum(1.0, sums.arriving * np.exp(usual.log_calls)[:, None])
+        t = -per_request / np.sqrt(usual.calls_scale[:, None] ** 2 + chance)
+        told = known & (sums.arriving >= config.min_requests) & (expected[:, None] >= config.min_requests)
+        found[FEATURES.index("calls")] = np.where(told, _student(t, sure[:, None]), 0.0)
         t = (sums.logs / sums.latencies - usual.level[:, None]) / np.sqrt(
             usual.level_scale[:, None] ** 2 + usual.within[:, None] / sums.latencies
         )

@@ -17,6 +17,7 @@ from meshwise.analytics.cause.mesh import MeshTable, mesh_table
 from meshwise.analytics.cause.ranking import Candidate, CauseRanking, rank
 from meshwise.analytics.cause.table import Metric, Symptom
 from meshwise.analytics.world import EdgeKey, World
+from meshwise.contracts.policy import ANY
 from meshwise.contracts.rows import AnomalyFinding
 
 
@@ -112,7 +113,7 @@ def _suspect(
     others = [name for name, part in sorted(one.explained_by.items(), key=lambda item: -item[1]) if part > 0]
     if others:
         said += f"; {others[0].replace('→', '->')} is behind part of it"
-    anomaly = anomalies.get((source, destination))
+    anomaly = anomalies.get((source or ANY, destination))
     if anomaly is not None:
         since = f"{anomaly.window_start.astimezone(UTC):%H:%M:%S}"
         said += f"; {anomaly.reason} since {since} (anomaly score {anomaly.score:.2f})"

@@ -8,6 +8,7 @@ from dash import Dash, dcc, html
 from dash.development.base_component import Component
 
 from meshwise.contracts.errors import MeshwiseError
+from meshwise.contracts.policy import ANY
 from meshwise.contracts.rows import AlertFinding, AnomalyFinding, EdgeFinding
 from meshwise.dashboard.components import figures, text
 from meshwise.dashboard.components.blocks import badge, card, figure_card, table
@@ -86,16 +87,12 @@ def render_attention(
     ]
     for row in anomalies:
         if row.flagged:
-            words = f"{row.source} → {row.destination}: {row.reason or 'unusual'} (score {row.score:.2f})"
-            items.append(
-                html.Li(
-                    [
-                        badge("anomaly", "warn"),
-                        " ",
-                        dcc.Link(text.label(words, 160), href=edge_link(row.source, row.destination)),
-                    ]
-                )
-            )
+            # A service as a whole has no edge to show.
+            whole = row.source == ANY
+            link = "/map" if whole else edge_link(row.source, row.destination)
+            where = row.destination if whole else f"{row.source} → {row.destination}"
+            words = f"{where}: {row.reason or 'unusual'} (score {row.score:.2f})"
+            items.append(html.Li([badge("anomaly", "warn"), " ", dcc.Link(text.label(words, 160), href=link)]))
     for rollout in rollouts:
         if rollout.active:
             where = "in shadow" if rollout.shadows else f"on {len(rollout.canaries)} canary proxies"
