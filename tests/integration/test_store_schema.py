@@ -105,10 +105,10 @@ def test_an_edited_history_is_refused(client: Client) -> None:
 
 @pytest.mark.parametrize("kind", [*rows.TABLES, rows.EdgeBucket])
 def test_columns_are_the_fields(client: Client, kind: type) -> None:
-    """DESCRIBE of each mesh_* table lists exactly the fields of its dataclass, in order."""
+    """DESCRIBE of each mesh_* table lists exactly the fields of its dataclass, in order; then what code made it."""
     table = {**rows.TABLES, rows.EdgeBucket: rows.EDGE_10S}[kind]
     described = [row[0] for row in client.query(f"DESCRIBE TABLE {table}").result_rows]
-    assert tuple(described) == columns(kind)
+    assert tuple(described) == (*columns(kind), *(["code_version"] if kind in rows.MADE else []))
     if kind is rows.EdgeBucket:
         for coarse in (rows.EDGE_1M, rows.EDGE_1H):
             names = [row[0] for row in client.query(f"DESCRIBE TABLE {coarse}").result_rows]

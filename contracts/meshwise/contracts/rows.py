@@ -263,3 +263,7 @@ TABLES: Final[Mapping[type, str]] = {
     Silence: "mesh_silences",
     BurnDownFinding: "mesh_findings_burndowns",
 }
+MADE: Final = frozenset(
+    {EdgeFinding, SloFinding, AlertFinding, AnomalyFinding, ProposalFinding, RolloutFinding, BurnDownFinding}
+)
+"""Findings: their tables also have a column ``code_version``, of the code that made each."""

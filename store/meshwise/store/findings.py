@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from meshwise.contracts import rows
-from meshwise.contracts.rows import TABLES, EdgeBucket
+from meshwise.contracts.rows import MADE, TABLES, EdgeBucket
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import AsyncClient
@@ -22,8 +22,10 @@ Row = TypeVar("Row")
 _READABLE: Final[Mapping[type, str]] = {**TABLES, EdgeBucket: rows.EDGE_10S}
 
 
-def insert_rows(client: Client, findings: Sequence[Any], *, token: str = "") -> int:
+def insert_rows(client: Client, findings: Sequence[Any], *, token: str = "", code_version: str = "") -> int:
     """Write findings, of one kind or several, each kind in one insert; return how many were written.
+
+    ``code_version`` says which code made them, where the kind is one of ``contracts.rows.MADE``.
 
     A write repeated under the same ``token`` adds nothing where the table keeps a deduplication window.
 
@@ -31,8 +33,10 @@ def insert_rows(client: Client, findings: Sequence[Any], *, token: str = "") -> 
         TypeError: one of them is no finding of ``contracts.rows.TABLES``.
     """
     settings = {"insert_deduplication_token": token} if token else None
-    for table, names, data in _by_table(findings):
-        client.insert(table, data, column_names=names, settings=settings)
+    for kind, names, data in _by_table(findings):
+        if code_version and kind in MADE:
+            names, data = [*names, "code_version"], [[*row, code_version] for row in data]  # noqa: PLW2901
+        client.insert(TABLES[kind], data, column_names=names, settings=settings)
     return len(findings)
 
 
@@ -42,9 +46,9 @@ async def insert_rows_async(client: AsyncClient, findings: Sequence[Any]) -> int
     As lines of JSON: at its first insert of columns the client's library loads pandas and pyarrow, where they are
     installed, and a server's event loop stands still for a third of a second.
     """
-    for table, names, data in _by_table(findings):
+    for kind, names, data in _by_table(findings):
         lines = (json.dumps(dict(zip(names, row, strict=True)), default=_spelled) for row in data)
-        await client.raw_insert(table, insert_block="\n".join(lines), fmt="JSONEachRow")
+        await client.raw_insert(TABLES[kind], insert_block="\n".join(lines), fmt="JSONEachRow")
     return len(findings)
 
 
@@ -83,8 +87,8 @@ def columns(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
-def _by_table(findings: Sequence[Any]) -> Iterator[tuple[str, list[str], list[list[Any]]]]:
-    """Yield table, column names and rows for each kind among ``findings``; every kind is checked before the first."""
+def _by_table(findings: Sequence[Any]) -> Iterator[tuple[type, list[str], list[list[Any]]]]:
+    """Yield kind, column names and rows for each kind among ``findings``; every kind is checked before the first."""
     kinds: dict[type, list[Any]] = {}
     for finding in findings:
         if type(finding) not in TABLES:
@@ -92,7 +96,7 @@ def _by_table(findings: Sequence[Any]) -> Iterator[tuple[str, list[str], list[li
         kinds.setdefault(type(finding), []).append(finding)
     for kind, group in kinds.items():
         names = columns(kind)
-        yield TABLES[kind], list(names), [[_outgoing(getattr(one, name)) for name in names] for one in group]
+        yield kind, list(names), [[_outgoing(getattr(one, name)) for name in names] for one in group]
 
 
 def _converters(kind: type) -> tuple[Callable[[Any], Any], ...]:
