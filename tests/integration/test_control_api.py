@@ -250,3 +250,24 @@ async def test_a_change_wakes_every_listener(tmp_path: Path) -> None:
         idle.close()
         assert len({tuple(versions) for versions in heard}) == 1
         assert heard[0][1] == heard[0][0] + 1
+
+
+def test_only_who_registered_speaks_for_a_proxy(tmp_path: Path) -> None:
+    """Without the secret that registering gave, and with that of a former registration, nothing is heard; it is shown
+    nowhere.
+    """
+    with running_control(tmp_path) as control:
+        proxy = control.register("bound-1", "bound")
+        version = proxy.snapshot()["version"]
+        right = proxy.secret
+        for wrong in ("", right[:-1], "x" * 5000):
+            proxy.secret = wrong
+            assert (proxy.acknowledge(version)[0], proxy.heartbeat(), proxy.leave()) == (403, 403, 403)
+        proxy.secret = right
+        assert proxy.heartbeat() == 200
+        proxy.register()
+        renewed, proxy.secret = proxy.secret, right
+        assert proxy.acknowledge(version)[0] == 403
+        proxy.secret = renewed
+        assert (proxy.acknowledge(version)[0], proxy.leave()) == (200, 204)
+        assert right not in str(control.get("/v1/proxies")) + str(control.get("/v1/audit"))

@@ -113,6 +113,10 @@ def test_every_client_speaks_tls_under_a_private_authority(tmp_path: Path) -> No
             by_certificate = client_context(ca, shown)
             with httpx.Client(base_url=control_url, verify=by_certificate, trust_env=False) as proxies:
                 assert (proxies.get("/v1/proxies").status_code, proxies.get("/v1/policies").status_code) == (200, 403)
+                entry = {"id": "x", "service": "frontend", "host": "127.0.0.1", "port": 1}
+                assert (
+                    proxies.post("/v1/proxies", json=entry).status_code == 403
+                )  # the certificate is of another service
             with closing(HttpControl(control_url, "", 5.0, tls=client_context(ca, pki.server()))) as operator:
                 assert operator.policies() == ()
             eventually(lambda: _ready(f"https://127.0.0.1:{analytics_port}/readyz", trusted), timeout=20.0)

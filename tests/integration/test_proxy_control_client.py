@@ -41,6 +41,7 @@ class ScriptedControl:
         self.beats: list[dict[str, Any]] = []
         self.registrations: list[dict[str, Any]] = []
         self.gone = 0
+        self.secret = ""
 
     def publish(self, version: int, **document: Any) -> None:
         """Put a snapshot in force and tell the streams."""
@@ -61,10 +62,13 @@ class ScriptedControl:
         if (call.method, call.path) == ("POST", "/v1/proxies"):
             self.registrations.append(json.loads(call.body))
             self.known = True
-            return Reply(body=b'{"heartbeat_s": 0.1, "ttl_s": 10.0}')
+            self.secret = f"secret {len(self.registrations)}"
+            return Reply(body=json.dumps({"heartbeat_s": 0.1, "ttl_s": 10.0, "secret": self.secret}).encode())
         path = call.path.removeprefix("/v1/proxies/frontend-1")
         if not self.known:
             return Reply(404, b'{"error": {"path": "id", "problem": "unknown"}}')
+        if call.method != "GET" and call.headers.get("x-meshwise-registration") != self.secret:
+            return Reply(403, b'{"error": {"path": "id", "problem": "was registered by another process"}}')
         if path == "/heartbeat":
             self.beats.append(json.loads(call.body))
             return Reply(body=b"{}")
@@ -236,6 +240,21 @@ async def test_a_control_without_memory_is_followed_again() -> None:
         await eventually(lambda: control.acks[-1][:2] == (1, "rejected"))
         await client.stop()
     assert applied.versions == [50, 2]
+
+
+async def test_a_registration_taken_over_is_taken_back() -> None:
+    """When somebody else registers under its id, control no longer hears the proxy; it registers again and is heard."""
+    control, applied = ScriptedControl(), Applied()
+    async with HttpStub(control) as stub:
+        client = client_of(stub.url, applied)
+        await client.start()
+        await eventually(lambda: bool(control.beats and control.acks))
+        control.secret = "somebody else's"
+        await eventually(lambda: len(control.registrations) == 2)
+        control.publish(2)
+        await eventually(lambda: control.acks[-1] == (2, "applied", ""))
+        await client.stop()
+    assert control.gone == 1
 
 
 async def test_polling_takes_over_when_the_stream_breaks() -> None:

@@ -34,9 +34,11 @@ class Control:
         """Its base URL."""
         return str(self.client.base_url).rstrip("/")
 
-    def call(self, method: str, path: str, document: object = None, *, actor: str = "operator") -> tuple[int, Any]:
-        """Send one request; return the status and the parsed answer (None when empty)."""
-        headers = {"x-meshwise-actor": actor}
+    def call(
+        self, method: str, path: str, document: object = None, *, actor: str = "operator", **more: str
+    ) -> tuple[int, Any]:
+        """Send one request, with ``more`` headers; return the status and the parsed answer (None when empty)."""
+        headers = {"x-meshwise-actor": actor, **more}
         if method in ("POST", "PUT"):
             answer = self.client.request(method, path, json={} if document is None else document, headers=headers)
         else:
@@ -82,11 +84,19 @@ class FakeProxy:
     service: str
     host: str = "127.0.0.1"
     port: int = 9000
+    secret: str = ""
+    """What shows control that it speaks for itself."""
 
     def register(self) -> Any:
         """Register, in place of a former self."""
         document = {"id": self.id, "service": self.service, "host": self.host, "port": self.port}
-        return self.control.post("/v1/proxies", {**document, "admin_port": 15000, "version": "test"})
+        granted = self.control.post("/v1/proxies", {**document, "admin_port": 15000, "version": "test"})
+        self.secret = granted["secret"]
+        return granted
+
+    def _say(self, method: str, path: str, document: object = None) -> tuple[int, Any]:
+        proof = {"x-meshwise-registration": self.secret} if self.secret else {}
+        return self.control.call(method, f"/v1/proxies/{self.id}{path}", document, **proof)
 
     def snapshot(self) -> Any:
         """Fetch the snapshot document."""
@@ -95,7 +105,7 @@ class FakeProxy:
     def acknowledge(self, version: int, status: str = "applied", reason: str = "") -> tuple[int, Any]:
         """Answer a snapshot."""
         document = {"version": version, "status": status, "reason": reason}
-        return self.control.call("POST", f"/v1/proxies/{self.id}/acks", document)
+        return self._say("POST", "/acks", document)
 
     def apply(self) -> Any:
         """Fetch the snapshot, say that it is applied, and return it."""
@@ -107,11 +117,11 @@ class FakeProxy:
     def heartbeat(self, snapshot_version: int = 0, policies: Mapping[str, int] | None = None) -> int:
         """Send a heartbeat and return the status."""
         document = {"snapshot_version": snapshot_version, "policies": dict(policies or {})}
-        return self.control.call("POST", f"/v1/proxies/{self.id}/heartbeat", document)[0]
+        return self._say("POST", "/heartbeat", document)[0]
 
     def leave(self) -> int:
         """Deregister and return the status."""
-        return self.control.call("DELETE", f"/v1/proxies/{self.id}")[0]
+        return self._say("DELETE", "")[0]
 
 
 @contextlib.contextmanager

@@ -17,6 +17,9 @@ MAX_CSR_BYTES: Final = 16_384
 RENEWAL_SKEW_S: Final = 60.0
 """How far the time in a renewal may be from control's own."""
 
+REGISTRATION_HEADER: Final = "x-meshwise-registration"
+"""Where a proxy shows the secret that control gave it when it registered: nobody else speaks for it."""
+
 _TRUST_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,253}[a-z0-9])?", re.ASCII)
 _SERVICE = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?", re.ASCII)
 

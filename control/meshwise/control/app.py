@@ -10,10 +10,11 @@ from typing import Final
 
 from fastapi import FastAPI
 
+from meshwise.contracts.errors import ConfigError
 from meshwise.control.api import health, identity, oversight, policies, proxies, rollouts
 from meshwise.control.api.measure import Measure
 from meshwise.control.api.problems import add_handlers
-from meshwise.control.identity.authority import open_authority
+from meshwise.control.identity.belonging import open_shared
 from meshwise.control.jobs import run_jobs
 from meshwise.control.plane import ControlPlane
 from meshwise.control.settings import ControlSettings
@@ -28,10 +29,22 @@ def create_app(settings: ControlSettings, clock: Callable[[], float] = time.time
     """Return the application over an opened database; ``clock`` gives seconds since the epoch, UTC.
 
     Raises:
-        ConfigError: the database cannot be opened.
+        ConfigError: the database cannot be opened, or the authority is not the mesh's.
     """
-    authority = open_authority(settings.data_dir, settings.trust_domain, clock(), settings.authority_life_s)
-    plane = ControlPlane(settings, open_storage(settings.database_url, settings.data_dir, clock()), authority, clock)
+    storage = open_storage(settings.database_url, settings.data_dir, clock())
+    try:
+        authority = open_shared(
+            storage,
+            settings.data_dir,
+            settings.trust_domain,
+            now=clock(),
+            life_s=settings.authority_life_s,
+            begin_anew=settings.new_authority,
+        )
+    except ConfigError:
+        storage.close()
+        raise
+    plane = ControlPlane(settings, storage, authority, clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

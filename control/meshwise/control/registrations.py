@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
-from dataclasses import dataclass, replace
+import secrets
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from meshwise.contracts.errors import DocumentError
@@ -12,7 +15,7 @@ from meshwise.contracts.policy import take_labels
 from meshwise.contracts.reading import Reader
 from meshwise.contracts.snapshot import MAX_PRIORITY, MAX_WEIGHT
 from meshwise.control import registry, trials
-from meshwise.control.errors import ConflictError, NotFoundError
+from meshwise.control.errors import ConflictError, ForbiddenError, NotFoundError
 from meshwise.control.presence import Presence
 from meshwise.control.registry import ProxyRecord
 from meshwise.control.transactions import AuditEntry, Reading, Writing
@@ -31,6 +34,15 @@ class Answer:
     version: int
     status: Literal["applied", "rejected"]
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who says something in the name of a proxy: the secret it shows, and the service its certificate names, if any."""
+
+    proxy_id: str
+    secret: str = field(default="", repr=False)
+    certified: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +116,11 @@ def read_answer(document: object) -> Answer:
     raise DocumentError("status", f"{status[:40]!r} is not one of applied, rejected")
 
 
-def register(tx: Writing, proxy: ProxyRecord, max_proxies: int) -> None:
+def register(tx: Writing, proxy: ProxyRecord, max_proxies: int) -> str:
     """Add the proxy, or replace the one of the same id: a restarted proxy begins anew.
+
+    Returns:
+        The secret that the proxy shows from now on; who was registered under its id before can no longer speak for it.
 
     Raises:
         ConflictError: the registry is full of live proxies.
@@ -118,19 +133,22 @@ def register(tx: Writing, proxy: ProxyRecord, max_proxies: int) -> None:
             if dead is None:
                 raise ConflictError("", f"the registry is full ({max_proxies} live proxies); raise control.max_proxies")
             tx.remove_proxy(dead.id)
-    tx.save_proxy(proxy)
+    secret = secrets.token_urlsafe(24)
+    tx.save_proxy(replace(proxy, secret_hash=_hash(secret)))
     if before is None or before.endpoint != proxy.endpoint:
         tx.next_revision()
     trials.settle(tx, proxy.registered_at)
+    return secret
 
 
-def hear(tx: Reading, presence: Presence, proxy_id: str, beat: Heartbeat, now: float) -> bool:
+def hear(tx: Reading, presence: Presence, speaker: Speaker, beat: Heartbeat, now: float) -> bool:
     """Note a heartbeat; tell whether it said something new that ``take_in`` must write down.
 
     Raises:
         NotFoundError: the proxy must register (again).
+        ForbiddenError: the speaker is not that proxy.
     """
-    proxy = _registered(tx, proxy_id)
+    proxy, proxy_id = _spoken_for(tx, speaker), speaker.proxy_id
     presence.note(proxy_id, now)
     return (proxy.snapshot_version, proxy.policies) != (beat.snapshot_version, beat.policies)
 
@@ -147,14 +165,15 @@ def take_in(tx: Writing, proxy_id: str, beat: Heartbeat, now: float) -> None:
     trials.settle(tx, now)
 
 
-def answer(tx: Writing, proxy_id: str, said: Answer, now: float) -> None:
+def answer(tx: Writing, speaker: Speaker, said: Answer, now: float) -> None:
     """Write down whether the proxy applied a snapshot; a rejection by a canary ends its rollout.
 
     Raises:
         NotFoundError: the proxy must register (again).
+        ForbiddenError: the speaker is not that proxy.
         ConflictError: no snapshot of that version was ever made.
     """
-    proxy = _registered(tx, proxy_id)
+    proxy, proxy_id = _spoken_for(tx, speaker), speaker.proxy_id
     if said.version > tx.revision:
         raise ConflictError("version", f"{said.version} is no snapshot of this mesh, the newest is {tx.revision}")
     if said.version < proxy.answered_version:
@@ -170,16 +189,18 @@ def answer(tx: Writing, proxy_id: str, said: Answer, now: float) -> None:
     trials.settle(tx, now)
 
 
-def leave(tx: Writing, proxy_id: str, now: float) -> None:
+def leave(tx: Writing, speaker: Speaker, now: float) -> None:
     """Take a proxy that drains out of the registry and of the snapshots.
 
     Raises:
         NotFoundError: it is not registered.
+        ForbiddenError: the speaker is not that proxy.
     """
-    proxy = tx.proxy(proxy_id)
+    proxy = tx.proxy(speaker.proxy_id)
     if proxy is None:
-        raise NotFoundError("id", f"no proxy {proxy_id!r} is registered")
-    tx.remove_proxy(proxy_id)
+        raise NotFoundError("id", f"no proxy {speaker.proxy_id!r} is registered")
+    _check_speaker(proxy, speaker)
+    tx.remove_proxy(proxy.id)
     if proxy.alive:
         tx.next_revision()
     trials.settle(tx, now)
@@ -205,6 +226,32 @@ def expire(
         tx.next_revision()
         trials.settle(tx, now)
     return [proxy.id for proxy in gone]
+
+
+def check_certificate(service: str, certified: str | None) -> None:
+    """Make sure that a caller whose certificate names ``certified`` speaks for ``service``; None: it showed none.
+
+    Raises:
+        ForbiddenError: it is another service.
+    """
+    if certified is not None and certified != service:
+        raise ForbiddenError("id", f"the certificate is of service {certified!r}, the proxy of {service!r}")
+
+
+def _spoken_for(tx: Reading, speaker: Speaker) -> ProxyRecord:
+    proxy = _registered(tx, speaker.proxy_id)
+    _check_speaker(proxy, speaker)
+    return proxy
+
+
+def _check_speaker(proxy: ProxyRecord, speaker: Speaker) -> None:
+    check_certificate(proxy.service, speaker.certified)
+    if not hmac.compare_digest(proxy.secret_hash, _hash(speaker.secret)):
+        raise ForbiddenError("id", f"proxy {proxy.id!r} was registered by another process; register it again")
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _registered(tx: Reading, proxy_id: str) -> ProxyRecord:

@@ -39,6 +39,8 @@ class ProxyRecord:
     weight: int = 1
     priority: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    secret_hash: str = field(default="", repr=False)
+    """SHA-256 of the secret that this registration's proxy shows; control keeps no more of it."""
 
     @property
     def seen(self) -> Endpoint:

@@ -73,6 +73,10 @@ class ControlSettings(BaseModel):
     authority_life_s: float = Field(
         default=315_360_000.0, ge=60.0, description="Life of the authority's certificate when it is made, in seconds"
     )
+    new_authority: bool = Field(
+        default=False,
+        description="Take the authority in data_dir in place of the one the mesh had; every proxy must join anew",
+    )
     certificate_life_s: float = Field(
         default=86_400.0, ge=1.0, le=2_592_000.0, description="Life of a proxy's certificate, in seconds"
     )

@@ -42,6 +42,7 @@ proxies = sa.Table(
     sa.Column("weight", sa.Integer, nullable=False, server_default="1"),
     sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
     sa.Column("labels", sa.JSON, nullable=False, server_default="{}"),
+    sa.Column("secret_hash", sa.Text, nullable=False, server_default=""),
 )
 
 join_tokens = sa.Table(
@@ -53,6 +54,14 @@ join_tokens = sa.Table(
     sa.Column("expires_at", sa.Double, nullable=False),
     sa.Column("used_at", sa.Double),
     sa.Column("created_by", sa.Text, nullable=False),
+)
+
+authority = sa.Table(
+    "authority",
+    METADATA,
+    sa.Column("trust_domain", sa.Text, primary_key=True),
+    sa.Column("fingerprint", sa.Text, nullable=False),  # SHA-256 of the certificate; its key is in no database
+    sa.Column("known_since", sa.Double, nullable=False),
 )
 
 policies = sa.Table(
@@ -134,5 +143,12 @@ def _placement(connection: sa.Connection) -> None:
             connection.execute(sa.text(f"ALTER TABLE proxies ADD COLUMN {column}"))
 
 
-STEPS: Final[tuple[Callable[[sa.Connection], None], ...]] = (_first, _identity, _placement)
+def _proofs(connection: sa.Connection) -> None:
+    """Databases before version 4 know neither whose a registration is nor which authority is the mesh's."""
+    if "secret_hash" not in {column["name"] for column in sa.inspect(connection).get_columns("proxies")}:
+        connection.execute(sa.text("ALTER TABLE proxies ADD COLUMN secret_hash TEXT NOT NULL DEFAULT ''"))
+    authority.create(connection, checkfirst=True)
+
+
+STEPS: Final[tuple[Callable[[sa.Connection], None], ...]] = (_first, _identity, _placement, _proofs)
 """Step ``n`` leads from version ``n`` to ``n + 1``; a step that has shipped never changes, later ones are appended."""

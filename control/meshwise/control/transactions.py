@@ -94,6 +94,12 @@ class Reading:
         row = self._connection.execute(sa.select(t.proxies).where(t.proxies.c.id == proxy_id)).mappings().one_or_none()
         return None if row is None else ProxyRecord(**row)
 
+    def authority(self, trust_domain: str) -> str | None:
+        """The fingerprint of the certificate of the mesh's authority; None before it issued anything."""
+        query = sa.select(t.authority.c.fingerprint).where(t.authority.c.trust_domain == trust_domain)
+        found: str | None = self._connection.execute(query).scalar()
+        return found
+
     def policies_in_force(self) -> tuple[PolicyVersion, ...]:
         """The version in force of every policy that has one, by name."""
         where = (t.policies.c.in_force, t.policies.c.document.is_not(None))
@@ -163,6 +169,12 @@ class Writing(Reading):
         """Replace the freeze."""
         values = {"frozen": freeze.frozen, "frozen_reason": freeze.reason, "frozen_by": freeze.by}
         self._connection.execute(t.mesh.update().values(frozen_at=freeze.at, **values))
+
+    def save_authority(self, trust_domain: str, fingerprint: str, now: float) -> None:
+        """Note which authority is the mesh's, in place of a former one."""
+        self._connection.execute(t.authority.delete().where(t.authority.c.trust_domain == trust_domain))
+        values = {"trust_domain": trust_domain, "fingerprint": fingerprint, "known_since": now}
+        self._connection.execute(t.authority.insert().values(**values))
 
     def save_proxy(self, proxy: ProxyRecord) -> None:
         """Insert or replace one proxy."""

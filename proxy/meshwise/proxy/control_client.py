@@ -20,6 +20,7 @@ import orjson
 import structlog
 
 from meshwise.contracts.errors import DocumentError, MeshwiseError, UnavailableError
+from meshwise.contracts.identity import REGISTRATION_HEADER
 from meshwise.contracts.snapshot import Snapshot, parse_snapshot
 from meshwise.proxy.net.http_client import Answer, HttpClient
 from meshwise.proxy.net.sse import EventParser
@@ -74,6 +75,7 @@ class ControlClient:
         self._heartbeat_s = 2.0
         self._snapshot: Snapshot | None = None
         self._etag = ""
+        self._secret = ""
         self._any_version = True
         self._owed: dict[str, Any] | None = None
         self._reachable = False
@@ -115,7 +117,7 @@ class ControlClient:
         registered, self._registered = self._registered, False
         if registered and leave:
             with contextlib.suppress(UnavailableError):
-                await self._client.request("DELETE", self._path, timeout_s=GOODBYE_S)
+                await self._client.request("DELETE", self._path, headers=self._proof(), timeout_s=GOODBYE_S)
         await self._client.close()
 
     async def _run(self) -> None:
@@ -141,6 +143,7 @@ class ControlClient:
                 granted = orjson.loads(answer.body) if answer.status == 200 else None
                 if isinstance(granted, dict):
                     self._heartbeat_s = _seconds(granted.get("heartbeat_s"), 2.0)
+                    self._secret = str(granted.get("secret") or "")
                     break
                 self._failed(f"control answered the registration with {answer.status}: {_excerpt(answer)}")
             except (UnavailableError, orjson.JSONDecodeError) as error:
@@ -281,10 +284,15 @@ class ControlClient:
             log.warning("acknowledgement refused", status=answer.status, answer=_excerpt(answer))
 
     async def _call(self, method: str, path: str, body: Mapping[str, Any]) -> Answer:
-        answer = await self._client.request(method, path, orjson.dumps(body), _JSON, timeout_s=self._timeout_s)
+        headers = _JSON | self._proof()
+        answer = await self._client.request(method, path, orjson.dumps(body), headers, timeout_s=self._timeout_s)
         if answer.status < 500:
             self._reached()
         return answer
+
+    def _proof(self) -> dict[str, str]:
+        """Return the header that shows control who speaks."""
+        return {REGISTRATION_HEADER: self._secret} if self._secret else {}
 
     def _reached(self) -> None:
         if not self._reachable and self.last_error:
@@ -320,6 +328,8 @@ class _Waits:
 def _check_known(answer: Answer) -> None:
     if answer.status == 404:
         raise RegistrationLostError("control does not know this proxy")
+    if answer.status == 403:
+        raise RegistrationLostError("another process registered under this proxy's id")
 
 
 def _seconds(value: object, default: float) -> float:

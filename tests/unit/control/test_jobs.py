@@ -66,7 +66,7 @@ def test_a_note_of_life_keeps_a_proxy(plane: ControlPlane, clock: Clock) -> None
     tick(plane, Pulse(110.0, 10.0, 100.0), 10.5)
     assert alive(plane)
     with plane.storage.read() as tx:
-        assert tx.proxies() == (replace(PROXY, last_seen=109.0),)
+        assert [replace(one, secret_hash="") for one in tx.proxies()] == [replace(PROXY, last_seen=109.0)]
 
 
 def test_after_a_pause_of_control_everyone_gets_a_fresh_ttl(plane: ControlPlane, clock: Clock) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from meshwise.contracts.errors import DocumentError
 from meshwise.control import registrations as reg
-from meshwise.control.errors import ConflictError, NotFoundError
+from meshwise.control.errors import ConflictError, ForbiddenError, NotFoundError
 from meshwise.control.presence import Presence
 from meshwise.control.storage import Storage
 
@@ -62,8 +62,8 @@ def test_wrong_heartbeats_and_answers_name_their_field() -> None:
 def test_registering_the_same_again_is_no_change(storage: Storage) -> None:
     """Only a new or other endpoint raises the revision; a restarted proxy begins anew all the same."""
     with storage.write() as tx:
-        reg.register(tx, reg.read_registration(GOOD, 1.0), 9)
-        reg.answer(tx, "a-1", reg.Answer(1, "applied", ""), 1.0)
+        speaker = reg.Speaker("a-1", reg.register(tx, reg.read_registration(GOOD, 1.0), 9))
+        reg.answer(tx, speaker, reg.Answer(1, "applied", ""), 1.0)
         before = tx.revision
     with storage.write() as tx:
         reg.register(tx, reg.read_registration(GOOD, 2.0), 9)
@@ -102,12 +102,12 @@ def test_a_heartbeat_without_news_is_only_noted(storage: Storage) -> None:
     """Presence alone keeps a proxy alive; news asks to be written down, and stands in for a lost answer."""
     presence = Presence()
     with storage.write() as tx:
-        reg.register(tx, reg.read_registration(GOOD, 0.0), 9)
+        speaker = reg.Speaker("a-1", reg.register(tx, reg.read_registration(GOOD, 0.0), 9))
     with storage.read() as reading:
-        assert reg.hear(reading, presence, "a-1", reg.Heartbeat(0, {}), 50.0) is False
-        assert reg.hear(reading, presence, "a-1", reg.Heartbeat(2, {"p": 1}), 50.0) is True
+        assert reg.hear(reading, presence, speaker, reg.Heartbeat(0, {}), 50.0) is False
+        assert reg.hear(reading, presence, speaker, reg.Heartbeat(2, {"p": 1}), 50.0) is True
         with pytest.raises(NotFoundError):
-            reg.hear(reading, presence, "nobody", reg.Heartbeat(0, {}), 50.0)
+            reg.hear(reading, presence, reg.Speaker("nobody"), reg.Heartbeat(0, {}), 50.0)
     with storage.write() as tx:
         reg.take_in(tx, "a-1", reg.Heartbeat(2, {"p": 1}), 50.0)
         assert reg.expire(tx, presence, 55.0, ttl_s=10.0, forget_s=99.0, listening_since=0.0) == []
@@ -119,11 +119,44 @@ def test_a_heartbeat_without_news_is_only_noted(storage: Storage) -> None:
 def test_answers_out_of_order_or_to_nothing_do_not_count(storage: Storage) -> None:
     """An old answer is ignored, one to a snapshot that was never made is refused."""
     with storage.write() as tx:
-        reg.register(tx, reg.read_registration(GOOD, 0.0), 9)
-        reg.answer(tx, "a-1", reg.Answer(2, "applied", ""), 1.0)
-        reg.answer(tx, "a-1", reg.Answer(1, "rejected", "late"), 1.0)
+        speaker = reg.Speaker("a-1", reg.register(tx, reg.read_registration(GOOD, 0.0), 9))
+        reg.answer(tx, speaker, reg.Answer(2, "applied", ""), 1.0)
+        reg.answer(tx, speaker, reg.Answer(1, "rejected", "late"), 1.0)
         proxy = tx.proxy("a-1")
         assert proxy is not None
         assert proxy.status == "applied"
         with pytest.raises(ConflictError, match="no snapshot of this mesh"):
-            reg.answer(tx, "a-1", reg.Answer(99, "applied", ""), 1.0)
+            reg.answer(tx, speaker, reg.Answer(99, "applied", ""), 1.0)
+
+
+def test_nobody_else_speaks_for_a_proxy(storage: Storage) -> None:
+    """Without the secret of the registration, with that of the one before, or with a certificate of another service
+    nothing is heard; what was registered before secrets were given out must register again.
+    """
+    presence, beat, said = Presence(), reg.Heartbeat(2, {"p": 9}), reg.Answer(1, "applied", "")
+    with storage.write() as tx:
+        old = reg.register(tx, reg.read_registration(GOOD, 0.0), 9)
+        new = reg.register(tx, reg.read_registration(GOOD, 1.0), 9)
+        tx.save_proxy(reg.read_registration({**GOOD, "id": "a-2"}, 1.0))
+    strangers = (
+        reg.Speaker("a-1"),
+        reg.Speaker("a-1", old),
+        reg.Speaker("a-1", new, "another"),
+        reg.Speaker("a-2"),
+        reg.Speaker("a-2", new),
+    )
+    for stranger in strangers:
+        with storage.write() as tx:
+            for say in (
+                lambda tx=tx, who=stranger: reg.hear(tx, presence, who, beat, 2.0),
+                lambda tx=tx, who=stranger: reg.answer(tx, who, said, 2.0),
+                lambda tx=tx, who=stranger: reg.leave(tx, who, 2.0),
+            ):
+                with pytest.raises(ForbiddenError):
+                    say()
+    with storage.write() as tx:
+        for known in (reg.Speaker("a-1", new), reg.Speaker("a-1", new, "a")):
+            assert reg.hear(tx, presence, known, beat, 2.0)
+        reg.answer(tx, reg.Speaker("a-1", new), said, 2.0)
+        reg.leave(tx, reg.Speaker("a-1", new), 2.0)
+        assert [proxy.id for proxy in tx.proxies()] == ["a-2"]

@@ -8,9 +8,12 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from meshwise.contracts.errors import DocumentError
+from meshwise.contracts.identity import REGISTRATION_HEADER, service_of
 from meshwise.contracts.reading import Reader
 from meshwise.control.api.problems import RefusedError
 from meshwise.control.plane import ControlPlane
+from meshwise.control.registrations import Speaker
+from meshwise.store.serving import CERTIFICATE, names_service
 
 _ACTOR = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?", re.ASCII)
 
@@ -26,8 +29,28 @@ def _actor(x_meshwise_actor: Annotated[str, Header()] = "operator") -> str:
     return x_meshwise_actor
 
 
+def _certified(request: Request, plane: Plane) -> str | None:
+    """Return the service that the caller's certificate names; None for one that names none, and without one."""
+    if not names_service(request.scope):
+        return None
+    names = request.scope[CERTIFICATE]["subjectAltName"]
+    uris = [value for kind, value in names if kind == "URI"]
+    return (service_of(uris[0], plane.authority.trust_domain) if len(uris) == 1 else None) or "of another mesh"
+
+
+def _caller(
+    proxy_id: str,
+    certified: Annotated[str | None, Depends(_certified)],
+    secret: Annotated[str, Header(alias=REGISTRATION_HEADER)] = "",
+) -> Speaker:
+    return Speaker(proxy_id, secret, certified)
+
+
 Plane = Annotated[ControlPlane, Depends(_plane)]
 Actor = Annotated[str, Depends(_actor)]
+Certified = Annotated[str | None, Depends(_certified)]
+Caller = Annotated[Speaker, Depends(_caller)]
+"""Who speaks for the proxy that the path names."""
 
 
 def take_reason(reader: Reader) -> str:

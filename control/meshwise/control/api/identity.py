@@ -15,6 +15,7 @@ from meshwise.control.api.context import Actor, Plane
 from meshwise.control.errors import ForbiddenError
 from meshwise.control.identity import joining
 from meshwise.control.identity.authority import Leaf
+from meshwise.control.identity.belonging import check_belongs
 from meshwise.control.identity.requests import read_csr, read_renewal
 
 router = APIRouter(prefix="/v1")
@@ -57,6 +58,8 @@ def create_certificate(plane: Plane, body: Body) -> dict[str, Any]:
     certificate, signature = _take_long(reader, "certificate"), _take_long(reader, "signature")
     timestamp = reader.take_count("timestamp", 0, 0, 2**53)
     reader.finish()
+    with plane.storage.read() as reading:
+        check_belongs(reading, plane.authority)
     try:
         service = read_renewal(
             plane.authority, csr=csr, certificate=certificate, timestamp=timestamp, signature=signature, now=now

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from meshwise.control import registrations
 from meshwise.control.api.answers import proxy_answer
 from meshwise.control.api.bodies import Body
-from meshwise.control.api.context import Plane
+from meshwise.control.api.context import Caller, Certified, Plane
 from meshwise.control.api.stream import EventStream
 from meshwise.control.errors import NotFoundError
 
@@ -25,45 +25,46 @@ def list_proxies(plane: Plane) -> dict[str, Any]:
 
 
 @router.post("")
-def register(plane: Plane, body: Body) -> dict[str, float]:
-    """Register a proxy, in place of the one of the same id."""
+def register(plane: Plane, body: Body, certified: Certified) -> dict[str, Any]:
+    """Register a proxy, in place of the one of the same id; whoever has the secret of the answer speaks for it."""
     proxy = registrations.read_registration(body, plane.clock())
+    registrations.check_certificate(proxy.service, certified)
     with plane.storage.write() as tx:
-        registrations.register(tx, proxy, plane.settings.max_proxies)
-    return {"heartbeat_s": plane.settings.heartbeat_s, "ttl_s": plane.settings.ttl_s}
+        secret = registrations.register(tx, proxy, plane.settings.max_proxies)
+    return {"heartbeat_s": plane.settings.heartbeat_s, "ttl_s": plane.settings.ttl_s, "secret": secret}
 
 
 @router.post("/{proxy_id}/heartbeat")
-def heartbeat(plane: Plane, proxy_id: str, body: Body) -> dict[str, Any]:
+def heartbeat(plane: Plane, speaker: Caller, body: Body) -> dict[str, Any]:
     """Hear that a proxy lives and what it runs on."""
     beat, now = registrations.read_heartbeat(body), plane.clock()
     with plane.storage.read() as tx:
-        news = registrations.hear(tx, plane.presence, proxy_id, beat, now)
+        news = registrations.hear(tx, plane.presence, speaker, beat, now)
     if news:
         with plane.storage.write() as tx:
-            registrations.take_in(tx, proxy_id, beat, now)
+            registrations.take_in(tx, speaker.proxy_id, beat, now)
     return {}
 
 
 @router.post("/{proxy_id}/acks")
-def acknowledge(plane: Plane, proxy_id: str, body: Body) -> dict[str, Any]:
+def acknowledge(plane: Plane, speaker: Caller, body: Body) -> dict[str, Any]:
     """Hear whether a proxy applied a snapshot."""
     said = registrations.read_answer(body)
     with plane.storage.write() as tx:
-        registrations.answer(tx, proxy_id, said, plane.clock())
+        registrations.answer(tx, speaker, said, plane.clock())
     return {}
 
 
 @router.delete("/{proxy_id}", status_code=204)
-async def leave(plane: Plane, proxy_id: str) -> None:
+async def leave(plane: Plane, speaker: Caller) -> None:
     """Let a proxy go that drains."""
 
     def work() -> None:
         with plane.storage.write() as tx:
-            registrations.leave(tx, proxy_id, plane.clock())
+            registrations.leave(tx, speaker, plane.clock())
 
     await asyncio.to_thread(work)
-    plane.hub.drop(proxy_id)
+    plane.hub.drop(speaker.proxy_id)
 
 
 @router.get("/{proxy_id}/snapshot")

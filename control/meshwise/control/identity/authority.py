@@ -41,6 +41,7 @@ class Authority:
         self.certificate = certificate
         self.bundle = certificate.public_bytes(serialization.Encoding.PEM).decode()
         """What proxies trust, in PEM."""
+        self.fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
         self._key = key
 
     def issue(self, service: str, public_key: ec.EllipticCurvePublicKey, now: float, life_s: float) -> Leaf:

@@ -10,6 +10,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from meshwise.control.errors import ForbiddenError
+from meshwise.control.identity import belonging
 from meshwise.control.identity.authority import Authority, Leaf
 from meshwise.control.transactions import AuditEntry, JoinToken, Writing
 
@@ -43,7 +44,9 @@ def first_certificate(
 
     Raises:
         ForbiddenError: the token is unknown, used or over; which of them is on the audit trail, not in the answer.
+        ConflictError: the mesh has another authority.
     """
+    belonging.claim(tx, authority, now)
     hashed = _hash(token)
     found = tx.join_token(hashed)
     if found is None or not tx.take_join_token(hashed, now):
@@ -64,7 +67,8 @@ def why_refused(tx: Writing, token: str, *, now: float) -> None:
 def renewed_certificate(
     tx: Writing, authority: Authority, service: str, key: ec.EllipticCurvePublicKey, *, now: float, life_s: float
 ) -> Leaf:
-    """Return another certificate of ``service``, whose present one was proven."""
+    """Return another certificate of ``service``, whose present one was proven; raises ConflictError as ``claim``."""
+    belonging.claim(tx, authority, now)
     leaf = authority.issue(service, key, now, life_s)
     _note(tx, service, "certificate.renew", leaf, now)
     return leaf
