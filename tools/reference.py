@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from tools import policy_reference, telemetry_reference
+from tools import policy_reference, proxy_reference, telemetry_reference
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = Path("docs/reference/settings.md")
@@ -36,6 +36,7 @@ def pages(root: Path) -> dict[Path, str]:
         PAGE: render(),
         policy_reference.PAGE: policy_reference.render(root),
         telemetry_reference.PAGE: telemetry_reference.render(root),
+        proxy_reference.PAGE: proxy_reference.render(root),
     }
 
 

@@ -109,12 +109,12 @@ def count(seconds: float, rounds: int) -> Remains:
 
 
 SETTLE_S = 5.0
-"""How long a descriptor may stay after its round; one that leaked stays for ever."""
+"""How long a descriptor or an object may stay after its round; what leaked stays for ever."""
 
 
 async def soak(seconds: float, round_s: float, *, seed: int = 1) -> AsyncIterator[Remains]:
     """Yield what is left after each round, the first of which only warms up."""
-    begun, number, before = monotonic(), 0, 0
+    begun, number, before = monotonic(), 0, Remains(0.0, 0, 2**31, 0, 2**31, 0)
     with tempfile.TemporaryDirectory() as directory:
         async with Path.open(files.Path(directory)) as path:
             while monotonic() - begun < seconds or number < 3:
@@ -124,10 +124,12 @@ async def soak(seconds: float, round_s: float, *, seed: int = 1) -> AsyncIterato
                 number += 1
                 found = count(monotonic() - begun, done)
                 patience = monotonic() + SETTLE_S
-                while before and found.descriptors > before and monotonic() < patience:
-                    await asyncio.sleep(0.05)  # callers and applications, in this process too, close a little later
+                while monotonic() < patience and (
+                    found.descriptors > before.descriptors or found.objects > before.objects
+                ):
+                    await asyncio.sleep(0.1)  # callers and applications, in this process too, close a little later
                     found = count(monotonic() - begun, done)
-                before = found.descriptors
+                before = found
                 yield found
 
 

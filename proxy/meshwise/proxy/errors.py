@@ -11,6 +11,7 @@ ProxyError
 │   ├── ExpectationUnknown    417 expectation
 │   ├── HeadTooLarge          431 head_too_large
 │   ├── NotSupported          501 not_supported
+│   │   └── ExtendedConnect   501 extended_connect
 │   └── VersionNotSupported   505 version
 ├── RoutingError      the mesh cannot take the request now
 │   ├── PortNotAllowed        403 port_not_allowed
@@ -115,6 +116,12 @@ class NotSupported(DownstreamError):
     """An upgrade, a tunnel or a transfer coding that is not spoken here."""
 
     status, phrase, reason = 501, "Not Implemented", "not_supported"
+
+
+class ExtendedConnect(NotSupported):
+    """A WebSocket over HTTP/2 (RFC 8441), which is not announced; over HTTP/1.1 it passes."""
+
+    reason = "extended_connect"
 
 
 class VersionNotSupported(DownstreamError):

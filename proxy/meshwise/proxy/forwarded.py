@@ -35,6 +35,7 @@ NAMES: Final = frozenset(
 """All of which an application may believe; those that are not written anew are dropped."""
 
 MAX_ENTRIES: Final = 32
+"""Entries of `X-Forwarded-For` and elements of `Forwarded` that are looked at."""
 _HOST = re.compile(rb"[A-Za-z0-9._\-\[\]:]{1,255}")
 _OUTSIDE_QUOTES = re.compile(rb',(?=(?:[^"]*"[^"]*")*[^"]*$)')
 

@@ -30,6 +30,7 @@ READY_S: Final = 60.0
 ANSWER_S: Final = 5.0
 """How long the one that runs may take to hand over."""
 MAX_OFFER_BYTES: Final = 64 * 1024 * 1024
+"""What the predecessor hands over, its snapshot included."""
 _MAX_SOCKETS: Final = 250
 """The kernel passes at most 253 at once."""
 _LENGTH: Final = struct.Struct("!Q")

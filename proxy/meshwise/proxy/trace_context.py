@@ -14,7 +14,9 @@ RANDOM: Final = 0x02
 """Level 2: the trace id's low 56 bits are random. Set when we mint ids, otherwise passed on as it came."""
 
 MAX_TRACESTATE_BYTES: Final = 512
+"""What of `tracestate` is passed on: whole members from the front."""
 MAX_TRACESTATE_MEMBERS: Final = 32
+"""Members passed on. source: W3C Trace Context."""
 
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x21-\x7e]*)?")
 _KEY = rb"(?:[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})"

@@ -228,6 +228,22 @@ async def test_head_too_large_is_431() -> None:
         await peer.until(lambda frame: ends_request(frame) and frame.stream == 3)
 
 
+async def test_websockets_over_http2_are_refused() -> None:
+    """An extended CONNECT is answered 501 and counted; what only looks like one is reset; the connection goes on."""
+    async with behind(answering(ok)) as (app, mesh, peer):
+        chat = ((b":method", b"CONNECT"), (b":protocol", b"websocket"), *GET[1:])
+        await peer.send(peer.head(1, chat, end=False))
+        answer = peer.fields(await peer.until(is_head))
+        assert (answer[b":status"], answer[b"x-meshwise-error"]) == (b"501", b"extended_connect")
+        await peer.send(peer.head(3, (*GET, (b":protocol", b"websocket"))))
+        await peer.until(lambda frame: frame.kind == frames.RST_STREAM and frame.stream == 3)
+        await peer.send(peer.head(5, GET))
+        await peer.until(ends(5))
+        events = mesh.proxy.stats()["outbound"]["events"]
+        assert (events["extended_connect"], events["http2_stream_error"]) == (1, 1)
+        assert len(app.peers) == 1
+
+
 async def test_rapid_reset_is_cut_and_the_endpoint_spared() -> None:
     """Three thousand requests begun and reset end the connection; the endpoint sees few of them, and goes on."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshwise.proxy.errors import BadAnswer, BadRequest, ExpectationUnknown, NotSupported
+from meshwise.proxy.errors import BadAnswer, BadRequest, ExpectationUnknown, ExtendedConnect, NotSupported
 from meshwise.proxy.http2.codes import StreamFault
 from meshwise.proxy.http2.heads import read_answer, read_request, read_trailers
 from meshwise.proxy.http2.tables import Field
@@ -91,7 +91,7 @@ def test_authority_is_host() -> None:
         pytest.param([*GET, (b":path", b"/b")], id="two paths"),
         pytest.param([*GET, (b"x", b"y"), (b":authority", b"b")], id="pseudo after ordinary"),
         pytest.param([*changed(authority=None), (b"x", b"y"), (b":authority", b"b")], id="late authority"),
-        pytest.param([*GET, (b":protocol", b"websocket")], id="extended CONNECT"),
+        pytest.param([*GET, (b":protocol", b"websocket")], id="protocol of a GET"),
         pytest.param([*GET, (b":status", b"200")], id="status in a request"),
         pytest.param([*GET, (b"host", b"other")], id="host differs"),
         pytest.param([*changed(authority=None), (b"host", b"a"), (b"host", b"b")], id="two hosts"),
@@ -130,6 +130,8 @@ def test_tunnels_expectations_and_nul_are_refused() -> None:
     """What is not spoken here is answered with a status of its own."""
     with pytest.raises(NotSupported):
         read_request([(b":method", b"CONNECT"), (b":authority", b"a:1")])
+    with pytest.raises(ExtendedConnect):
+        read_request([*changed(method=b"CONNECT"), (b":protocol", b"websocket")])
     with pytest.raises(ExpectationUnknown):
         read_request([*GET, (b"expect", b"x")])
     with pytest.raises(BadRequest):

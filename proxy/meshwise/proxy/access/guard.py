@@ -23,6 +23,7 @@ from meshwise.proxy.paths import is_ambiguous, unescaped_path
 MAX_CACHED: Final = 4096
 """Tokens whose check is remembered."""
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
+"""Largest access file."""
 
 log = structlog.get_logger(__name__)
 

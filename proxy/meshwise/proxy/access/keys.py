@@ -15,6 +15,7 @@ import jwt
 from meshwise.contracts.errors import DocumentError
 
 MAX_KEYS: Final = 64
+"""Keys of one issuer."""
 LEAST_RSA_BITS: Final = 2048
 
 _RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")

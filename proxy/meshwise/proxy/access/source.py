@@ -19,6 +19,7 @@ from meshwise.proxy.access.keys import Key, parse_keys
 
 FETCH_S: Final = 5.0
 MAX_JWKS_BYTES: Final = 1024 * 1024
+"""Largest answer with an issuer's keys."""
 RETRY_S: Final = 5.0
 """After a failed fetch."""
 LEAST_BETWEEN_S: Final = 5.0

@@ -15,6 +15,7 @@ from meshwise.contracts.errors import MeshwiseError
 from meshwise.proxy.access.keys import ALGORITHMS, Key
 
 MAX_TOKEN_BYTES: Final = 16_384
+"""Largest token that is looked at."""
 MAX_TRIED: Final = 8
 """Keys tried for a token that names none."""
 

@@ -15,8 +15,11 @@ from meshwise.contracts.errors import ConfigError
 from meshwise.proxy.admin.pages import AdminPages, AdminView, Reply
 
 MAX_HEAD_BYTES: Final = 16 * 1024
+"""Head of a request to the administration pages."""
 MAX_BODY_BYTES: Final = 64 * 1024
+"""Its body."""
 MAX_CONNECTIONS: Final = 64
+"""Connections to the administration pages at once."""
 IDLE_S: Final = 60.0
 """A connection that sends nothing for so long is closed."""
 

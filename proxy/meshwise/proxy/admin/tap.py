@@ -16,7 +16,9 @@ MAX_TAPS: Final = 8
 ROOM: Final = 1000
 """Requests that wait for a slow reader."""
 MAX_SECONDS: Final = 600.0
+"""How long one may last."""
 MAX_LIMIT: Final = 100_000
+"""Requests one may show."""
 
 _TEXTS: Final = ("side", "source", "destination", "method", "outcome")
 _KNOWN: Final = (*_TEXTS, "path", "status", "slower_ms", "limit", "seconds")

@@ -20,6 +20,7 @@ from typing import Final
 POINTS: Final = 160
 """Points on the circle for the weight of one. source: libketama."""
 MOST_POINTS: Final = 65_536
+"""Points on the circle of a hash ring."""
 SIZES: Final = (1009, 5003, 10_007, 65_537)
 """Prime sizes of a Maglev table. The smallest with a hundred entries an endpoint keeps shares within about 1 %; beyond
 655 endpoints they spread a little more, and the largest table still is filled in a few hundredths of a second."""

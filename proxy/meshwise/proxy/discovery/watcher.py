@@ -28,6 +28,7 @@ LOOK_S: Final = 1.0
 AGAIN_S: Final = 5.0
 """When to ask again after DNS did not answer; what was known stays in use."""
 MOST_BYTES: Final = 4_194_304
+"""Largest discovery file."""
 
 log = structlog.get_logger(__name__)
 

@@ -20,15 +20,25 @@ from typing import Final
 from meshwise.proxy.http2.codes import ENHANCE_YOUR_CALM, ConnectionFault
 
 RESET_BURST: Final = 200
+"""Resets at once from a peer that has not proved to be a proxy."""
 RESET_RATE: Final = 33.0
+"""Resets a second besides."""
 RESET_SAMPLE: Final = 500
+"""Streams begun before the share of young resets counts."""
 RESET_YOUNG_S: Final = 1.0
+"""Until this age a reset is a young one; more than half ends the connection."""
 IDLE_FRAMES: Final = 100
+"""Frames that carry nothing, without a request completed."""
 IDLE_FRAMES_S: Final = 10.0
+"""In how many seconds."""
 UPDATES_FLOOR: Final = 100
+"""WINDOW_UPDATE frames that are always allowed."""
 UPDATES_PER_DATA: Final = 10
+"""More of them for each DATA frame sent."""
 UPDATES_PER_STREAM: Final = 2
+"""More of them for each stream."""
 REFUSALS: Final = 10
+"""Streams refused in a row."""
 
 
 class Guards:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
-from meshwise.proxy.errors import BadAnswer, BadRequest, ExpectationUnknown, NotSupported
+from meshwise.proxy.errors import BadAnswer, BadRequest, ExpectationUnknown, ExtendedConnect, NotSupported
 from meshwise.proxy.http1.bodies import NOT_IN_TRAILERS
 from meshwise.proxy.http1.heads import RequestHead, ResponseHead, cookie_of
 from meshwise.proxy.http2 import grpc
@@ -33,7 +33,7 @@ _MILLISECONDS = re.compile(rb"[0-9]{1,8}")
 _CONNECTION: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"http2-settings")
 )
-_REQUEST_PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority"))
+_REQUEST_PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority", b":protocol"))
 
 
 class StreamHead(RequestHead):
@@ -108,7 +108,11 @@ def read_request(fields: Sequence[Field]) -> StreamHead:
     pseudo, count = _pseudo(fields, _REQUEST_PSEUDO)
     method, path, scheme = pseudo.get(b":method", b""), pseudo.get(b":path", b""), pseudo.get(b":scheme", b"")
     if method == b"CONNECT":
-        raise NotSupported("tunnels are not supported")
+        if b":protocol" in pseudo:
+            raise ExtendedConnect("WebSockets over HTTP/2 are not supported; open them over HTTP/1.1")
+        raise NotSupported("tunnels over HTTP/2 are not supported; open them over HTTP/1.1")
+    if b":protocol" in pseudo:
+        raise StreamFault(PROTOCOL_ERROR, "only CONNECT has a protocol")
     if not _METHOD.fullmatch(method) or scheme not in (b"http", b"https"):
         raise StreamFault(PROTOCOL_ERROR, "method or scheme are missing or malformed")
     if not _PATH.fullmatch(path) and not (path == b"*" and method == b"OPTIONS"):

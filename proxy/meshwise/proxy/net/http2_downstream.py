@@ -144,7 +144,11 @@ class DownstreamStream(DownstreamOfStream):
             self._head = StreamHead(b"GET", b"/")
             self._refuse(error, to_grpc=any(field == (b"content-type", grpc.CONTENT_TYPE) for field in fields), end=end)
             return
+        except StreamFault:
+            dispatcher.count("http2_stream_error")
+            raise
         if end and head.declared:
+            dispatcher.count("http2_stream_error")
             raise StreamFault(PROTOCOL_ERROR, "the body is shorter than it says")
         exchange = self._exchange = StreamExchange(dispatcher, self, head)
         exchange.request_done = end
@@ -169,7 +173,9 @@ class DownstreamStream(DownstreamOfStream):
             exchange.on_request_end()
 
     def on_reset(self, code: int, why: str) -> None:  # noqa: ARG002  # whatever the reason, the caller has gone
-        """The caller has given the request up."""
+        """The caller has given the request up, or broken a rule (``why``)."""
+        if why:
+            self._connection.dispatcher.count("http2_stream_error")
         self.on_lost()
 
     def on_full(self) -> None:

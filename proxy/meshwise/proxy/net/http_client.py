@@ -20,6 +20,7 @@ from meshwise.contracts.errors import ConfigError, UnavailableError
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 """Largest body of an ordinary answer."""
 MAX_HEAD_BYTES: Final = 64 * 1024
+"""Head of an answer from control, collector or issuer."""
 STREAM_HIGH_WATER: Final = 64 * 1024
 """Bytes of a stream that wait for their reader before the socket is left alone."""
 MAX_IDLE: Final = 2
