@@ -70,8 +70,8 @@ class Control:
         return self.call("PUT", f"/v1/policies/{name}", {"policy": document, "reason": "test", **fields})
 
     def begin_rollout(self, document: Mapping[str, Any], **fields: Any) -> tuple[int, Any]:
-        """Begin a rollout of a policy; without a shadow stage unless ``shadow`` is true."""
-        body = {"policy": document, "reason": "test", "shadow": False, **fields}
+        """Begin a rollout of a policy: on a quarter of the proxies, without a shadow stage, unless told otherwise."""
+        body = {"policy": document, "reason": "test", "shadow": False, "stages": [25, 100], **fields}
         return self.call("POST", "/v1/rollouts", body, actor="analytics")
 
 

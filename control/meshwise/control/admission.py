@@ -17,7 +17,7 @@ def admit(document: object, name: str | None = None) -> Policy:
     ``name`` is what the request addressed: a document without a name takes it, one with another name is refused.
 
     Raises:
-        DocumentError: the document breaks the schema or contradicts itself.
+        DocumentError: the document breaks the schema or contradicts itself, or is for a share of the requests.
     """
     if document is None:
         raise DocumentError("policy", "is required")
@@ -26,6 +26,11 @@ def admit(document: object, name: str | None = None) -> Policy:
     policy = parse_policy(document)
     if name is not None and policy.name != name:
         raise DocumentError("name", f"{policy.name!r} is not the name the request addressed, {name!r}")
+    if policy.match.percent < 100.0:
+        raise DocumentError(
+            "match.percent",
+            "is control's own, for canaries; begin a rollout to try a policy on a share of the requests",
+        )
     return replace(policy, version=0)
 
 

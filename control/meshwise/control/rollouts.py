@@ -5,9 +5,11 @@ Rules
 2. In shadow, and while it waits for approval, proxies judge the candidate on live traffic without obeying it, where a
    policy can carry it so (``shadowing``). A verdict on that ends the rollout before anybody was exposed, or lets the
    canaries begin; a rollout that waits still waits, and skips the shadow stage when approved after a good verdict.
-3. A stage is a percentage of the live proxies of the calling service; every stage but the last is below 100, the last
-   is 100 and means: the candidate becomes the policy in force.
-4. A stage below 100 has at least one canary and leaves at least one proxy as control; later stages keep its canaries.
+3. A stage is a percentage of the requests of the calling service; every stage but the last is below 100, the last is
+   100 and means: the candidate becomes the policy in force.
+4. A stage below 100 has that share of the live proxies as canaries, at least one, and leaves at least one as control
+   where there are two or more. Where even one canary is more than the stage wants, the candidate governs a share of the
+   canary's requests, drawn at random, and the rest of them are control. Later stages keep the canaries.
 5. A stage has started once every live canary said that it applied a snapshot with the candidate. A verdict to advance
    counts only after that; an operator's word counts always.
 6. A proxy that rejects a snapshot with the candidate ends the rollout at once. So does the loss of every canary.
@@ -59,12 +61,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a candidate is to be tried: percent per stage, whether an operator starts it, and its longest life.
+    """How a candidate is to be tried: percent of requests per stage, whether an operator starts it, its longest life.
 
     Without ``shadow`` it begins with its canaries.
     """
 
-    stages: tuple[int, ...] = (25, 100)
+    stages: tuple[int, ...] = (5, 50, 100)
     mode: Mode = "automatic"
     max_duration_s: float = 1800.0
     shadow: bool = True
@@ -82,6 +84,8 @@ class Rollout:
 
     ``stage_revision`` is the first mesh-wide revision whose snapshots carry the candidate to the stage's canaries, or
     as a shadow to every caller. ``carrier`` is the policy that carries it there, ``None`` when none can.
+    ``canary_percent`` of the requests of each canary are governed by the candidate, and some are since
+    ``canaries_since``, when the first stage started.
     """
 
     id: str
@@ -103,6 +107,8 @@ class Rollout:
     finished_at: float | None = None
     verdicts: tuple[Verdict, ...] = ()
     carrier: Policy | None = None
+    canary_percent: float = 100.0
+    canaries_since: float | None = None
 
     @property
     def shadows(self) -> bool:
@@ -138,22 +144,31 @@ def choose_canaries(
     The order in which proxies are drawn depends on ``seed`` and their ids alone, so a greater percentage only adds.
 
     Raises:
-        ConflictError: below 100 percent, fewer than two proxies leave no canary with a control beside it.
+        ConflictError: below 100 percent, there is nobody to be one.
     """
     ids = sorted({proxy.id for proxy in proxies})
     if percent >= 100:
         return tuple(sorted({*ids, *keep}))
-    if len(ids) < 2:
+    if not ids:
         raise ConflictError(
             "policy.match.source",
-            f"a canary needs at least two live proxies to compare, there are {len(ids)}; "
-            "put the policy in force at once, or start more instances",
+            "a canary needs a live proxy of the caller, there is none; put the policy in force at once, or start one",
         )
-    wanted = min(len(ids) - 1, max(1, math.floor(len(ids) * percent / 100 + 0.5)))
+    wanted = max(1, min(len(ids) - 1, math.floor(len(ids) * percent / 100 + 0.5)))
     kept = set(keep)
     present = sum(id_ in kept for id_ in ids)
     drawn = sorted((id_ for id_ in ids if id_ not in kept), key=lambda id_: (_rank(seed, id_), id_))
     return tuple(sorted(kept | set(drawn[: max(0, wanted - present)])))
+
+
+def share_in(percent: int, proxies: int, canaries: int) -> float:
+    """Return what percentage of the canaries' requests makes ``percent`` of those of all ``proxies``, at most 100.
+
+    It is less than 100 only where the fewest canaries possible are more than asked for.
+    """
+    if canaries > 1 or percent >= 100:
+        return 100.0
+    return min(100.0, max(0.1, round(percent * proxies / max(1, canaries), 1)))
 
 
 def _rank(seed: str, proxy_id: str) -> str:
@@ -291,7 +306,9 @@ def on_proxies(rollout: Rollout, proxies: Iterable[ProxyRecord], revision: int, 
     if rollout.shadows or rollout.stage_started_at is not None:
         return rollout
     applied = all(rollout.stage_revision <= proxy.snapshot_version <= revision for proxy in carrying)
-    return replace(rollout, stage_started_at=now) if applied else rollout
+    if not applied:
+        return rollout
+    return replace(rollout, stage_started_at=now, canaries_since=rollout.canaries_since or now)
 
 
 def _require_active(rollout: Rollout) -> None:
@@ -302,8 +319,15 @@ def _require_active(rollout: Rollout) -> None:
 def _enter_stage(rollout: Rollout, stage: int, proxies: Iterable[ProxyRecord]) -> Rollout:
     members = pool(proxies, rollout.policy)
     canaries = choose_canaries(members, rollout.plan.stages[stage], rollout.id, rollout.canary_proxies)
-    control = tuple(sorted(p.id for p in members if p.id not in canaries))
-    return replace(rollout, stage=stage, canary_proxies=canaries, control_proxies=control, stage_started_at=None)
+    live = {p.id for p in members}
+    return replace(
+        rollout,
+        stage=stage,
+        canary_proxies=canaries,
+        control_proxies=tuple(sorted(live - set(canaries))),
+        canary_percent=share_in(rollout.plan.stages[stage], len(live), len(live & set(canaries))),
+        stage_started_at=None,
+    )
 
 
 def _promote(rollout: Rollout, now: float) -> Rollout:

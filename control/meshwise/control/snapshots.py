@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshwise.contracts.policy import ANY, Policy
 from meshwise.contracts.snapshot import Endpoint, Snapshot
@@ -32,17 +32,26 @@ def candidates_of(view: MeshView, proxy_id: str) -> frozenset[str]:
 def build_snapshot(view: MeshView, service: str, candidates: frozenset[str] = frozenset()) -> Snapshot:
     """Return what a proxy of ``service`` is told that carries the candidates of the rollouts ``candidates``.
 
-    A candidate stands in place of the policy of the same name; one in its shadow stage is beside it, for everybody.
-    Policies of other callers are left out, but for those
+    A candidate stands in place of the policy of the same name, or before it for a share of its requests; one in its
+    shadow stage is beside it, for everybody. Policies of other callers are left out, but for those
     that limit calls to ``service``: its own proxies enforce them.
     """
     by_name = {policy.name: policy for policy in view.policies}
     for rollout in view.rollouts:
         if rollout.carrier is not None and rollout.shadows:
             by_name[rollout.carrier.name] = with_shadow(rollout.carrier, rollout.policy)
-    by_name.update((r.policy.name, r.policy) for r in view.rollouts if r.id in candidates)
-    policies = tuple(policy for _, policy in sorted(by_name.items()) if concerns(policy, service))
+    tried = [r for r in view.rollouts if r.id in candidates]
+    by_name.update((r.policy.name, r.policy) for r in tried if r.canary_percent >= 100.0)
+    # After the policy of the same name: what a proxy reports as in force is the last of a name.
+    shares = [for_share(r.policy, r.canary_percent) for r in tried if r.canary_percent < 100.0]
+    told = sorted([*by_name.values(), *shares], key=lambda p: (p.name, p.match.percent < 100.0))
+    policies = tuple(policy for policy in told if concerns(policy, service))
     return Snapshot(view.revision, service, clusters(view.proxies), policies)
+
+
+def for_share(policy: Policy, percent: float) -> Policy:
+    """Return ``policy`` for ``percent`` of the requests it matches."""
+    return replace(policy, match=replace(policy.match, percent=percent))
 
 
 def concerns(policy: Policy, service: str) -> bool:

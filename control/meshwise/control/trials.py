@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meshwise.contracts.policy import Policy
+from meshwise.contracts.policy import ANY, Policy
 from meshwise.control import admission, rollouts, shadowing
 from meshwise.control.errors import ConflictError, NotFoundError
 from meshwise.control.rollouts import CONTROL, Plan, Rollout, Verdict
@@ -60,7 +60,7 @@ def begin(tx: Writing, request: RolloutRequest, rollout_id: str, now: float, by:
     admission.check_alone(request.policy, active)
     in_force = [policy for version in tx.policies_in_force() if (policy := version.policy) is not None]
     admission.check_fits(request.policy, in_force, active)
-    policy = replace(request.policy, version=tx.next_policy_version(request.policy.name))
+    policy = replace(request.policy, version=_number(tx, request.policy, in_force))
     rollout = rollouts.begin(
         rollout_id=rollout_id,
         policy=policy,
@@ -77,6 +77,15 @@ def begin(tx: Writing, request: RolloutRequest, rollout_id: str, now: float, by:
     detail = {"policy": policy.name, "version": policy.version, "state": rollout.state, "reason": request.reason}
     tx.add_audit(AuditEntry(now, by, "rollout.begin", rollout.id, detail))
     return _store(tx, None, rollout)
+
+
+def _number(tx: Writing, policy: Policy, in_force: Iterable[Policy]) -> int:
+    """Give out a version that no policy has which may govern the same requests: proxies count requests by version."""
+    service = policy.match.service
+    taken = {p.version for p in in_force if ANY in (service, p.match.service) or p.match.service == service}
+    while (number := tx.next_policy_version(policy.name)) in taken:
+        pass
+    return number
 
 
 def approve(tx: Writing, rollout_id: str, now: float, by: str, reason: str) -> Rollout:
@@ -194,4 +203,6 @@ def _told(rollout: Rollout | None) -> tuple[object, ...]:
         return ()
     if rollout.shadows:
         return ("shadow",)
-    return () if rollout.state == "awaiting_approval" else (rollout.state, rollout.canary_proxies)
+    if rollout.state == "awaiting_approval":
+        return ()
+    return (rollout.state, rollout.canary_proxies, rollout.canary_percent)

@@ -47,6 +47,8 @@ class RolloutView:
     verdicts: Sequence[Mapping[str, Any]]
     shadows: bool = False
     """Proxies judge the candidate without obeying it."""
+    canary_percent: float = 100.0
+    """Share of each canary's requests that the candidate governs."""
 
     @property
     def active(self) -> bool:
@@ -201,6 +203,7 @@ def rollout_view(item: Mapping[str, Any]) -> RolloutView:
         reason=_text(item.get("reason")),
         verdicts=tuple(item.get("verdicts") or ()),
         shadows=item.get("shadows") is True,
+        canary_percent=float(item.get("canary_percent") or 100.0),
     )
 
 

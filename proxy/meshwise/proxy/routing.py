@@ -6,6 +6,7 @@ replaced by one assignment.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -60,7 +61,7 @@ class Extras:
 class Rule:
     """One policy as it applies to one cluster."""
 
-    __slots__ = ("budget", "extras", "headers", "methods", "policy", "route")
+    __slots__ = ("budget", "extras", "headers", "methods", "policy", "route", "share")
 
     def __init__(self, policy: Policy, budget: RetryBudget, extras: Extras | None = None) -> None:
         self.policy = policy
@@ -70,15 +71,22 @@ class Rule:
         self.route = policy.match.route or ""
         self.methods = frozenset(policy.match.methods)
         self.headers = tuple((name.encode(), value.encode()) for name, value in policy.match.headers)
+        self.share = policy.match.percent / 100.0
 
     def governs(self, method: str, path: str, head: RequestHead | None) -> bool:
-        """Tell whether the rule is about such a request; source and service matched when the table was built."""
+        """Tell whether the rule is about such a request; source and service matched when the table was built.
+
+        A rule for a share of its requests draws anew each time it is asked.
+        """
         for name, value in self.headers:
             if head is None or not (head.has(name) if value == _ANY else head.field(name) == value):
                 return False
         if self.methods and method not in self.methods:
             return False
-        return not self.route or matches_route(self.route, path)
+        if self.route and not matches_route(self.route, path):
+            return False
+        # By chance, not in turn: callers that repeat a pattern of calls must not meet the share in step with it.
+        return self.share >= 1.0 or random.random() < self.share  # noqa: S311
 
 
 class Route:
@@ -90,7 +98,7 @@ class Route:
         self.cluster = cluster
         self.rules = rules
         first = rules[0]
-        self._only = None if first.methods or first.route or first.headers else first
+        self._only = None if first.methods or first.route or first.headers or first.share < 1.0 else first
         anywhere: list[int] = []
         by_segment: dict[str, list[int]] = {}
         for number, rule in enumerate(rules):

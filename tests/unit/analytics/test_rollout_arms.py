@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from meshwise.analytics.rollout.arms import Ends, collect, load_arms
+from meshwise.analytics.rollout.arms import Ends, Versions, collect, load_arms
 from meshwise.analytics.rollout.config import RolloutConfig
 from meshwise.analytics.sql import load_sql
 from meshwise.contracts.histogram import bucket_index
@@ -9,7 +9,10 @@ from meshwise.contracts.histogram import bucket_index
 STARTED = datetime(2026, 3, 2, 10, 0, 4, tzinfo=UTC)
 EPOCH = int(STARTED.timestamp()) - 4
 ROLLOUT: dict[str, Any] = {
-    "policy": {"match": {"source": "frontend", "service": "recommendation", "route": "/r", "methods": ["GET"]}},
+    "policy": {
+        "match": {"source": "frontend", "service": "recommendation", "route": "/r", "methods": ["GET"]},
+        "version": 4,
+    },
     "baseline": {"match": {"source": "frontend", "service": "recommendation"}},
     "canary_proxies": ["frontend-1"],
     "control_proxies": ["frontend-2", "frontend-3"],
@@ -31,12 +34,30 @@ class Recording:
 
 class TestLoadArms:
     def test_whole_blocks_only(self) -> None:
-        """The block in which the stage began and the one not settled yet are left out."""
+        """The block that is not settled yet is left out; that in which the canaries began is told by version."""
         client = Recording()
         counts = load_arms(client, ROLLOUT, STARTED + timedelta(seconds=38))  # 10:00:42, settled until 10:00:39
-        assert counts.block_starts == (EPOCH + 10, EPOCH + 20)
+        assert counts.block_starts == (EPOCH, EPOCH + 10, EPOCH + 20)
         _, parameters = client.asked[0]
-        assert (parameters["start"], parameters["end"]) == (EPOCH + 10, EPOCH + 30)
+        assert (parameters["start"], parameters["end"]) == (EPOCH, EPOCH + 30)
+
+    def test_since_the_first_canaries(self) -> None:
+        """A later stage has the counts of the earlier ones too."""
+        rollout = ROLLOUT | {"canaries_since": (STARTED - timedelta(seconds=40)).isoformat()}
+        assert load_arms(Recording(), rollout, STARTED + timedelta(seconds=38)).block_starts[0] == EPOCH - 40
+
+    def test_canaries_are_their_own_control_on_a_share(self) -> None:
+        """What a canary's requests under the old version did is compared with those under the new one."""
+        rows: list[tuple[Any, ...]] = [
+            (EPOCH, "frontend-1", 4, "ok", 5, 5, 0, {}),
+            (EPOCH, "frontend-1", 3, "ok", 95, 95, 0, {}),
+            (EPOCH, "frontend-1", 9, "ok", 7, 7, 0, {}),  # of another policy
+        ]
+        alone = ROLLOUT | {"control_proxies": [], "canary_percent": 5.0, "control_version": 3}
+        counts = load_arms(Recording(rows), alone, STARTED + timedelta(seconds=12))
+        assert (counts.canary.total, counts.control.total, counts.control.instances) == (5, 95, ("frontend-1",))
+        whole = load_arms(Recording(rows), ROLLOUT | {"control_version": 3}, STARTED + timedelta(seconds=12))
+        assert (whole.canary.total, whole.control.total) == (5, 0)
 
     def test_values_are_bound(self) -> None:
         """The query text is fixed and uses every parameter."""
@@ -52,8 +73,8 @@ class TestLoadArms:
         client = Recording()
         load_arms(client, ROLLOUT, STARTED + timedelta(seconds=60))
         load_arms(client, ROLLOUT | {"baseline": ROLLOUT["policy"]}, STARTED + timedelta(seconds=60))
-        asked = [parameters["route"] for query, parameters in client.asked if query == load_sql("rollout_arms")]
-        assert asked == ["", "", "/r", "/r"]  # the stage and the time before it, of two rollouts
+        asked = [parameters["any_route"] for query, parameters in client.asked if query == load_sql("rollout_arms")]
+        assert asked == [1, 1, 0, 0]  # the stage and the time before it, of two rollouts
 
     def test_too_early(self) -> None:
         """Before the first whole block nothing is asked and nothing is known."""
@@ -93,14 +114,15 @@ class TestCollect:
         """Failures count as requests but not as good, cancelled ones not at all, slow successes as good but late."""
         latency = {bucket_index(0.1): 6, bucket_index(2.0): 2}
         rows = [
-            (0, "a", "ok", 8, 8, 0, latency),
-            (0, "a", "timeout", 2, 4, 2, {}),
-            (0, "a", "cancelled", 3, 3, 0, {}),
-            (10, "b", "ok", 5, 5, 0, {}),
-            (10, "stranger", "ok", 99, 99, 0, {}),
-            (40, "a", "ok", 99, 99, 0, {}),
+            (0, "a", 4, "ok", 8, 8, 0, latency),
+            (0, "a", 4, "timeout", 2, 4, 2, {}),
+            (0, "a", 4, "cancelled", 3, 3, 0, {}),
+            (0, "a", 3, "ok", 99, 99, 0, {}),  # before it applied the candidate
+            (10, "b", 3, "ok", 5, 5, 0, {}),
+            (10, "stranger", 4, "ok", 99, 99, 0, {}),
+            (40, "a", 4, "ok", 99, 99, 0, {}),
         ]
-        counts = collect(rows, range(0, 20, 10), ["a"], ["b", "c"], 0.5)
+        counts = collect(rows, range(0, 20, 10), ["a"], ["b", "c"], slow_threshold_s=0.5, versions=Versions(4))
         assert counts.canary.requests.tolist() == [[10, 0]]
         assert counts.canary.good.tolist() == [[8, 0]]
         assert counts.canary.timely.tolist() == [[6, 0]]

@@ -19,7 +19,9 @@ CONFIG = RolloutConfig()
 def stored(canary: float, control: float, **changes: Any) -> dict[str, Any]:
     """Return a rollout with one verdict as control keeps it."""
     counts = replace(two_arms(0, canary, control, 12, rate=50), **changes)
-    verdict = judge({"stage": 0, "stage_started_at": NOW.isoformat()}, counts, NOW, CONFIG)
+    verdict = judge(
+        {"stage": 0, "stages": [25, 100], "stage_started_at": "1970-01-01T00:00:00+00:00"}, counts, NOW, CONFIG
+    )
     evidence = json.loads(json.dumps(verdict.evidence, allow_nan=False))
     told = {"at": "then", "stage": 0, "decision": verdict.decision, "reason": verdict.reason, "by": "analytics"}
     return {"id": "r", "verdicts": [{**told, "evidence": evidence}]}

@@ -11,7 +11,7 @@ from meshwise.analytics.rollout.verdict import Verdict, judge
 from support.rollout_arms import two_arms, until
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
-ROLLOUT = {"stage": 0, "stage_started_at": "2026-03-02T09:55:00+00:00"}
+ROLLOUT = {"stage": 0, "stages": [25, 100], "stage_started_at": "1970-01-01T00:00:00+00:00"}
 CONFIG = RolloutConfig()
 
 
@@ -76,6 +76,48 @@ class TestSimulatedRollouts:
         assert counted["advance"] <= 1
 
 
+WIDENING = {**ROLLOUT, "stages": [5, 50, 100]}
+
+
+class TestWidening:
+    """A stage that leads to a wider one needs few requests, and none that look bad."""
+
+    @staticmethod
+    def few(failed: int, requests: int = 14, usual: float = 0.99) -> Verdict:
+        counts = two_arms(3, 1.0, usual, 2, rate=10)
+        canary = replace(counts.canary, requests=np.array([[0, requests]]), good=np.array([[0, requests - failed]]))
+        return judge(WIDENING, replace(counts, canary=replace(canary, timely=canary.good)), NOW, CONFIG)
+
+    def test_few_good_requests_pass(self) -> None:
+        """Ten without a failure are enough to go on, fewer are not."""
+        assert self.few(0).decision == "advance"
+        assert self.few(0, requests=9).decision == "hold"
+
+    def test_failures_that_chance_rarely_explains_hold(self) -> None:
+        """One failure among fourteen where one in a hundred fails is waited for; where a tenth fails it is nothing."""
+        assert self.few(2).decision == "hold"
+        assert "Suspicious" in self.few(2).reason
+        assert self.few(2, usual=0.85).decision == "advance"
+
+    def test_gross_harm_ends_at_once(self) -> None:
+        """Half of few requests failing needs no hundred to be told."""
+        verdict = self.few(7)
+        assert (verdict.decision, verdict.evidence["rule"]) == ("rollback", "gross harm")
+
+    def test_the_last_stage_wants_the_proof(self) -> None:
+        """What a stage may be passed with on the way is not enough for promotion."""
+        counts = two_arms(3, 1.0, 0.99, 2, rate=10)
+        last = judge({**WIDENING, "stage": 1}, counts, NOW, CONFIG)
+        assert last.decision == "hold"
+
+    def test_a_stage_needs_requests_of_its_own(self) -> None:
+        """However much earlier stages counted, a wider one is looked at for a block."""
+        counts = two_arms(0, 0.999, 0.99, 12, rate=50)
+        fresh = {**WIDENING, "stage": 1, "stage_started_at": "1970-01-01T00:02:30+00:00"}
+        assert judge(fresh, counts, NOW, CONFIG).decision == "hold"
+        assert judge({**WIDENING, "stage": 1}, counts, NOW, CONFIG).decision == "advance"
+
+
 class TestRules:
     def test_five_requests(self) -> None:
         """Five requests with one failure decide nothing."""
@@ -101,6 +143,26 @@ class TestRules:
         verdict = at(counts)
         assert verdict.decision == "rollback"
         assert "canary-0" in verdict.reason
+
+    def test_a_canary_that_has_just_become_one(self) -> None:
+        """A proxy that a wider stage added had no requests of the candidate before: that is no silence."""
+        counts = two_arms(0, 1.0, 1.0, 4)
+        for column in (counts.canary.requests, counts.canary.good, counts.canary.timely):
+            column[:, :3] = 0
+        later = {**ROLLOUT, "stage_started_at": "1970-01-01T00:00:28+00:00"}
+        assert judge(later, until(counts, 3), NOW, CONFIG).decision == "hold"
+        for column in (counts.canary.requests, counts.canary.good, counts.canary.timely):
+            column[:, 3:] = 0
+        assert judge(later, counts, NOW, CONFIG).decision == "hold"
+        assert at(counts).decision == "rollback"
+
+    def test_a_share_of_a_quiet_canary(self) -> None:
+        """On a twentieth of its requests a canary is due few, so that two blocks without any are no silence."""
+        counts = two_arms(0, 1.0, 1.0, 4, rate=5)
+        for column in (counts.canary.requests, counts.canary.good, counts.canary.timely):
+            column[:, 2:] = 0
+        assert judge({**ROLLOUT, "canary_percent": 5.0}, counts, NOW, CONFIG).decision == "hold"
+        assert at(counts).decision == "rollback"
 
     def test_silence_everywhere(self) -> None:
         """When control is silent as well, the telemetry is late rather than the canary broken."""

@@ -525,7 +525,7 @@ def test_a_policy_governs_what_its_match_says() -> None:
 
 
 def test_the_more_specific_match_sorts_higher() -> None:
-    """Naming the service beats naming the source, then route literals, then methods."""
+    """Naming the service beats naming the source, then route literals, then methods; a share goes before the whole."""
     matches = [
         Match("*"),
         Match("*", "a"),
@@ -534,6 +534,7 @@ def test_the_more_specific_match_sorts_higher() -> None:
         Match("b", route="/x/{id}"),
         Match("b", route="/x/y"),
         Match("b", "a"),
+        Match("b", "a", percent=5.0),
     ]
     keys = [match.specificity for match in matches]
     assert keys == sorted(keys)

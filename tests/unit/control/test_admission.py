@@ -38,6 +38,14 @@ def test_what_is_no_policy_is_refused(document: object) -> None:
         admit(document)
 
 
+def test_a_share_of_requests_is_for_canaries_alone() -> None:
+    """A policy in force governs all it matches; trying it on a share is what rollouts are for."""
+    with pytest.raises(DocumentError) as raised:
+        admit({"match": {"service": "a", "percent": 5}})
+    assert raised.value.path == "match.percent"
+    assert admit({"match": {"service": "a", "percent": 100}}).match.percent == 100.0
+
+
 def test_impossible_chains_are_refused_in_either_direction() -> None:
     """A callee must not outlast its caller, whichever of the two is new."""
     with pytest.raises(DocumentError, match="impossible timeout chain"):

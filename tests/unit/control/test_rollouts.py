@@ -85,12 +85,28 @@ def test_only_live_proxies_of_the_caller_are_drawn() -> None:
     assert len(pool([*FRONTENDS, *others], replace(POLICY, match=Match("catalog")))) == 5
 
 
-@pytest.mark.parametrize("count", [0, 1])
-def test_a_canary_without_a_control_is_refused(count: int) -> None:
-    """Fewer than two live proxies cannot be compared, whoever is to start the rollout."""
+def test_a_canary_without_a_proxy_is_refused() -> None:
+    """Nobody can be tried on, whoever is to start the rollout."""
     for mode in ("automatic", "approval"):
-        with pytest.raises(ConflictError, match=f"at least two live proxies to compare, there are {count}"):
-            started(Plan(mode=mode), FRONTENDS[:count])
+        with pytest.raises(ConflictError, match="a canary needs a live proxy of the caller, there is none"):
+            started(Plan(mode=mode), [proxy("dead", alive=False)])
+
+
+def test_a_lone_proxy_is_its_own_control() -> None:
+    """It tries the candidate on the stage's share of its requests; the rest are what that is compared with."""
+    rollout = started(Plan((5, 50, 100)), FRONTENDS[:1])
+    assert (rollout.canary_proxies, rollout.control_proxies, rollout.canary_percent) == (("f0",), (), 5.0)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "percent", "canaries", "share"),
+    [(4, 5, 1, 20.0), (4, 25, 1, 100.0), (4, 50, 2, 100.0), (3, 25, 1, 75.0), (2, 50, 1, 100.0), (40, 5, 2, 100.0),
+     (1000, 5, 50, 100.0), (10, 1, 1, 10.0)],
+)  # fmt: skip
+def test_a_stage_is_a_share_of_the_requests(proxies: int, percent: int, canaries: int, share: float) -> None:
+    """Whole proxies where there are enough of them, a share of one canary's requests where there are not."""
+    rollout = started(Plan((percent, 100)), [proxy(f"f{n:04}") for n in range(proxies)])
+    assert (len(rollout.canary_proxies), rollout.canary_percent) == (canaries, share)
 
 
 @UNTIMED
@@ -200,11 +216,13 @@ def test_advance_before_the_stage_started_is_refused() -> None:
 
 def test_the_way_through_three_stages_to_promotion() -> None:
     """Each advance widens the canaries and waits for them; the last one promotes."""
-    rollout = started(Plan((25, 50, 100)))
+    rollout = started(Plan((5, 50, 100)))
     first = rollout.canary_proxies
+    assert (len(first), rollout.canary_percent) == (1, 20.0)
     rollout = on_proxies(rollout, applied(rollout, FRONTENDS), 12, 105.0)
     rollout = on_verdict(rollout, verdict("advance"), FRONTENDS)
     assert (rollout.stage, rollout.stage_started_at, rollout.state) == (1, None, "canary")
+    assert (rollout.canary_percent, rollout.canaries_since) == (100.0, 105.0)
     assert set(first) < set(rollout.canary_proxies)
     assert len(rollout.canary_proxies) == 2
     rollout = on_proxies(rollout, applied(rollout, FRONTENDS), 12, 115.0)

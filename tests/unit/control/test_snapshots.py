@@ -65,6 +65,18 @@ def test_a_rollout_that_waits_or_ended_steers_nobody() -> None:
         assert versions(view, "f1", "frontend")["frontend.catalog"] == 1
 
 
+def test_a_canary_may_try_the_candidate_on_a_share() -> None:
+    """It has the candidate for that share and the baseline for the rest, and reports the candidate's version."""
+    view = replace(VIEW, rollouts=(replace(ROLLOUT, canary_percent=20.0),))
+    snapshot = build_snapshot(view, "frontend", candidates_of(view, "f1"))
+    both = [policy for policy in snapshot.policies if policy.name == "frontend.catalog"]
+    assert [(policy.version, policy.match.percent) for policy in both] == [(1, 100.0), (2, 20.0)]
+    assert max(both, key=lambda policy: policy.match.specificity).version == 2
+    assert versions(view, "f1", "frontend") == {"frontend.catalog": 2, "any.cart": 4}
+    assert versions(view, "f2", "frontend") == {"frontend.catalog": 1, "any.cart": 4}
+    assert parse_snapshot(snapshot.to_document()) == snapshot
+
+
 def test_in_shadow_every_caller_gets_the_candidate_beside_what_is_in_force() -> None:
     """The version in force governs, with the candidate as its shadow; while it waits for approval as well."""
     for state in ("shadow", "awaiting_approval"):

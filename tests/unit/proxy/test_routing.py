@@ -1,5 +1,6 @@
 """From authority, method and path to cluster and policy, against the contracts' own definition."""
 
+import random
 from collections.abc import Mapping
 
 import pytest
@@ -80,6 +81,21 @@ def test_most_specific_policy_governs(
     head = RequestHead(method.encode(), target.encode(), 1)
     head.kept = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in headers.items())
     assert route.rule_for(method, target, head).policy == expected
+
+
+def test_a_share_of_the_requests_goes_to_its_own_policy() -> None:
+    """About one in five by chance; the rest are governed by the policy of the same name for all, on its own budget."""
+    made = table(
+        {"name": "p", "match": {"service": "catalog"}, "version": 1},
+        {"name": "p", "match": {"service": "catalog", "percent": 20}, "version": 2},
+    )
+    route = made.find(b"catalog")
+    assert route is not None
+    random.seed(7)
+    drawn = [route.rule_for("GET", "/") for _ in range(5000)]
+    assert 0.17 < sum(rule.policy.version == 2 for rule in drawn) / 5000 < 0.23
+    assert {rule.policy.version for rule in drawn} == {1, 2}
+    assert len({id(rule.budget) for rule in drawn}) == 2
 
 
 TEMPLATES = ("/", "/a", "/a/*", "/a/{id}", "/a/b", "/ab", "/{x}", "/{x}/b", "/*", "/b/*", "/b/{y}/c")

@@ -95,27 +95,61 @@ class ArmCounts:
 def load_arms(
     client: Client, rollout: Mapping[str, Any], now: datetime, config: RolloutConfig | None = None
 ) -> ArmCounts:
-    """Return the counts of ``rollout``'s current stage: complete blocks since every canary applied the candidate.
+    """Return the counts of ``rollout`` since its first canaries applied the candidate, in complete blocks.
 
-    The block in which the stage began is left out: part of it ran under the baseline.
+    A request belongs to the canary arm when the candidate governed it, by the version that its proxy counted it under,
+    so that blocks in which a stage began count as well, and canaries that try the candidate on a share of requests
+    are their own control group for the rest.
     """
     config = config or RolloutConfig()
-    started = moment(rollout.get("stage_started_at"))
+    began = moment(rollout.get("canaries_since")) or moment(rollout.get("stage_started_at"))
     canaries = [str(name) for name in rollout.get("canary_proxies") or ()]
     controls = [str(name) for name in rollout.get("control_proxies") or ()]
+    if share_of_canaries(rollout) < 1.0:
+        controls += canaries
     end = int((now.timestamp() - config.settle_s) // BLOCK_S) * BLOCK_S
-    start = end if started is None else min(end, math.ceil(started.timestamp() / BLOCK_S) * BLOCK_S)
+    start = end if began is None else min(end, int(began.timestamp() // BLOCK_S) * BLOCK_S)
+    versions = Versions.of(rollout)
     rows = _read(client, rollout, [*canaries, *controls], start, end)
-    counts = collect(rows, range(start, end, BLOCK_S), canaries, controls, config.slow_threshold_s)
-    if started is None or start >= end:
+    counts = collect(
+        rows,
+        range(start, end, BLOCK_S),
+        canaries,
+        controls,
+        slow_threshold_s=config.slow_threshold_s,
+        versions=versions,
+    )
+    if began is None or start >= end:
         return counts
     counts = replace(counts, ends=_ends(client, rollout, start, end))
-    before_end = int(started.timestamp() // BLOCK_S) * BLOCK_S
     length = config.earlier_s if controls else config.before_s
-    before = range(before_end - math.ceil(length / BLOCK_S) * BLOCK_S, before_end, BLOCK_S)
+    before = range(start - math.ceil(length / BLOCK_S) * BLOCK_S, start, BLOCK_S)
     rows = _read(client, rollout, controls or canaries, before.start, before.stop)
-    past = collect(rows, before, controls or canaries, (), config.slow_threshold_s).canary
+    past = collect(
+        rows, before, (), controls or canaries, slow_threshold_s=config.slow_threshold_s, versions=versions
+    ).control
     return replace(counts, earlier=past) if controls else replace(counts, before=past)
+
+
+def share_of_canaries(rollout: Mapping[str, Any]) -> float:
+    """Return what share (0–1) of its canaries' requests the candidate governs."""
+    percent = rollout.get("canary_percent")
+    return float(percent) / 100.0 if isinstance(percent, (int, float)) else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Versions of the candidate and of what it is compared with; unknown, the latter is everything else."""
+
+    candidate: int
+    control: int | None = None
+
+    @classmethod
+    def of(cls, rollout: Mapping[str, Any]) -> Versions:
+        """Return those of control's document; of a candidate without a version every request counts as its own."""
+        policy, control = rollout.get("policy"), rollout.get("control_version")
+        version = policy.get("version", 0) if isinstance(policy, Mapping) else 0
+        return cls(int(version), control if isinstance(control, int) else None)
 
 
 def collect(
@@ -123,15 +157,21 @@ def collect(
     blocks: range,
     canaries: Iterable[str],
     controls: Iterable[str],
+    *,
     slow_threshold_s: float,
+    versions: Versions,
 ) -> ArmCounts:
     """Sort rows of ``rollout_arms.sql`` into two arms; ``blocks`` are the starts of the blocks, Unix seconds."""
-    arms = (Arm.empty(canaries, len(blocks)), Arm.empty(controls, len(blocks)))
-    place = {name: (arm, row) for arm in arms for row, name in enumerate(arm.instances)}
-    for start, instance, outcome, requests, attempts, retries, latency in rows:
-        if instance not in place or start not in blocks:
+    canary, control = Arm.empty(canaries, len(blocks)), Arm.empty(controls, len(blocks))
+    place = [{name: row for row, name in enumerate(arm.instances)} for arm in (canary, control)]
+    for start, instance, version, outcome, requests, attempts, retries, latency in rows:
+        tried = version == versions.candidate
+        if not tried and versions.control is not None and version != versions.control:
+            continue  # another policy's requests: of another route, or of before the baseline
+        arm = canary if tried else control
+        row = place[0 if tried else 1].get(instance)
+        if row is None or start not in blocks:
             continue
-        arm, row = place[instance]
         column = blocks.index(start)
         arm.attempts[row, column] += attempts
         arm.retries[row, column] += retries
@@ -143,7 +183,7 @@ def collect(
             share = share_at_most(latency, slow_threshold_s)
             # Without a histogram of its own a success is taken to be in time: its slowness was not seen.
             arm.timely[row, column] += requests if share is None else min(requests, round(requests * share))
-    return ArmCounts(tuple(blocks), *arms)
+    return ArmCounts(tuple(blocks), canary, control)
 
 
 def _read(
@@ -153,9 +193,8 @@ def _read(
         return ()
     match = _match(rollout.get("policy"))
     # Requests carry the route of the policy that governs them, so a route counts only where both arms know it.
-    route = match.get("route") or ""
-    if route != (_match(rollout.get("baseline")).get("route") or ""):
-        route = ""
+    route, baseline = match.get("route") or "", rollout.get("baseline")
+    known = isinstance(baseline, Mapping) and route == (_match(baseline).get("route") or "")
     result = client.query(
         load_sql("rollout_arms"),
         parameters={
@@ -165,6 +204,7 @@ def _read(
             "source": match.get("source") or "",
             "destination": "" if match.get("service") == ANY else match.get("service", ""),
             "route": route,
+            "any_route": 0 if known else 1,
             "methods": list(match.get("methods") or ()),
             "side": SIDE_CLIENT,
         },

@@ -39,6 +39,23 @@ class RolloutConfig(BaseModel):
     fast_min_requests: int = Field(
         default=100, ge=1, description="Fewest requests per arm before a rollout can be judged harmful."
     )
+    widen_min_requests: int = Field(
+        default=10,
+        ge=1,
+        description="Fewest requests of canaries in a stage before it is passed, or ended for gross harm.",
+    )
+    widen_alpha: float = Field(
+        default=0.05,
+        gt=0,
+        lt=0.5,
+        description="A stage that only leads to a wider one is held while chance explains its failures less often.",
+    )
+    gross_points: float = Field(
+        default=0.1, gt=0, lt=1, description="Loss in the share of good requests that counts as gross harm."
+    )
+    gross_alpha: float = Field(
+        default=1e-4, gt=0, lt=0.5, description="Gross harm ends a rollout when chance explains it less often."
+    )
     load_ceiling: float = Field(
         default=1.2, ge=1, description="Most attempts per request of canaries, relative to their control group."
     )

@@ -69,6 +69,10 @@ class Difference:
         """Return what the difference is below, with an error of ``alpha`` at all times together."""
         return self.interval(2.0 * alpha)[1]
 
+    def above(self, alpha: float) -> float:
+        """Return what the difference is above, with an error of ``alpha`` at all times together."""
+        return self.interval(2.0 * alpha)[0]
+
     def interval(self, alpha: float) -> tuple[float, float]:
         """Return the two-sided confidence sequence's interval now, ``(-inf, inf)`` while nothing is known."""
         if not math.isfinite(self.variance):

@@ -3,15 +3,21 @@
 The rules in order; the first that applies decides:
 
 1. A canary that went silent for two blocks, while the others have traffic: ``rollback``.
-2. Fast path: good requests 3 points fewer, over at least 100 requests and 3.5 standard errors apart: ``rollback``.
-3. More attempts per request than 1.2 times the control group's, beyond chance: ``rollback``.
-4. The always-valid interval of (canary − control) lies below zero, for good requests or those in time: ``rollback``.
-5. Fewer requests or blocks than the floors: ``hold``.
-6. The control group has fallen by 5 points since before the stage: ``hold``. Something else is going on.
-7. Callers and callees count the edge's requests differently: ``hold``. Somebody's counts are wrong.
-8. Both intervals lie above "not worse than the margin": ``advance``.
-9. Else ``hold``: time decides, and at the deadline control rolls back.
+2. Gross harm: good requests 10 points fewer, over 10 to 100 requests, and chance explains that once in 10,000 times:
+   ``rollback``.
+3. Fast path: good requests 3 points fewer, over at least 100 requests and 3.5 standard errors apart: ``rollback``.
+4. More attempts per request than 1.2 times the control group's, beyond chance: ``rollback``.
+5. The always-valid interval of (canary − control) lies below zero, for good requests or those in time: ``rollback``.
+6. Fewer than 10 requests of canaries since the stage began, or no whole block: ``hold``.
+7. The control group has fallen by 5 points since before the canaries: ``hold``. Something else is going on.
+8. Callers and callees count the edge's requests differently: ``hold``. Somebody's counts are wrong.
+9. The stage leads to a wider one: ``advance``, unless chance explains the canaries' failures less than once in 20
+   times: ``hold``. Little is exposed, and the wider stage decides.
+10. Fewer requests or blocks than the floors, over all stages: ``hold``.
+11. Both intervals lie above "not worse than the margin": ``advance``.
+12. Else ``hold``: time decides, and at the deadline control rolls back.
 
+Counts are those of all stages so far: the candidate is the same, and its control group at the same time.
 Retries count as what the caller saw: a request is good or not, however many attempts it took.
 """
 
@@ -23,11 +29,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from scipy.special import betainc
+
 from meshwise.analytics.load import Client
-from meshwise.analytics.rollout.arms import Arm, ArmCounts, load_arms
+from meshwise.analytics.rollout.arms import BLOCK_S, Arm, ArmCounts, load_arms, share_of_canaries
 from meshwise.analytics.rollout.config import RolloutConfig
 from meshwise.analytics.rollout.record import record, restored
 from meshwise.analytics.rollout.sequential import Difference, design_effect, minus, share_of
+from meshwise.analytics.steering import moment
 
 Decision = Literal["advance", "rollback", "hold"]
 
@@ -55,6 +64,9 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
     evidence: dict[str, Any] = {
         "at": now.isoformat(),
         "stage": rollout.get("stage"),
+        "stage_started_at": rollout.get("stage_started_at"),
+        "stages": list(rollout.get("stages") or ()),
+        "canary_percent": rollout.get("canary_percent", 100.0),
         "blocks": len(counts.block_starts),
         "compared_with": "control" if counts.control.instances else "the time before",
         "canary": _shown(canary),
@@ -63,7 +75,7 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
     }
     if rollout.get("stage_started_at") is None:
         return Verdict("hold", "Not every canary has applied the candidate yet.", evidence)
-    silent = _silent(counts, config)
+    silent = _silent(rollout, counts, config)
     if silent:
         return Verdict(
             "rollback",
@@ -76,6 +88,14 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
     timely = minus(share_of(canary.timely, canary.requests), share_of(control.timely, control.requests))
     evidence |= {"good": _interval(good, config), "timely": _interval(timely, config)}
     numbers = _numbers(canary, control, good, config.harm_alpha)
+    # To end a rollout, clumps that so few blocks may not have shown count as well; to wait a little, they need not.
+    effect = share_of(control.good, control.requests).design_effect
+    chance = _chance(canary, control, max(effect, design_effect(canary.good, canary.requests)))
+    suspicion = _chance(canary, control, design_effect(control.good, control.requests))
+    evidence |= {"chance": {"gross_harm": chance, "suspicion": suspicion}}
+    few = config.widen_min_requests <= canary.total < config.fast_min_requests
+    if few and good.value <= -config.gross_points and chance < config.gross_alpha:
+        return Verdict("rollback", f"Clearly worse: {numbers}.", evidence | {"rule": "gross harm"})
     enough_for_harm = min(canary.total, control.total) >= config.fast_min_requests
     if enough_for_harm:
         if good.value <= -config.fast_points and -good.value > config.fast_errors * good.standard_error:
@@ -92,13 +112,20 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
                 f"{config.slow_threshold_s:g} s ({_range(timely, config.harm_alpha)}).",
                 evidence | {"rule": "requests in time"},
             )
-    lacking = _lacking(canary, control, config)
-    if lacking:
-        return Verdict("hold", f"Too early: {lacking}; so far {numbers}.", evidence)
+    early = _early(rollout, counts, config)
+    if early:
+        return Verdict("hold", f"Too early: {early}; so far {numbers}.", evidence)
     doubt = _incident(counts, config) or _disagreement(counts, config)
     if doubt:
         return Verdict("hold", f"{doubt}; so far {numbers}.", evidence | {"rule": "doubt"})
-    low_good, low_timely = good.interval(config.promote_alpha)[0], timely.interval(config.promote_alpha)[0]
+    if _widens(rollout):
+        if suspicion < config.widen_alpha:
+            return Verdict("hold", f"Suspicious, so not on more requests yet: {numbers}.", evidence)
+        return Verdict("advance", f"No harm seen on few requests: {numbers}.", evidence | {"rule": "wider"})
+    lacking = _lacking(canary, control, config)
+    if lacking:
+        return Verdict("hold", f"Too early: {lacking}; so far {numbers}.", evidence)
+    low_good, low_timely = good.above(config.promote_alpha), timely.above(config.promote_alpha)
     numbers = _numbers(canary, control, good, config.promote_alpha)
     if low_good > -config.margin and low_timely > -config.timely_margin:
         better = "Better" if low_good > 0.0 else f"Not worse by more than {config.margin * 100:g} points"
@@ -120,16 +147,56 @@ def judge_again(rollout: Mapping[str, Any], evidence: Mapping[str, Any]) -> Verd
     except ValueError as error:
         raise ValueError("not the evidence of a verdict: it has no time") from error
     counts, config = restored(inputs)
-    return judge({**rollout, "stage": stage, "stage_started_at": str(at)}, counts, now, config)
+    then = {
+        "stage": stage,
+        "stage_started_at": evidence.get("stage_started_at") or str(at),
+        "stages": evidence.get("stages") or (),
+        "canary_percent": evidence.get("canary_percent", 100.0),
+    }
+    return judge({**rollout, **then}, counts, now, config)
 
 
-def _silent(counts: ArmCounts, config: RolloutConfig) -> tuple[str, ...]:
-    """Canaries without data in the newest blocks in which a like proxy of the control group had enough."""
-    recent = config.missing_blocks
+def _widens(rollout: Mapping[str, Any]) -> bool:
+    """Tell whether the stage after this one is still a trial."""
+    stage, stages = rollout.get("stage"), rollout.get("stages") or ()
+    return isinstance(stage, int) and stage + 1 < len(stages) and stages[stage + 1] < 100
+
+
+def _early(rollout: Mapping[str, Any], counts: ArmCounts, config: RolloutConfig) -> str:
+    """Say what the stage itself lacks, whatever earlier ones have counted."""
+    started = moment(rollout.get("stage_started_at"))
+    since = 0.0 if started is None else started.timestamp() // BLOCK_S * BLOCK_S
+    seen = sum(
+        int(counts.canary.requests[:, column].sum())
+        for column, start in enumerate(counts.block_starts)
+        if start >= since
+    )
+    return "" if seen >= config.widen_min_requests else f"{seen} of {config.widen_min_requests} requests in this stage"
+
+
+def _chance(canary: Arm, control: Arm, effect: float) -> float:
+    """Return how often chance alone gives so many failures to canaries that fail like their control group.
+
+    Both counts are divided by the design ``effect``; the control group's share has two failures and two others added.
+    """
+    total, failed = canary.total / effect, float(canary.requests.sum() - canary.good.sum()) / effect
+    if failed <= 0.0:
+        return 1.0
+    usual = (float(control.requests.sum() - control.good.sum()) / effect + 2.0) / (control.total / effect + 4.0)
+    # P(X ≥ k) of a binomial is the incomplete beta function, which also takes numbers that are not whole.
+    return float(betainc(failed, max(total - failed, 0.0) + 1.0, usual))
+
+
+def _silent(rollout: Mapping[str, Any], counts: ArmCounts, config: RolloutConfig) -> tuple[str, ...]:
+    """Canaries without data in the newest whole blocks of the stage, in which a like proxy of control had enough."""
+    recent, started = config.missing_blocks, moment(rollout.get("stage_started_at"))
+    share = share_of_canaries(rollout)
     if len(counts.block_starts) < recent or not counts.control.instances:
         return ()
+    if started is None or counts.block_starts[-recent] < started.timestamp():
+        return ()
     control = counts.control.requests[:, -recent:]
-    due = float(control.sum()) / len(counts.control.instances)
+    due = share * float(control.sum()) / len(counts.control.instances)
     if (control.sum(axis=0) == 0).any() or due < config.missing_min_requests:
         return ()
     quiet = counts.canary.requests[:, -recent:].sum(axis=1) == 0
@@ -198,12 +265,11 @@ def _range(difference: Difference, alpha: float) -> str:
 
 
 def _interval(difference: Difference, config: RolloutConfig) -> dict[str, float]:
-    promote = difference.interval(config.promote_alpha)
     return {
         "difference": round(difference.value, 6),
         "standard_error": round(difference.standard_error, 6),
         "harm_high": round(difference.below(config.harm_alpha), 6),
-        "promote_low": round(promote[0], 6),
+        "promote_low": round(difference.above(config.promote_alpha), 6),
     }
 
 

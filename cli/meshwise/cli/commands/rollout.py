@@ -45,7 +45,7 @@ def show(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, 
         return
     typer.echo(f"{rollout['policy_name']}: {rollout['state']}, stage {_stage(rollout)}")
     typer.echo(f"reason   {rollout['reason']}")
-    typer.echo(f"canary   {', '.join(rollout['canary_proxies']) or '-'}")
+    typer.echo(f"canary   {', '.join(rollout['canary_proxies']) or '-'}{_share(rollout)}")
     typer.echo(f"control  {', '.join(rollout['control_proxies']) or '-'}")
     rows = [
         (v["at"], "shadow" if v.get("shadow") else str(v["stage"]), v["decision"], v["by"], v["reason"])
@@ -85,6 +85,11 @@ def approve(rollout_id: Id, config: Config = None, control_url: ControlUrl = Non
 def rollback(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, reason: Reason = "") -> None:
     """Take a rollout back."""
     _say(open_control(config, control_url).post(f"/v1/rollouts/{segment(rollout_id)}/rollback", {"reason": reason}))
+
+
+def _share(rollout: dict[str, Any]) -> str:
+    percent = rollout.get("canary_percent", 100.0)
+    return f" ({percent:g} % of its requests)" if rollout["canary_proxies"] and percent < 100.0 else ""
 
 
 def _say(rollout: dict[str, Any]) -> None:

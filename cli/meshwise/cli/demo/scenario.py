@@ -216,7 +216,8 @@ class Scenario:
                 elif rollout["state"] == "canary":
                     said = next((v["reason"] for v in reversed(rollout["verdicts"]) if v["shadow"]), "no shadow stage")
                     self._narrator.say(f"Shadow: {said}")
-                    self._narrator.say(f"It is tried on {', '.join(rollout['canary_proxies'])} first.")
+                    share = f"{rollout['canary_percent']:g} % of the requests of "
+                    self._narrator.say(f"It is tried on {share}{', '.join(rollout['canary_proxies'])} first.")
                 else:
                     self._narrator.say(f"Promoted: {rollout['verdicts'][-1]['reason']}")
                 return dict(rollout)

@@ -22,6 +22,8 @@ def document_of(policy: Policy) -> dict[str, Any]:
         match["methods"] = list(policy.match.methods)
     if policy.match.headers:
         match["headers"] = dict(policy.match.headers)
+    if policy.match.percent < 100.0:
+        match["percent"] = policy.match.percent
     document: dict[str, Any] = {
         "name": policy.name,
         "match": match,

@@ -83,12 +83,21 @@ class Match:
     methods: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     """Fields a request must have, by lower-case name; the value ``*`` is any."""
+    percent: float = 100.0
+    """Share of the requests that match in all else, drawn at random; the others are the next policy's."""
 
     @property
-    def specificity(self) -> tuple[int, int, int, int, int]:
+    def specificity(self) -> tuple[int, int, int, int, int, int]:
         """Sort key: of two policies that match a request, the greater one governs it."""
         literal = sum(not part.startswith("{") for part in self.route.split("/")) if self.route else 0
-        return (self.service != ANY, self.source is not None, literal, len(self.methods) > 0, len(self.headers))
+        return (
+            self.service != ANY,
+            self.source is not None,
+            literal,
+            len(self.methods) > 0,
+            len(self.headers),
+            self.percent < 100.0,
+        )
 
 
 @dataclass(frozen=True, slots=True)

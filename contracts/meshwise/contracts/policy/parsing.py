@@ -149,6 +149,7 @@ def _match(reader: Reader) -> Match:
         _check_template(reader.at("route"), route)
     methods = tuple(_text_items(reader, "methods", _METHOD, "a method such as GET"))
     headers = take_fields(reader, "headers")
+    percent = reader.take_number("percent", 100.0, 0.1, 100.0)
     reader.finish()
     return Match(
         service=service,
@@ -156,6 +157,7 @@ def _match(reader: Reader) -> Match:
         route=route or None,
         methods=methods,
         headers=headers,
+        percent=percent,
     )
 
 

@@ -85,6 +85,7 @@ def render_difference(current: Mapping[str, Any], proposed: Mapping[str, Any]) -
 def render_rollout(rollout: RolloutView) -> Component:
     """Return one rollout: its stage, its proxies, its verdicts and, while it runs, the buttons to end it."""
     stage = f"stage {min(rollout.stage + 1, len(rollout.stages) or 1)} of {len(rollout.stages) or 1}"
+    share = f" ({rollout.canary_percent:g} % of its requests)" if rollout.canary_percent < 100.0 else ""
     if rollout.shadows:
         stage = "in shadow: proxies say what the candidate would do, and obey the policy in force"
     verdicts = [
@@ -102,7 +103,7 @@ def render_rollout(rollout: RolloutView) -> Component:
         ),
         html.P(rollout.reason[:600]),
         html.P(
-            f"{stage}; canaries: {', '.join(rollout.canaries) or 'none yet'}; "
+            f"{stage}; canaries: {', '.join(rollout.canaries) or 'none yet'}{share}; "
             f"compared with: {', '.join(rollout.controls) or '–'}",
             className="note",
         ),

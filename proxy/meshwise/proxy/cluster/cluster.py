@@ -118,8 +118,11 @@ class Cluster:
             self.resting_until = float("inf")
 
     def budget(self, policy: Policy) -> RetryBudget:
-        """Return the retry budget of ``policy`` here; it begins anew only when its parameters change."""
-        return self.budget_of(policy, "", policy.retry.budget)
+        """Return the retry budget of ``policy`` here; it begins anew only when its parameters change.
+
+        A policy for a share of the requests may stand beside another of its name and has a budget of its own.
+        """
+        return self.budget_of(policy, "share" if policy.match.percent < 100.0 else "", policy.retry.budget)
 
     def budget_of(self, policy: Policy, what: str, params: Budget) -> RetryBudget:
         """Return another budget that ``policy`` has here, for ``what``, which tells it from the retry budget."""
