@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from meshwise.analytics.audits import audits_for
 from meshwise.analytics.proposal import load_attempts, propose
 from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.rollout import judge_from_store, load_arms
+from meshwise.analytics.settings import AnalyticsSettings
+from meshwise.analytics.span_attempts import EXPORT_ONLY, load_span_attempts
+from meshwise.analytics.steering import steer
 from meshwise.analytics.world import Window, World
 from meshwise.contracts import telemetry
 from meshwise.contracts.histogram import bucket_index
+from meshwise.contracts.policy import parse_policy
+from meshwise.contracts.rows import SPANS_INSTANCE
+from meshwise.control.dialects import DIALECTS
 from meshwise.store.client import connect
 from support.recorded_attempts import heavy_tail, policy
 from support.store import running_store
@@ -50,6 +58,7 @@ _BUCKET = [
     "method",
     "side",
     "instance",
+    "policy_version",
     "outcome",
     "requests",
     "attempts",
@@ -90,7 +99,7 @@ def _buckets() -> Iterator[list[Any]]:
         at = END - timedelta(seconds=60 - 10 * block)
         for instance in ("frontend-0", "frontend-1", "frontend-2", "frontend-3"):
             failed = 1 if instance == "frontend-0" else 12
-            edge = [at, "frontend", "recommendation", "GET", "client", instance]
+            edge = [at, "frontend", "recommendation", "GET", "client", instance, 2 if failed == 1 else 1]
             yield [*edge, "ok", 120 - failed, 120 - failed, 0, {fast: 118 - failed, slow: 2}]
             yield [*edge, "timeout", failed, 2 * failed, failed, {slow: failed}]
 
@@ -148,7 +157,7 @@ class TestLoadAttempts:
 
 
 ROLLOUT: dict[str, Any] = {
-    "policy": {"match": {"source": "frontend", "service": "recommendation"}},
+    "policy": {"match": {"source": "frontend", "service": "recommendation"}, "version": 2},
     "baseline": None,
     "canary_proxies": ["frontend-0"],
     "control_proxies": ["frontend-1", "frontend-2", "frontend-3"],
@@ -159,16 +168,80 @@ ROLLOUT: dict[str, Any] = {
 
 class TestLoadArms:
     def test_counts(self, client: Any) -> None:
-        """Both arms come back per proxy and whole block since the stage began."""
+        """Both arms come back per proxy and block, by the version that governed the requests."""
         counts = load_arms(client, ROLLOUT, END + timedelta(seconds=4))
-        assert len(counts.block_starts) == 5
-        assert counts.canary.requests.tolist() == [[120] * 5]
-        assert counts.control.good.tolist() == [[108] * 5] * 3
-        assert counts.canary.timely.tolist() == [[117] * 5]
-        assert counts.control.attempts.sum() == 15 * 132
-        assert counts.control.retries.sum() == 15 * 12
+        assert len(counts.block_starts) == 6
+        assert counts.canary.requests.tolist() == [[120] * 6]
+        assert counts.control.good.tolist() == [[108] * 6] * 3
+        assert counts.canary.timely.tolist() == [[117] * 6]
+        assert counts.control.attempts.sum() == 18 * 132
+        assert counts.control.retries.sum() == 18 * 12
+
+    def test_another_version_is_nobodys(self, client: Any) -> None:
+        """Requests that neither the candidate nor its baseline governed are in neither arm."""
+        other = {**ROLLOUT, "policy": {**ROLLOUT["policy"], "version": 9}, "control_version": 7}
+        counts = load_arms(client, other, END + timedelta(seconds=4))
+        assert (counts.canary.total, counts.control.total) == (0, 0)
 
     def test_verdict(self, client: Any) -> None:
-        """Nine points better over five blocks advances."""
+        """Nine points better over six blocks advances."""
         verdict = judge_from_store(ROLLOUT, client, END + timedelta(seconds=4))
         assert verdict.decision == "advance", verdict.reason
+
+
+@pytest.fixture(scope="module")
+def told(client: Any) -> Any:
+    """Two edges as applications tell of them: one that proxies count as well, and one that they do not."""
+    rows, when = [], END - timedelta(minutes=10)
+    for source, destination in (("legacy", "billing"), ("half", "meshed")):
+        for i in range(len(RECORDED)):
+            began = when + timedelta(seconds=float(RECORDED.start[i] - RECORDED.start[0]) - 125.0)
+            failed = str(RECORDED.outcome[i]) != "ok"
+            attributes = {"http.request.method": "GET", "server.address": destination}
+            attributes |= {"error.type": "ReadTimeout"} if failed else {"http.response.status_code": "200"}
+            lasted = int(RECORDED.duration[i] * 1e9)
+            status = "Error" if failed else "Unset"
+            ids = [f"{i:031x}{len(source) % 10}", f"{i:016x}"]
+            rows.append([began, "Client", source, "app", lasted, attributes, {}, *ids, status])
+            # The library under the one that wrote the span: the same call.
+            rows.append([began, "Client", source, "lib", lasted, attributes, {}, ids[0], f"f{i:015x}", status])
+    columns = [*_SPAN, "TraceId", "SpanId", "StatusCode"]
+    parents = ["" if row[3] == "app" else rows[n - 1][8] for n, row in enumerate(rows)]
+    client.insert(
+        "otel_traces",
+        [[*row, parent] for row, parent in zip(rows, parents, strict=True)],
+        column_names=[*columns, "ParentSpanId"],
+    )
+    bucket = when - timedelta(seconds=60)
+    counted = [
+        [bucket, "legacy", "billing", "GET", "client", SPANS_INSTANCE, 0, "ok", 5, 5, 0, {}],
+        [bucket, "half", "meshed", "GET", "client", SPANS_INSTANCE, 0, "ok", 5, 5, 0, {}],
+        [bucket, "half", "meshed", "GET", "client", "half-1", 0, "ok", 5, 5, 0, {}],
+    ]
+    client.insert("mesh_edge_10s", counted, column_names=_BUCKET)
+    return client, Window(when - timedelta(seconds=130), when)
+
+
+class TestSpanAttempts:
+    def test_only_edges_that_no_proxy_counts(self, told: Any) -> None:
+        """Each call is one attempt, whichever libraries told of it; what a proxy counts too is left to the proxy."""
+        attempts = load_span_attempts(*told)
+        assert {(key.source, key.destination) for key, _ in attempts.groups()} == {("legacy", "billing")}
+        assert len(attempts) == pytest.approx(len(RECORDED), abs=25)
+        assert len(set(attempts.request_id)) == len(attempts)
+        assert attempts.ok.mean() == pytest.approx(RECORDED.ok.mean(), abs=0.01)
+        assert set(attempts.outcome) == {"ok", "timeout"}
+
+    def test_what_is_proposed_is_for_export_alone(self, told: Any) -> None:
+        """The proposal says what it rests on and how to carry it over, and nothing would submit it."""
+        client, window = told
+        settings = AnalyticsSettings()
+        world = World.from_buckets(window, [])
+        found = audits_for(settings).propose(client, window, world, ())
+        (finding,) = [one for one in found if one.source == "legacy"]
+        assert finding.status == EXPORT_ONLY, finding.sentence
+        assert f"meshwise policy export --proposal {finding.id}" in finding.sentence
+        assert "one span of a client is one request and one attempt" in finding.evidence
+        assert steer([finding], [], END, cooldown_s=0, memory_s=0).chosen == ()
+        for dialect in DIALECTS.values():
+            assert "legacy" in dialect(parse_policy(json.loads(finding.policy))).to_yaml()

@@ -55,11 +55,14 @@ def audits_for(settings: AnalyticsSettings) -> Audits:
     from meshwise.analytics.proposal.ends import load_ends
     from meshwise.analytics.proposal.trial_run import Memory
     from meshwise.analytics.rollout import judge_from_store, judge_shadow_from_store
+    from meshwise.analytics.span_attempts import for_export, load_span_attempts
 
     rehearsed: Memory = {}
-    return Audits(
-        detect=AnomalyAudit(settings.anomaly).run,
-        propose=lambda client, window, world, policies: propose(
+
+    def proposals(
+        client: Client, window: Window, world: World, policies: Sequence[Policy]
+    ) -> Sequence[ProposalFinding]:
+        counted = propose(
             load_attempts(client, window),
             world,
             policies,
@@ -67,7 +70,17 @@ def audits_for(settings: AnalyticsSettings) -> Audits:
             rehearsal=settings.rehearsal,
             rehearsed=rehearsed,
             ends=load_ends(client, window),
-        ),
+        )
+        told = load_span_attempts(client, window)
+        if not len(told):
+            return counted
+        rehearse = settings.rehearsal
+        found = propose(told, world, policies, settings.proposal, rehearsal=rehearse, rehearsed=rehearsed)
+        return [*counted, *for_export(found)]
+
+    return Audits(
+        detect=AnomalyAudit(settings.anomaly).run,
+        propose=proposals,
         causes=lambda client, world, service, anomalies: explain(client, world, service, anomalies, settings.cause),
         judge=lambda document, client, now: (judge_shadow_from_store if document.get("shadows") else judge_from_store)(
             document, client, now, settings.rollout

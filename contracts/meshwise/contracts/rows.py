@@ -148,8 +148,8 @@ class AnomalyFinding:
 class ProposalFinding:
     """A proposed policy, or a refusal to propose one, for one route of one edge.
 
-    ``status`` is ``proposed``, ``refused``, ``unchanged`` or ``submitted``; ``policy``, ``current`` and
-    ``evidence`` are JSON text: two policy documents and what ``analytics.proposal`` measured.
+    ``status`` is ``proposed``, ``refused``, ``unchanged``, ``submitted``, or ``export_only`` where no proxy could try
+    it; ``policy``, ``current`` and ``evidence`` are JSON text: two policy documents and what was measured.
     """
 
     id: str

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from meshwise.cli.commands.options import OPERATOR_PANEL, Config, ControlUrl, Json, Reason
+from meshwise.cli.commands.options import OPERATOR_PANEL, AnalyticsUrl, Config, ControlUrl, Json, Reason
 from meshwise.cli.configuration import load_configuration, settings_for
-from meshwise.cli.control_api import JsonApi, open_control, segment
+from meshwise.cli.control_api import JsonApi, open_analytics, open_control, segment
 from meshwise.cli.platform import base_url
 from meshwise.cli.tables import table
 from meshwise.cli.yaml_file import read_yaml
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     group.command("show", help="One policy in full, with its versions.")(show)
     group.command("apply", help="Put the policies of a YAML or JSON file in force everywhere.")(apply)
     group.command("rehearse", help="Whether the mesh would come back with a policy when something breaks.")(rehearse)
+    group.command("export", help="A policy or a proposal in the words of Envoy or Istio.")(export)
     group.command("undo", help="Go back to the version before.")(undo)
     app.add_typer(group, name="policy", rich_help_panel=OPERATOR_PANEL)
 
@@ -157,6 +158,47 @@ def rehearse(
     typer.echo(table(("EDGE", "TRIGGER", "POLICY", "BACK AFTER", "GOODPUT", "RECOVERS UP TO"), rows))
     for objection in dict.fromkeys(one.objection for one in found if one.objection):
         typer.echo(f"\nwould not be proposed: {objection}")
+
+
+def export(
+    name: Annotated[str, typer.Argument(help="Name of a policy in force.", metavar="[NAME]")] = "",
+    dialect: Annotated[str, typer.Option("--dialect", metavar="DIALECT", help="envoy or istio.")] = "envoy",
+    *,
+    proposal: Annotated[str, typer.Option("--proposal", metavar="ID", help="A proposal instead.")] = "",
+    file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="A policy document instead.")] = None,
+    config: Config = None,
+    control_url: ControlUrl = None,
+    analytics_url: AnalyticsUrl = None,
+) -> None:
+    """Print a policy as another mesh would have it; what that mesh has no word for is said in comments."""
+    from meshwise.control.dialects import DIALECTS
+
+    if dialect not in DIALECTS:
+        raise ConfigError(f"{dialect!r} is no dialect; write one of {', '.join(DIALECTS)}")
+    if sum(map(bool, (name, proposal, file))) != 1:
+        raise ConfigError("name one policy in force, or one --proposal, or one --file")
+    if file is not None:
+        documents = _documents(file)
+    elif proposal:
+        documents = [_proposed(open_analytics(config, analytics_url).get("/v1/proposals")["proposals"], proposal)]
+    else:
+        versions = open_control(config, control_url).get(f"/v1/policies/{segment(name)}/versions")["versions"]
+        if not versions[0]["policy"]:
+            raise ConfigError(f"{name} was removed; there is nothing to export")
+        documents = [versions[0]["policy"]]
+    texts = [DIALECTS[dialect](parse_policy(document)).to_yaml() for document in documents]
+    typer.echo("---\n".join(texts), nl=False)
+
+
+def _proposed(found: list[dict[str, Any]], proposal_id: str) -> dict[str, Any]:
+    match = next((one for one in found if one["id"] == proposal_id), None)
+    if match is None:
+        known = ", ".join(one["id"] for one in found if one["policy"]) or "none"
+        raise ConfigError(f"there is no proposal {proposal_id!r}; those with a policy are: {known}")
+    if not match["policy"]:
+        raise ConfigError(f"proposal {proposal_id} proposes no policy: {match['sentence']}")
+    document = match["policy"]
+    return dict(json.loads(document) if isinstance(document, str) else document)
 
 
 def undo(name: Name, config: Config = None, control_url: ControlUrl = None, reason: Reason = "undone by hand") -> None:
