@@ -20,6 +20,7 @@ class Attempt:
     __slots__ = (
         "answered",
         "balance",
+        "bound",
         "breaker_open",
         "call",
         "cancelled",
@@ -52,6 +53,7 @@ class Attempt:
         self.cancelled = False
         self.connect_timeout = 0.0
         self.fresh = False
+        self.bound = False
         self.started = 0.0
         self.deadline = 0.0
         """When the attempt is cut off if no answer has begun; never after the request's deadline."""

@@ -298,7 +298,10 @@ class Call(ABC):
         candidates: Sequence[EndpointState] = endpoints
         if self._tried or now < cluster.resting_until:
             candidates = balancer.usable(endpoints, now, self._tried)
-        endpoint = balancer.pick(candidates, self.policy.balance.algorithm, cluster.turn, random.random)
+        algorithm = self.policy.balance.algorithm
+        endpoint = balancer.pick(candidates, algorithm, cluster.turn, random.random)
+        if not endpoint.idle and not cluster.load.may_connect(self.policy.breaker):
+            endpoint = balancer.pick_connected(candidates, endpoint, algorithm, random.random)
         self._tried += (endpoint,)
         return endpoint
 
@@ -310,6 +313,7 @@ class Call(ABC):
         attempt.started = now
         attempt.connect_timeout = policy.timeout.connect
         attempt.fresh = self.head.method == b"CONNECT"
+        attempt.bound = self.rule.extras is not None and self.rule.extras.picker is not None
         remaining = self.deadline - now
         attempt.remaining_ms = max(1, int(remaining * 1000 + 0.999))
         limit = policy.timeout.attempt

@@ -136,6 +136,8 @@ class Waiter(Protocol):
     connect_timeout: float
     fresh: bool
     """No connection that was used before will do."""
+    bound: bool
+    """No other endpoint will do."""
 
     def on_connection(self, connection: Upstream) -> None:
         """Here it is; it may lead to another endpoint of the cluster than asked for when connections are scarce."""

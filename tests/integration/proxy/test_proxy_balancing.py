@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from meshwise.contracts.policy import parse_policy
 from meshwise.contracts.snapshot import Endpoint, Snapshot
-from support.data_path import OK, Arrival, Mesh, Upstream, client, outbound
+from meshwise.proxy.http2.frames import Frame
+from support.data_path import OK, Arrival, Mesh, Upstream, client, outbound, until
+from support.http2_peers import GET, RawServer, answering, ends_request, ok, raw_client
 
 
 @contextlib.asynccontextmanager
@@ -84,3 +87,66 @@ async def test_the_slower_endpoint_gets_less() -> None:
         for _ in range(30):
             assert (await mesh.request("GET", "catalog")).status == 200
         assert len(lame.arrivals) <= 2
+
+
+async def test_who_waits_for_a_connection_gets_none_to_another_subset() -> None:
+    """With all connections in use a request for one subset waits for its own endpoint, whoever finishes first."""
+    go = asyncio.Event()
+
+    async def wait(_: Arrival, writer: asyncio.StreamWriter) -> None:
+        await go.wait()
+        writer.write(OK)
+
+    rules = [
+        {
+            "name": version,
+            "match": {"service": "catalog", "headers": {"x-version": version}},
+            "balance": {"subset": {"version": version}},
+            "breaker": {"max_connections": 1},
+        }
+        for version in ("1", "2")
+    ]
+    async with Upstream(wait) as old, Upstream() as new, outbound({}) as mesh:
+        endpoints = (
+            Endpoint("old", "127.0.0.1", old.port, labels=(("version", "1"),)),
+            Endpoint("new", "127.0.0.1", new.port, labels=(("version", "2"),)),
+        )
+        mesh.proxy.apply(Snapshot(2, "frontend", {"catalog": endpoints}, tuple(map(parse_policy, rules))))
+        first = asyncio.create_task(mesh.request("GET", "catalog", "/", "x-version: 1"))
+        await until(lambda: old.arrivals)
+        second = asyncio.create_task(mesh.request("GET", "catalog", "/", "x-version: 2"))
+        await until(lambda: mesh.proxy.clusters()["catalog"]["pending"] == 1)
+        go.set()
+        assert [(await task).status for task in (first, second)] == [200, 200]
+        assert (len(old.arrivals), len(new.arrivals)) == (1, 1)
+
+
+async def test_idle_connections_make_room_for_other_endpoints() -> None:
+    """More endpoints than connections: each is reached all the same, over both versions of HTTP."""
+    rule = {
+        "match": {"service": "catalog"},
+        "balance": {"algorithm": "round_robin"},
+        "breaker": {"max_connections": 2},
+    }
+    async with Upstream() as a, Upstream() as b, Upstream() as c, outbound({"catalog": [a, b, c]}, rule) as mesh:
+        for _ in range(9):
+            assert (await mesh.request("GET", "catalog")).status == 200
+        assert [len(one.arrivals) for one in (a, b, c)] == [3, 3, 3]
+        assert mesh.proxy.clusters()["catalog"]["connections"] == 2
+    async with (
+        RawServer(answering(ok)) as a2,
+        RawServer(answering(ok)) as b2,
+        RawServer(answering(ok)) as c2,
+        outbound({"catalog": [a2.port, b2.port, c2.port]}, rule) as mesh,
+        raw_client(mesh.port) as peer,
+    ):
+        for number in range(1, 13, 2):
+            await peer.send(peer.head(number, GET))
+            await peer.until(partial(_ended, number))
+        await mesh.quiet()
+        assert mesh.outcomes() == ["ok"] * 6
+        assert [bool(one.peers) for one in (a2, b2, c2)] == [True] * 3
+
+
+def _ended(stream: int, frame: Frame) -> bool:
+    return frame.stream == stream and ends_request(frame)

@@ -26,3 +26,15 @@ def test_budget_survives_unless_its_parameters_change() -> None:
     assert cluster.budget(parse_policy({**document, "retry": {"budget": {"percent": 5}}})) is not first
     cluster.keep_budgets([])
     assert cluster.describe(0.0)["retry_budgets"] == {}
+
+
+def test_idle_connections_are_given_up_in_turn() -> None:
+    """Nobody is always the one who gives; who has none is passed over."""
+    cluster = Cluster("catalog")
+    assert cluster.lender() is None
+    cluster.update([Endpoint(name, "h", 1) for name in "abc"])
+    assert cluster.lender() is None
+    for endpoint in cluster.endpoints[1:]:
+        endpoint.idle = [object()]  # type: ignore[list-item]
+    lenders = [cluster.lender() for _ in range(4)]
+    assert [lender.id if lender else "" for lender in lenders] == ["b", "c", "b", "c"]

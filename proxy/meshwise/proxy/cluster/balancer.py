@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from meshwise.contracts.policy import Algorithm
+
+DRAWS: Final = 3
+"""How many more are drawn for one with an idle connection, once no more connections may be opened."""
 
 
 class Candidate(Protocol):
@@ -13,6 +16,8 @@ class Candidate(Protocol):
 
     active: int
     """Attempts under way."""
+    idle: list[Any]
+    """Connections that nobody uses."""
 
     def resting(self, now: float) -> bool:
         """Tell whether the endpoint is ejected."""
@@ -49,3 +54,17 @@ def pick(endpoints: Sequence[C], algorithm: Algorithm, turn: int, rng: Callable[
         second += 1
     one, other = endpoints[first], endpoints[second]
     return one if one.active <= other.active else other
+
+
+def pick_connected(endpoints: Sequence[C], picked: C, algorithm: Algorithm, rng: Callable[[], float]) -> C:
+    """Return ``picked``, or another one drawn that has an idle connection, when no more may be opened.
+
+    Where endpoints are many and connections are not, most of those picked have none, and each time one would have to be
+    closed elsewhere. Who has none is still picked now and then, and gets one. Taking turns stays as it is.
+    """
+    if algorithm != "round_robin":
+        for turn in range(DRAWS):
+            if picked.idle:
+                break
+            picked = pick(endpoints, algorithm, turn, rng)
+    return picked

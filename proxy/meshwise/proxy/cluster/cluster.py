@@ -80,7 +80,7 @@ class EndpointState:
 class Cluster:
     """A service as this proxy sees it. Kept as long as the process lives, so that budgets survive a new snapshot."""
 
-    __slots__ = ("_budgets", "endpoints", "load", "name", "resting_until", "turn", "waiting")
+    __slots__ = ("_budgets", "_lent", "endpoints", "load", "name", "resting_until", "turn", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -92,6 +92,16 @@ class Cluster:
         self.waiting: deque[Waiter] = deque()
         """Who waits for a connection because the breaker allows no more of them."""
         self._budgets: dict[str, tuple[object, RetryBudget]] = {}
+        self._lent = 0
+
+    def lender(self) -> EndpointState | None:
+        """Return an endpoint that has an idle connection to give up for another one; each in turn."""
+        count = len(self.endpoints)
+        for _ in range(count):
+            self._lent = (self._lent + 1) % count
+            if self.endpoints[self._lent].idle:
+                return self.endpoints[self._lent]
+        return None
 
     def update(self, endpoints: Iterable[Endpoint], now: float = 0.0) -> list[EndpointState]:
         """Take the endpoints of a new snapshot; return those that are gone. Same id and address: same state."""

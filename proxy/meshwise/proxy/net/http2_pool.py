@@ -64,7 +64,9 @@ class Http2Pool:
                 return connection.new_stream()
         may_connect = not line.connecting and cluster.load.may_connect(limits)
         if not may_connect and not line.connecting and not line.connections:
-            raise Overflow(f"too many connections to {cluster.name} are open")
+            may_connect = self._make_room(cluster)
+            if not may_connect:
+                raise Overflow(f"too many connections to {cluster.name} are open")
         if cluster.load.admit_pending(limits) is not None:
             raise Overflow(f"too many requests wait for a connection to {cluster.name}")
         line.waiting.append(waiter)
@@ -142,6 +144,20 @@ class Http2Pool:
         if line is None:
             line = self._lines[endpoint] = _Line()
         return line
+
+    def _make_room(self, cluster: Cluster) -> bool:
+        """Close a connection to another endpoint that does nothing; tell whether there was one."""
+        lender = cluster.lender()
+        if lender is not None:
+            lender.idle[0].close()
+            return True
+        for endpoint in cluster.endpoints:
+            line = self._lines.get(endpoint)
+            for connection in line.connections if line is not None else ():
+                if not connection.session.streams:
+                    connection.retire()
+                    return True
+        return False
 
     def _tidy(self, endpoint: EndpointState, line: _Line) -> None:
         if not (line.connections or line.connecting or line.waiting):

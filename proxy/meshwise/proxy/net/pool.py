@@ -48,8 +48,8 @@ class UpstreamPool:
                 return connection
             connection.close()
         if not cluster.load.may_connect(limits):
-            # A connection somewhere else that does nothing makes room.
-            lender = next((state for state in cluster.endpoints if state.idle), None)
+            # A connection somewhere else that does nothing makes room; everybody's turn to give comes.
+            lender = cluster.lender()
             if lender is None:
                 if cluster.load.admit_pending(limits) is not None:
                     raise Overflow(f"too many requests wait for a connection to {cluster.name}")
@@ -80,10 +80,11 @@ class UpstreamPool:
             connection.close()
             return
         if cluster.waiting:
-            if cluster.waiting[0].fresh:
+            waiter = cluster.waiting[0]
+            if waiter.fresh or (waiter.bound and waiter.endpoint is not connection.endpoint):
                 connection.close()  # which makes room for a new one
                 return
-            waiter = cluster.waiting.popleft()
+            cluster.waiting.popleft()
             cluster.load.pending -= 1
             waiter.on_connection(connection)
             return
