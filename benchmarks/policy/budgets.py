@@ -74,21 +74,20 @@ def _one(
     if hedges is None and np.all(np.arange(len(slot)) - before + 1 <= allowed):
         return wanted + 1, hedged  # even if all of them were granted, none would meet the limit
     slot_h, allowed_h = (slot, allowed) if hedges is None else _allowed(arrival, moment, hedges.limit)
-    made = [1] * len(arrival)
+    made, beside = [1] * len(arrival), [False] * len(arrival)
     retries, extra = _Window(), _Window()
-    for i, what, s, most, s_h, most_h in zip(
-        request.tolist(), kind.tolist(), slot.tolist(), allowed.tolist(), slot_h.tolist(), allowed_h.tolist(),
-        strict=True,
-    ):  # fmt: skip
+    room_for_retry, take_retry, room_for_hedge, take_hedge = retries.room, retries.take, extra.room, extra.take
+    columns = (request, kind, slot, allowed, slot_h, allowed_h)
+    for i, what, s, most, s_h, most_h in zip(*(column.tolist() for column in columns), strict=True):
         if what == _HEDGE:
-            if extra.room(s_h, most_h) and retries.room(s, most):
-                extra.take(s_h)
-                retries.take(s)
-                made[i], hedged[i] = 2, True
-        elif bool(hedged[i]) == (what == _AFTER) and (what == _AFTER or made[i] == what + 1) and retries.room(s, most):
-            retries.take(s)
+            if room_for_hedge(s_h, most_h) and room_for_retry(s, most):
+                take_hedge(s_h)
+                take_retry(s)
+                made[i], beside[i] = 2, True
+        elif beside[i] == (what == _AFTER) and (what == _AFTER or made[i] == what + 1) and room_for_retry(s, most):
+            take_retry(s)
             made[i] += 1
-    return np.array(made, dtype=np.int64), hedged
+    return np.array(made, dtype=np.int64), np.array(beside, dtype=np.bool_)
 
 
 def _allowed(arrival: FloatArray, moment: FloatArray, budget: Budget) -> tuple[IntArray, FloatArray]:
@@ -111,9 +110,10 @@ class _Window:
 
     def room(self, slot: int, most: float) -> bool:
         """Tell whether one more may be granted."""
-        while self._oldest < slot - SLOTS + 1:
-            self._spent -= self._by_slot.pop(self._oldest, 0)
-            self._oldest = self._oldest + 1 if self._by_slot else slot - SLOTS + 1
+        if self._oldest < slot - SLOTS + 1:
+            for passed in [one for one in self._by_slot if one < slot - SLOTS + 1]:
+                self._spent -= self._by_slot.pop(passed)
+            self._oldest = slot - SLOTS + 1
         return self._spent + 1 <= most + 1e-9
 
     def take(self, slot: int) -> None:

@@ -13,8 +13,9 @@ from meshwise.analytics.proposal.ends import EdgeEnds
 from meshwise.analytics.proposal.trial_run import Memory, Rehearsed
 from meshwise.analytics.rehearsal.compare import Rehearsal, rehearse
 from meshwise.analytics.replay.attempts import Attempts
+from meshwise.analytics.replay.simulate import replay
 from meshwise.analytics.world import EdgeKey, Window, World
-from meshwise.contracts.policy import Policy, changed_fields, parse_policy
+from meshwise.contracts.policy import Hedge, Policy, changed_fields, parse_policy
 from meshwise.contracts.rows import EdgeBucket, ProposalFinding
 from support.recorded_attempts import EPOCH_S, heavy_tail, policy, quiet_world, recording
 
@@ -92,7 +93,7 @@ class TestHeavyTail:
         """Equal data give equal findings; a little more data give the same proposal under the same id."""
         first, again = (advise(heavy_tail(120, 20), policy()) for _ in range(2))
         assert first == again
-        later = advise(heavy_tail(130, 20), policy(), 130)
+        later = advise(heavy_tail(122, 20), policy(), 122)
         assert later.id == first.id
 
     def test_new_name_under_a_broader_policy(self) -> None:
@@ -105,6 +106,94 @@ class TestHeavyTail:
         assert made.name == "frontend.recommendation"
         assert made.match.source == "frontend"
         assert made.timeout.request == 1.0
+
+
+class TestHedges:
+    """Answers in 20 ms, of which one in forty takes half a second: good ones, which no timeout may cut off."""
+
+    SLOW = np.random.default_rng(8).random(3600) < 0.025
+    DURATION = np.where(SLOW, 0.5, np.random.default_rng(9).lognormal(np.log(0.02), 0.3, 3600))
+
+    def recorded(self) -> Attempts:
+        return recording(3600, 180, duration=self.DURATION, instance=["a"] * 3600)
+
+    def test_proposes_a_hedge(self) -> None:
+        """The tail is hedged: no answer is lost, p99 falls to a fraction, and hedges and retries stay in their caps."""
+        finding = advise(self.recorded(), policy(), 180)
+        made, evidence = chosen(finding), json.loads(finding.evidence)
+        assert made.hedge is not None
+        assert made.hedge.max_extra_percent <= 5.0
+        assert made.timeout.attempt is None or made.timeout.attempt > 0.5
+        assert evidence["gain"]["by"] == "p99"
+        assert evidence["chosen"]["replay"]["p99"]["value"] < 0.2
+        assert evidence["chosen"]["replay"]["success"]["value"] == 1.0
+        assert evidence["chosen"]["replay"]["attempts_per_request"]["high"] <= 1.06
+        assert "a hedge after" in finding.sentence
+        delays = {point["hedge_delay_s"] for point in evidence["refinements"]} - {None}
+        assert len(delays) >= 3
+        assert any("not enough hedges" in text for text in evidence["would_change_mind"])
+
+    def test_settles(self) -> None:
+        """With the hedge in force nothing more is proposed."""
+        hedging = replace(
+            chosen(advise(self.recorded(), policy(), 180)),
+            version=1,
+        )
+        assert hedging.hedge is not None
+        won = self.SLOW
+        start = EPOCH_S + (np.arange(3600) + 0.5) / 20
+        again = np.flatnonzero(won)
+        attempts = recording(
+            3600 + len(again),
+            180,
+            start=np.concatenate([start, start[again] + hedging.hedge.delay]),
+            duration=np.concatenate(
+                [np.where(won, hedging.hedge.delay + 0.02, self.DURATION), np.full(len(again), 0.02)]
+            ),
+            outcome=np.concatenate([np.where(won, "cancelled", "ok"), np.full(len(again), "ok")]),
+            ordinal=np.concatenate([np.ones(3600), np.full(len(again), 2)]).astype(int),
+            final=np.concatenate([~won, np.ones(len(again), dtype=bool)]),
+            request_id=np.concatenate([np.arange(3600), again]).astype(str),
+            endpoint=(np.arange(3600 + len(again)) % 2).astype(str),
+            instance=["a"] * (3600 + len(again)),
+            policy_version=np.ones(3600 + len(again), dtype=int),
+        )
+        finding = advise(attempts, hedging, 180)
+        assert finding.status == "unchanged", finding.sentence
+
+    def test_never_of_side_effects(self) -> None:
+        """POST is not hedged, however slow it is."""
+        attempts = recording(3600, 180, duration=self.DURATION, method=["POST"] * 3600)
+        finding = advise(attempts, policy(), 180)
+        assert finding.policy == ""
+        assert all(point["hedge_delay_s"] is None for point in json.loads(finding.evidence)["refinements"])
+
+    def test_never_into_an_overload(self) -> None:
+        """While failures look like overload nothing is hedged."""
+        status = np.where(np.random.default_rng(3).random(3600) < 0.1, 503, 200)
+        attempts = recording(
+            3600, 180, duration=self.DURATION, outcome=np.where(status == 503, "error", "ok"), status=status
+        )
+        assert "hedge" not in advise(attempts, policy(), 180).policy
+
+    def test_switched_off(self) -> None:
+        """Without a share for hedges none is tried."""
+        config = CONFIG.model_copy(update={"hedge_percent": 0.0})
+        attempts = recording(3600, 180, duration=self.DURATION)
+        (finding,) = propose(attempts, quiet_world(180), [policy()], config)
+        assert "hedge" not in finding.policy
+
+
+class TestOutage:
+    def test_total_outage_under_the_proposal(self) -> None:
+        """If everything fails under what was proposed, attempts stay within 1 + budget, floor and hedges included."""
+        made = chosen(advise(heavy_tail(120, 20), policy()))
+        hedging = replace(made, hedge=Hedge(0.03))
+        down = recording(4800, 120, duration=[5.0] * 4800, outcome=["timeout"] * 4800)
+        for one in (made, hedging):
+            load = replay(down, one).attempts_per_request.value
+            # A little more in the first seconds, when the floor allows more than the few requests so far.
+            assert 1.1 < load <= 1.0 + made.retry.budget.percent / 100.0 + 0.005
 
 
 class TestRefusals:

@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
-from meshwise.analytics.proposal.regime import CUT_EVIDENCE, best_cut, split
+from meshwise.analytics.proposal.regime import CUT_EVIDENCE, best_cut, sick_endpoints, split
+from meshwise.analytics.replay.attempts import Attempts
 from support.recorded_attempts import EPOCH_S, heavy_tail, recording
 
 
@@ -37,6 +39,31 @@ class TestSplit:
         bad = np.random.default_rng(0).random(2400) < 0.5 * start
         regime = split(recording(2400, 120, outcome=np.where(bad, "timeout", "ok")), 10, 3)
         assert regime.is_drifting or regime.cuts > 0
+
+
+class TestSickEndpoints:
+    """Eight endpoints that answer in 20 ms, one of which fails most of what it is sent after a second."""
+
+    def attempts(self, share: float, *, sick: int = 1) -> Attempts:
+        endpoint = np.arange(4000) % 8
+        late = (endpoint < sick) & (np.random.default_rng(7).random(4000) < share)
+        duration = np.where(late, 1.0, np.where(endpoint < sick, 0.7, 0.02))
+        outcome = np.where(late, "timeout", "ok")
+        return recording(4000, 200, duration=duration, outcome=outcome, endpoint=endpoint.astype(str))
+
+    def test_not_normal(self) -> None:
+        """What a sick endpoint answers after all is no part of normal times; the other endpoints are."""
+        regime = split(self.attempts(0.9), 10, 3)
+        assert regime.sick == ("0",)
+        assert regime.normal.duration.max() == 0.02
+        assert (regime.now.endpoint == "0").any()
+
+    @pytest.mark.parametrize(("share", "sick"), [(0.1, 1), (0.9, 4), (0.9, 8)])
+    def test_slow_or_everywhere(self, share: float, sick: int) -> None:
+        """An endpoint that is merely slow is as normal as any, and half of them are not the exception."""
+        attempts = self.attempts(share, sick=sick)
+        assert sick_endpoints(attempts) == ()
+        assert split(attempts, 10, 3).normal.duration.max() > 0.02
 
 
 class TestBestCut:

@@ -12,7 +12,8 @@ def test_oracle_is_best(number: int) -> None:
     route = scenario(5, number)
     draws = draw(route, 800, np.random.default_rng(1), recorded=False)
     best = oracle(route, draws)
-    played = [run(route, policy, draws) for budgets in oracle_grid(route) for policy in budgets]
+    grid = [policy for alone, hedged in oracle_grid(route) for budgets in (alone, *hedged) for policy in budgets]
+    played = [run(route, policy, draws) for policy in grid]
     assert {one.policy.hedge is None for one in played} == {True, False}
     assert best.goodput >= max(one.goodput for one in played if one.amplification <= MAX_AMPLIFICATION) - 0.0005
     assert best.run.goodput >= best.goodput - 0.001

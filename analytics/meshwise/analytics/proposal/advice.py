@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+import numpy as np
 
 from meshwise.analytics.proposal import evidence as show
 from meshwise.analytics.proposal.candidates import Grid, governing, grid
-from meshwise.analytics.proposal.choice import Trial, gain, ranked, within_limits
+from meshwise.analytics.proposal.ceiling import load_ceiling
+from meshwise.analytics.proposal.choice import MEAN_GAIN, Trial, gain
 from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.proposal.ends import EdgeEnds
 from meshwise.analytics.proposal.gates import (
@@ -31,6 +34,7 @@ from meshwise.analytics.proposal.gates import (
     retries_disappoint,
 )
 from meshwise.analytics.proposal.regime import Regime, split
+from meshwise.analytics.proposal.search import Search
 from meshwise.analytics.proposal.trial_run import Gate, Memory, Rehearsed, gate
 from meshwise.analytics.rehearsal.config import RehearsalConfig
 from meshwise.analytics.replay.attempts import AttemptKey, Attempts
@@ -149,11 +153,20 @@ class _Route:
         self._refuse_unlike(current, regime.now)
         ceiling = self._ceiling(regime.now)
         tried = self._grid(regime, ceiling)
+        most = load_ceiling(self.key, blocks, regime.now, self.world, self.policies, config=config)
+        search = Search(
+            blocks,
+            current,
+            config,
+            lambda policy: not ceiling.code or _is_tamer(policy, self.current),
+            None if most is None else most.attempts,
+        )
         # A proposal costs a replay per candidate, and most edges are well: no need to try what cannot gain.
-        variations = tried.variations if ceiling.code or self._may_gain(current, tried) else ()
-        trials = [Trial(p, replay(blocks, p, config.simulated_requests, config.seed)) for p in variations]
-        allowed = ranked([trial for trial in trials if within_limits(trial, current, config)])
-        evidence = self._evidence(regime, tried, trials, current, ceiling)
+        if ceiling.code or self._may_gain(current, tried, regime.now):
+            search.run(tried, regime.now)
+        allowed = search.allowed()
+        evidence = self._evidence(regime, tried, search, ceiling)
+        evidence["load_ceiling"] = None if most is None else {"attempts": round(most.attempts, 4), "why": most.reason}
         if ceiling.code == "overload" and self._sheds(current):
             less = [t for t in allowed if t.policy.retry.max < self.current.retry.max]
             less = [t for t in less if t.policy.timeout.attempt == self.current.timeout.attempt]
@@ -170,7 +183,13 @@ class _Route:
         evidence["rehearsal"] = rehearsed.document
         evidence["gain"] = {
             name: [round(v, 6) for v in (one.value, one.low, one.high)]
-            for name, one in (("success", change.success), ("p99_s", change.p99), ("load", change.load))
+            for name, one in (
+                ("success", change.success),
+                ("p99_s", change.p99),
+                ("mean_s", change.mean),
+                ("wait_s", change.wait),
+                ("load", change.load),
+            )
         } | {"by": change.by}
         evidence["assumptions"] = show.assumptions(best.policy, repeatable_share(regime.now, best.policy))
         evidence["would_change_mind"] = show.would_change_mind(best, change, config)
@@ -243,16 +262,26 @@ class _Route:
             return tried
         # Held down: nothing may wait longer, retry more or retry on more than now.
         kept = tuple(p for p in tried.variations if _is_tamer(p, self.current))
-        return Grid(tried.base, kept, tried.floor_s)
+        return replace(tried, variations=kept)
 
-    def _may_gain(self, current: Trial, tried: Grid) -> bool:
-        """Tell whether any candidate could be worth it: p99 after a retry is never below the shortest safe attempt."""
+    def _may_gain(self, current: Trial, tried: Grid, now: Attempts) -> bool:
+        """Tell whether any candidate could be worth it.
+
+        p99 after a retry is never below the shortest safe attempt. With hedges for a twentieth of the requests it is
+        not below the time that a twentieth takes longer than, and no mean is below the usual answer.
+        """
         result, config = current.result, self.config
         if result.attempts_per_request.value >= 1.0 + config.min_load_gain:
             return True
         if result.success.value + config.min_success_gain <= 1.0:
             return True
-        return tried.floor_s is not None and tried.floor_s < (1.0 - config.min_p99_gain) * result.p99_good.value
+        wanted = (1.0 - config.min_p99_gain) * result.p99_good.value
+        if tried.floor_s is not None and tried.floor_s < wanted:
+            return True
+        usual = float(np.median(now.duration[now.ok])) if now.ok.any() else 0.0
+        if config.hedge_percent <= 0.0:
+            return False
+        return result.p95.value + usual < wanted or usual <= (1.0 - MEAN_GAIN) * result.mean_good.value
 
     def _rehearsed(self, allowed: list[Trial], current: Trial) -> tuple[list[Trial], Rehearsed]:
         """Return the trials from the best one that passes its rehearsal on, and that rehearsal.
@@ -307,19 +336,19 @@ class _Route:
         )
         return self._finding("unchanged", text, evidence=evidence, samples=current.result.samples)
 
-    def _evidence(
-        self, regime: Regime, tried: Grid, trials: Sequence[Trial], current: Trial, ceiling: _Ceiling
-    ) -> dict[str, object]:
+    def _evidence(self, regime: Regime, tried: Grid, search: Search, ceiling: _Ceiling) -> dict[str, object]:
         return {
             "window": show.window_of(regime.now),
             "normal": show.window_of(regime.normal),
             "regime_changes": regime.cuts,
             "observed": show.observed(regime.now),
-            "current": show.shown(current),
+            "current": show.shown(search.current),
             "chosen": None,
             "runner_up": None,
-            "curve": show.curve([current, *trials]),
+            "curve": show.curve([search.current, *search.grid]),
+            "refinements": show.curve(search.more),
             "shortest_safe_attempt_s": tried.floor_s,
+            "sick_endpoints": list(regime.sick),
             "held_down_by": ceiling.reason,
             "checked_at_both_ends": self.ends is not None and self.ends.arrived > 0,
         }
@@ -357,6 +386,11 @@ def _is_tamer(policy: Policy, current: Policy) -> bool:
     longest = current.timeout.attempt or current.timeout.request
     return (
         after.max <= before.max
+        and policy.hedge in (None, current.hedge)
+        # Failing sooner would not relieve the callee, and leaves callers in doubt about what has side effects.
+        and policy.timeout.request == current.timeout.request
+        and after.budget.percent <= before.budget.percent
+        and (after.max == 0 or after.on.connect <= before.on.connect)
         and (policy.timeout.attempt or policy.timeout.request) <= longest
         and after.on.timeout <= before.on.timeout
         and (after.max == 0 or after.on.reset <= before.on.reset)

@@ -16,7 +16,7 @@ from meshwise.analytics.proposal.regime import Regime
 from meshwise.analytics.replay.attempts import AttemptKey, Attempts
 from meshwise.analytics.replay.survival import KaplanMeier
 from meshwise.contracts.errors import DocumentError
-from meshwise.contracts.policy import ANY, DEFAULT_POLICY, Match, Policy, RetryOn, check_chain, parse_policy
+from meshwise.contracts.policy import ANY, DEFAULT_POLICY, Budget, Match, Policy, RetryOn, check_chain, parse_policy
 
 _STEPS: Final = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 """Timeouts are proposed on this grid per decade, so that noise in the data does not make a new proposal each time."""
@@ -28,10 +28,12 @@ _REACH: Final = 8.0
 class Grid:
     """What is tried: ``base`` is what governs now, ``variations`` are valid documents.
 
+    ``own`` is ``base`` as a policy of this edge alone, with the budget's floor a proposal would give it.
     ``floor_s`` is the shortest safe attempt timeout in seconds, ``None`` when normal times hold too few successes.
     """
 
     base: Policy
+    own: Policy
     variations: tuple[Policy, ...]
     floor_s: float | None
 
@@ -95,9 +97,10 @@ def grid(
     for retries in range(most_retries + 1):
         for attempt in (None, *_attempts(own, floor, retries, config)):
             candidate = _vary(own, attempt, retries, regime.now, config)
-            if candidate is not None and candidate not in found and not _same(candidate, base):
+            if candidate is not None and candidate not in found and not same(candidate, base):
                 found.append(candidate)
-    return Grid(base, tuple(found), floor)
+    held = replace(own, retry=replace(own.retry, budget=_budget(own, regime.now, config)), shadow=None, reason="")
+    return Grid(base, held, tuple(found), floor)
 
 
 def safe_attempt_s(normal: Attempts, config: ProposalConfig) -> float | None:
@@ -137,12 +140,19 @@ def _attempts(own: Policy, floor: float | None, retries: int, config: ProposalCo
     current = own.timeout.attempt
     if current is None:
         return values
+    return [*stepped(values, current, config), current]
+
+
+def stepped(values: Sequence[float], current: float, config: ProposalConfig) -> list[float]:
+    """Return those of ascending ``values`` that one step from ``current`` reaches and that are worth one.
+
+    A target beyond one step is approached by the step's end.
+    """
     low, high = current * (1.0 - config.max_step), current * (1.0 + config.max_step)
     allowed = [v for v in values if low <= v <= high and abs(v - current) >= config.min_step * current]
-    # A target beyond one step is approached by the step's end.
     if values and not allowed:
         allowed = [round(low, 3)] if values[-1] < low else [round(high, 3)] if values[0] > high else []
-    return [*allowed, current]
+    return allowed
 
 
 def _vary(own: Policy, attempt: float | None, retries: int, now: Attempts, config: ProposalConfig) -> Policy | None:
@@ -153,11 +163,7 @@ def _vary(own: Policy, attempt: float | None, retries: int, now: Attempts, confi
         own.retry,
         max=retries,
         on=RetryOn(connect=on.connect, reset=on.reset or retries > 0, timeout=wants_timeout, codes=tuple(codes)),
-        budget=replace(
-            own.retry.budget,
-            percent=min(own.retry.budget.percent, config.budget_percent),
-            min_per_second=_floor_per_second(own, now, config),
-        ),
+        budget=_budget(own, now, config),
     )
     policy = replace(own, timeout=replace(own.timeout, attempt=attempt), retry=retry, shadow=None, reason="")
     if (
@@ -172,6 +178,11 @@ def _vary(own: Policy, attempt: float | None, retries: int, now: Attempts, confi
         return None
 
 
+def _budget(own: Policy, now: Attempts, config: ProposalConfig) -> Budget:
+    percent = min(own.retry.budget.percent, config.budget_percent)
+    return replace(own.retry.budget, percent=percent, min_per_second=_floor_per_second(own, now, config))
+
+
 def _floor_per_second(own: Policy, now: Attempts, config: ProposalConfig) -> float:
     """A budget's floor that lifts retries above its percentage only when a proxy calls less than once a second."""
     seconds = max(config.block_s, float(np.ptp(now.start))) if len(now) else config.block_s
@@ -183,5 +194,13 @@ def _floor_per_second(own: Policy, now: Attempts, config: ProposalConfig) -> flo
     return min(own.retry.budget.min_per_second, round(math.floor(exact / unit + 1e-9) * unit, 3))
 
 
-def _same(one: Policy, other: Policy) -> bool:
-    return (one.timeout, one.retry.max, one.retry.on) == (other.timeout, other.retry.max, other.retry.on)
+def same(one: Policy, other: Policy) -> bool:
+    """Tell whether two policies differ in nothing that is searched; the floor of the budget follows from the rate."""
+    return _searched(one) == _searched(other)
+
+
+def _searched(policy: Policy) -> tuple[object, ...]:
+    retry = policy.retry
+    if not retry.max:
+        return policy.timeout, policy.hedge, 0
+    return policy.timeout, policy.hedge, retry.max, retry.on, retry.backoff, retry.budget.percent

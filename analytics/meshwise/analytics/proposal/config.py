@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from meshwise.contracts.policy import MAX_BUDGET_PERCENT, MAX_RETRIES
+from meshwise.contracts.policy import MAX_BUDGET_PERCENT, MAX_HEDGE_PERCENT, MAX_RETRIES
 
 
 class ProposalConfig(BaseModel):
@@ -22,8 +22,21 @@ class ProposalConfig(BaseModel):
     budget_percent: float = Field(
         default=20.0, ge=0, le=MAX_BUDGET_PERCENT, description="Highest retry budget proposed, in percent of requests."
     )
+    hedge_percent: float = Field(
+        default=MAX_HEDGE_PERCENT,
+        ge=0,
+        le=MAX_HEDGE_PERCENT,
+        description="Most hedges proposed, in percent of requests; 0 proposes none.",
+    )
+    min_hedge_delay_s: float = Field(default=0.005, gt=0, description="Shortest delay of a hedge proposed, in seconds.")
     max_amplification: float = Field(
         default=1.2, ge=1, description="Most attempts per request a proposal may need in the observed regime."
+    )
+    ceiling_share: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Share of the load that a callee is known to bear up to which a proposal may take it.",
     )
     min_attempt_timeout_s: float = Field(
         default=0.05, gt=0, description="Shortest attempt timeout proposed, in seconds."
@@ -54,10 +67,15 @@ class ProposalConfig(BaseModel):
         description="Most by which the counts of an edge's two ends may differ for a proposal, relative.",
     )
     max_step: float = Field(
-        default=0.25, gt=0, description="Largest relative change of an attempt timeout already in force."
+        default=0.25,
+        gt=0,
+        lt=1,
+        description="Largest relative change of a timeout or of a hedge's delay already in force.",
     )
     min_step: float = Field(
-        default=0.10, ge=0, description="Smallest relative change of an attempt timeout worth a proposal."
+        default=0.10,
+        ge=0,
+        description="Smallest relative change of a timeout or of a hedge's delay worth a proposal.",
     )
     load_error_share: float = Field(
         default=0.5, gt=0, le=1, description="Share of failures that look like overload from which retries only fall."

@@ -49,10 +49,14 @@ def retries(policy: Policy) -> str:
 
 
 def limits(policy: Policy) -> str:
-    """Return timeout and retries of a policy in a few words."""
+    """Return timeout, retries and hedge of a policy in a few words."""
     if policy.timeout.attempt is None:
-        return f"{format_duration(policy.timeout.request)} per request and {retries(policy)}"
-    return f"{format_duration(policy.timeout.attempt)} per attempt and {retries(policy)}"
+        text = f"{format_duration(policy.timeout.request)} per request"
+    else:
+        text = f"{format_duration(policy.timeout.attempt)} per attempt"
+    if policy.hedge is None:
+        return f"{text} and {retries(policy)}"
+    return f"{text}, {retries(policy)} and a hedge after {format_duration(policy.hedge.delay)}"
 
 
 def sentence(key: AttemptKey, best: Trial, current: Trial, by: str) -> str:
@@ -61,7 +65,10 @@ def sentence(key: AttemptKey, best: Trial, current: Trial, by: str) -> str:
     success = f"{percent(new.success.value)} of requests would succeed instead of {percent(old.success.value)}"
     tail = f"p99 {seconds(old.p99.value)} → {seconds(new.p99.value)}"
     load = f"{(new.attempts_per_request.value / old.attempts_per_request.value - 1.0) * 100:+.0f} % attempts"
-    gains = f"{tail}, {success}" if by == "p99" else f"{success}, {tail}"
+    mean = f"the mean wait {seconds(old.mean_good.value)} → {seconds(new.mean_good.value)}"
+    gains = {"p99": f"{tail}, {success}", "wait": f"{tail}, {success}", "mean": f"{mean}, {tail}, {success}"}.get(
+        by, f"{success}, {tail}"
+    )
     return (
         f"With {limits(best.policy)} on {label(key)}, {gains}, {load} "
         f"(replay of {new.samples} requests in {new.blocks} blocks; 95 % interval of success "
@@ -100,10 +107,14 @@ def curve(trials: Iterable[Trial]) -> list[dict[str, object]]:
             "attempt_timeout_s": trial.policy.timeout.attempt,
             "request_timeout_s": trial.policy.timeout.request,
             "retries": trial.policy.retry.max,
+            "hedge_delay_s": None if trial.policy.hedge is None else trial.policy.hedge.delay,
+            "backoff_s": trial.policy.retry.backoff.base,
+            "budget_percent": trial.policy.retry.budget.percent,
             "success": round(trial.result.success.value, 6),
             "success_low": round(trial.result.success.low, 6),
             "success_high": round(trial.result.success.high, 6),
             "p99": round(trial.result.p99.value, 6),
+            "p99_good": round(trial.result.p99_good.value, 6),
             "amplification": round(trial.result.attempts_per_request.value, 6),
         }
         for trial in trials
@@ -136,11 +147,18 @@ def would_change_mind(best: Trial, change: Gain, config: ProposalConfig) -> list
             f"healthy answers slower than {format_duration(best.policy.timeout.attempt)}: "
             "the attempt timeout would cut them off",
         )
-    gains = {"success": change.success, "p99": change.p99, "load": change.load}[change.by]
-    low, high = sorted((abs(gains.low), abs(gains.high)))
+    if best.policy.hedge is not None:
+        found.insert(
+            0,
+            f"more than {best.policy.hedge.max_extra_percent:g} % of the requests without an answer after "
+            f"{format_duration(best.policy.hedge.delay)}: then there are not enough hedges for those that need one",
+        )
+    low, high = sorted((abs(change.reason.low), abs(change.reason.high)))
     shown_as = {
         "success": f"{low * 100:.2f} to {high * 100:.2f} points of success",
         "p99": f"{seconds(low)} to {seconds(high)} of p99",
+        "mean": f"{seconds(low)} to {seconds(high)} of the mean wait",
+        "wait": f"{seconds(low)} to {seconds(high)} of the p99 of all waits",
         "load": f"{low:.3f} to {high:.3f} attempts per request",
     }[change.by]
     return [*found, f"a gain outside the predicted {shown_as}"]

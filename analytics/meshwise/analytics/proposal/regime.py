@@ -4,6 +4,9 @@ A window that spans the beginning of a fault is a mixture of two worlds, and adv
 recorded blocks are cut where the share of failed first attempts changes most, as long as that change is beyond chance
 (likelihood-ratio scan, binary segmentation); the last part is the observed regime. Counts are divided by their
 dispersion between blocks, so that failures that come in clumps do not read as a change.
+
+Regimes differ from endpoint to endpoint, too. One that fails a large part of what it is sent while the others are well
+is sick: what it does answer says nothing about how long a sound answer takes.
 """
 
 from __future__ import annotations
@@ -15,20 +18,28 @@ import numpy as np
 
 from meshwise.analytics.replay.attempts import Attempts, BoolArray, FloatArray, IntArray
 from meshwise.analytics.replay.blocks import block_numbers
+from meshwise.analytics.replay.simulate import wilson
 
 CUT_EVIDENCE: Final = 8.0
 """Least log-likelihood ratio of a cut: with some tens of places to cut, chance reaches it about once in 300 windows."""
 NORMAL_FACTOR: Final = 2.0
+_SICK_SHARE: Final = 0.25
+"""Share of failed attempts that a sick endpoint has for sure, and of which the others have a tenth at most."""
+_SICK_ATTEMPTS: Final = 30
 
 
 @dataclass(frozen=True, eq=False)
 class Regime:
-    """``now`` is the observed regime, ``normal`` the attempts of healthy blocks (maybe from before it)."""
+    """``now`` is the observed regime, ``normal`` the attempts of healthy blocks (maybe from before it).
+
+    ``sick`` names the endpoints whose attempts are not among the normal ones.
+    """
 
     now: Attempts
     normal: Attempts
     cuts: int
     is_drifting: bool
+    sick: tuple[str, ...] = ()
 
 
 def split(attempts: Attempts, block_s: float, min_blocks: int) -> Regime:
@@ -53,7 +64,27 @@ def split(attempts: Attempts, block_s: float, min_blocks: int) -> Regime:
         before, after = slice(start, len(names) - tail), slice(len(names) - tail, None)
         gap = abs(failed[before].sum() / total[before].sum() - failed[after].sum() / total[after].sum())
         drift = gap > 0.05 and _evidence(failed[start:], total[start:], len(names) - start - tail) > 5.0
-    return Regime(now, _normal(attempts, block, names, failed / np.maximum(total, 1.0)), cuts, bool(drift))
+    normal = _normal(attempts, block, names, failed / np.maximum(total, 1.0))
+    sick = sick_endpoints(now)
+    normal = normal.select(~np.isin(normal.endpoint, sick))
+    return Regime(now, normal, cuts, bool(drift), sick)
+
+
+def sick_endpoints(attempts: Attempts) -> tuple[str, ...]:
+    """Return the endpoints, fewer than half, that fail a large part of their attempts while the others are well.
+
+    An attempt that was given up because its hedge had answered is one that its endpoint left waiting.
+    """
+    names, endpoint = np.unique(attempts.endpoint, return_inverse=True)
+    total = np.bincount(endpoint.reshape(-1), minlength=len(names)).astype(np.float64)
+    failed = np.bincount(endpoint.reshape(-1), weights=~attempts.ok, minlength=len(names))
+    sick = np.array(
+        [n >= _SICK_ATTEMPTS and wilson(k, n)[0] >= _SICK_SHARE for k, n in zip(failed, total, strict=True)], dtype=bool
+    )
+    if not sick.any() or 2 * sick.sum() >= len(names):
+        return ()
+    others = failed[~sick].sum() / max(1.0, total[~sick].sum())
+    return tuple(names[sick].tolist()) if others <= _SICK_SHARE / 10.0 else ()
 
 
 def best_cut(failed: FloatArray, total: FloatArray) -> tuple[int, float]:

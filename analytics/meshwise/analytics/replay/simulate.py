@@ -23,6 +23,7 @@ _LOWEST_S: Final = 1e-4
 _BINS: Final = 26 * BINS_PER_DOUBLING  # 0.1 ms … 1.8 h
 BOOTSTRAPS: Final = 500
 
+_SLOWEST: Final = 0.999
 _FEW_RETRIES: Final = 30
 _UNSEEN: Final = 0.02
 """Share of the requests saved by retries that is doubtful while no retry was recorded: widens the interval."""
@@ -63,6 +64,8 @@ class ReplayResult:
     p99_good: Estimate
     """p99 of the wait for a good answer: a failed request counts as the whole request timeout, since failing fast is
     not answering fast."""
+    mean_good: Estimate
+    """Mean of the same waits: it tells tails that are too thin or too thick for p99 apart."""
     attempts_per_request: Estimate
     budget_denied: Estimate
     """Retries the budget refused, per request."""
@@ -71,6 +74,8 @@ class ReplayResult:
     """Retries and hedges made, as a share of those that the retry budget would have allowed."""
     wasted_work: Estimate
     """Share of the time attempts took, as the callers saw it, that led to no good answer."""
+    slowest_good_s: float
+    """Wait in seconds within which all but one in a thousand good answers came, 0 without any."""
     samples: int
     blocks: int
     simulated: int
@@ -93,15 +98,18 @@ class ReplayResult:
         return document
 
 
-_SHARES: Final = ("success", "attempts_per_request", "budget_denied", "hedges_per_request")
+_SHARES: Final = ("success", "attempts_per_request", "budget_denied", "hedges_per_request", "mean_good")
 _RATIOS: Final = ("budget_used", "wasted_work")
 _MEASURES: Final = ("p50", "p95", "p99", "p99_good", *_SHARES, *_RATIOS)
 
 
-def replay(attempts: Attempts | Blocks, policy: Policy, n: int = 20_000, seed: int = 0) -> ReplayResult:
+def replay(
+    attempts: Attempts | Blocks, policy: Policy, n: int = 20_000, seed: int = 0, *, patience: float | None = None
+) -> ReplayResult:
     """Play the recorded requests of one route under ``policy``, each so often that there are ``n`` or a few more.
 
-    Deterministic for a seed.
+    Deterministic for a seed. ``patience`` is the wait in seconds that a failed request counts as in ``p99_good``, the
+    policy's own request timeout by default: to compare policies it must be one for all of them.
 
     Raises:
         ValueError: there is no first attempt.
@@ -111,7 +119,8 @@ def replay(attempts: Attempts | Blocks, policy: Policy, n: int = 20_000, seed: i
     draws = policy.retry.max or policy.hedge is not None or blocks.censored.any()
     copies = math.ceil(n / len(blocks.firsts)) if draws else 1
     play = Play(blocks, policy, copies, seed, load_of(blocks))
-    return _summarise(blocks, play, policy, np.random.default_rng([seed, 1]))
+    wait = policy.timeout.request if patience is None else patience
+    return _summarise(blocks, play, policy, wait, np.random.default_rng([seed, 1]))
 
 
 def difference(better: ReplayResult, worse: ReplayResult, measure: str) -> Estimate:
@@ -121,17 +130,17 @@ def difference(better: ReplayResult, worse: ReplayResult, measure: str) -> Estim
     return _interval(value, gaps, better.blocks)
 
 
-def _summarise(blocks: Blocks, play: Play, policy: Policy, rng: np.random.Generator) -> ReplayResult:
+def _summarise(blocks: Blocks, play: Play, policy: Policy, patience: float, rng: np.random.Generator) -> ReplayResult:
     count, drawn = blocks.size, blocks.requests * play.copies
     weights = _resampled(count, rng)
     totals = weights @ drawn
     replicates: dict[str, FloatArray] = {}
     estimates: dict[str, Estimate] = {}
-    for name, top, bottom in _ratios(blocks, play, policy, drawn):
+    good = np.where(play.success, play.clock, np.maximum(play.clock, patience))
+    for name, top, bottom in _ratios(blocks, play, good, policy):
         above, below = top.sum(), bottom.sum()
         replicates[name] = (weights @ top) / np.maximum(weights @ bottom, 1e-12)
         estimates[name] = _interval(float(above / below) if below > 0.0 else 0.0, replicates[name], count)
-    good = np.where(play.success, play.clock, np.maximum(play.clock, policy.timeout.request))
     seen, answered = _cumulative(play.clock, play.block, weights), _cumulative(good, play.block, weights)
     for name, q, clock, cumulative in (
         ("p50", 0.50, play.clock, seen),
@@ -150,20 +159,27 @@ def _summarise(blocks: Blocks, play: Play, policy: Policy, rng: np.random.Genera
     estimates["success"] = _at_least_sampling(estimates["success"], int(blocks.requests.sum()))
     # Widening may pass zero, which no share, count or duration does.
     estimates = {name: replace(estimate, low=max(0.0, estimate.low)) for name, estimate in estimates.items()}
+    answers = play.clock[play.success]
     return ReplayResult(
-        **estimates, samples=int(blocks.requests.sum()), blocks=count, simulated=len(play.clock), replicates=replicates
+        **estimates,
+        slowest_good_s=float(np.quantile(answers, _SLOWEST, method="inverted_cdf")) if len(answers) else 0.0,
+        samples=int(blocks.requests.sum()),
+        blocks=count,
+        simulated=len(play.clock),
+        replicates=replicates,
     )
 
 
 def _ratios(
-    blocks: Blocks, play: Play, policy: Policy, drawn: IntArray
+    blocks: Blocks, play: Play, good: FloatArray, policy: Policy
 ) -> Iterator[tuple[str, FloatArray, FloatArray]]:
     """Yield each share and ratio as its name, and per block what is divided by what."""
 
     def per_block(values: npt.NDArray[Any]) -> FloatArray:
         return np.bincount(play.block, weights=values, minlength=blocks.size).astype(np.float64)
 
-    for name, values in zip(_SHARES, (play.success, play.made, play.denied, play.hedged), strict=True):
+    drawn = blocks.requests * play.copies
+    for name, values in zip(_SHARES, (play.success, play.made, play.denied, play.hedged, good), strict=True):
         yield name, per_block(values), drawn.astype(np.float64)
     budget, proxies = policy.retry.budget, int(blocks.instance.max()) + 1
     floor = budget.min_per_second * blocks.block_s * proxies * play.copies

@@ -1,0 +1,69 @@
+"""Replay what is worth trying on one route: the grid of timeouts and retries, then refinements of its best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from meshwise.analytics.proposal.candidates import Grid, same
+from meshwise.analytics.proposal.choice import Trial, gain, ranked, within_limits
+from meshwise.analytics.proposal.config import ProposalConfig
+from meshwise.analytics.proposal.refinements import hedge_delays, hedged, varied
+from meshwise.analytics.replay.attempts import Attempts
+from meshwise.analytics.replay.blocks import Blocks
+from meshwise.analytics.replay.simulate import replay
+from meshwise.contracts.policy import Policy
+
+
+@dataclass
+class Search:
+    """The trials of one route: ``grid`` of timeouts and retries, ``more`` beyond it.
+
+    ``current`` is the policy in force with its replay; ``is_open`` tells whether a policy may be tried at all,
+    ``ceiling`` the most attempts per request that the callee bears.
+    """
+
+    blocks: Blocks
+    current: Trial
+    config: ProposalConfig
+    is_open: Callable[[Policy], bool]
+    ceiling: float | None = None
+    grid: list[Trial] = field(default_factory=list)
+    more: list[Trial] = field(default_factory=list)
+
+    def run(self, tried: Grid, now: Attempts) -> None:
+        """Replay the grid, hedges of its best and of the policy in force, then everything else about the best."""
+        self.grid = [self.replayed(policy) for policy in tried.variations]
+        delays = hedge_delays(now, self.current.policy, self.config)
+        for start in (tried.own, *(trial.policy for trial in self.allowed()[:1])):
+            self._try(hedged(start, delays, self.config))
+        best = self.allowed()
+        # The policy in force may be the best, and its patience or its conditions too much all the same.
+        for trial in (*best[:1], Trial(tried.own, self.current.result)):
+            self._try(varied(trial.policy, now, trial.result, self.config))
+
+    def allowed(self) -> list[Trial]:
+        """Return the trials within all limits, the best first.
+
+        Where the one with the shortest tail is not worth a change, the one with the shortest mean may be.
+        """
+        trials = [*self.grid, *self.more]
+        within = [one for one in trials if within_limits(one, self.current, self.config, self.ceiling)]
+        found = ranked(within)
+        if found and not gain(found[0], self.current, self.config).is_worth_it:
+            other = ranked(within, ("mean_good", "p99_good"))
+            if gain(other[0], self.current, self.config).is_worth_it:
+                return other
+        return found
+
+    def replayed(self, policy: Policy) -> Trial:
+        """Return the replay of a policy; failures count as long as callers wait now."""
+        config, patience = self.config, self.current.policy.timeout.request
+        return Trial(policy, replay(self.blocks, policy, config.simulated_requests, config.seed, patience=patience))
+
+    def _try(self, policies: Iterable[Policy]) -> None:
+        known = [self.current.policy, *(trial.policy for trial in (*self.grid, *self.more))]
+        for policy in policies:
+            if self.is_open(policy) and not any(same(policy, other) for other in known):
+                known.append(policy)
+                self.more.append(self.replayed(policy))
