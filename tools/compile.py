@@ -1,12 +1,16 @@
 """The build hook that compiles the proxy's data path with mypyc, from the sources that run as plain Python otherwise.
 
 A wheel is compiled where a C compiler is at hand; an editable install never is, so that an edit always takes effect.
+Installers hide what a build says, so every wheel carries a note, ``NOTE``, which ``meshwise version`` shows: why it is
+plain Python, or that it is not. What is compiled is a copy, because a tree may change in the minutes that takes.
 ``MESHWISE_COMPILE=0`` builds a plain wheel; with ``1`` the build fails where with ``auto``, the default, it goes on and
 builds a plain one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import sys
@@ -37,6 +41,8 @@ MODULES: Final = tuple(f"meshwise.proxy.{name}" for name in _DATA_PATH.split())
 """What a request passes through. Whatever waits, starts or is asked once a second gains nothing."""
 
 REQUIREMENTS: Final = ("mypy>=1.18", "setuptools>=80")
+NOTE: Final = "meshwise/proxy/built.txt"
+"""Where in a wheel it says how it was built: ``compiled``, or why not."""
 GROUP: Final = "meshwise"
 """The shared library that holds the compiled code is called ``GROUP__mypyc``."""
 
@@ -52,29 +58,41 @@ class CompileHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, unless this is an editable install or nobody wants it."""
-        if version == "editable" or self.target_name != "wheel" or wanted() == "0":
-            return
-        if not has_c_compiler():
-            self._plain("there is no C compiler")
+        if version == "editable" or self.target_name != "wheel":
             return
         self._directory = tempfile.mkdtemp(prefix="meshwise-compile-")
+        why = self._compile(build_data)
+        note = Path(self._directory) / "built.txt"
+        note.write_text(why or "compiled", encoding="utf-8")
+        build_data["force_include"][str(note)] = NOTE
+
+    def _compile(self, build_data: dict[str, Any]) -> str:
+        """Compile and add what came of it to the wheel; return why nothing did, or nothing."""
+        if wanted() == "0":
+            return "MESHWISE_COMPILE was 0"
+        if not has_c_compiler():
+            return self._plain("there was no C compiler")
+        said = io.StringIO()
         try:
-            built = compiled(Path(self.root), Path(self._directory))
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                built = compiled(Path(self.root), Path(self._directory))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - mypyc and setuptools end in whatever way they like
-            self._plain(f"compiling failed: {error}")
-            return
+            return self._plain(f"compiling failed: {reason_of(error, said.getvalue())}", said.getvalue())
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
         build_data["force_include"].update({str(path): name for name, path in built.items()})
+        return ""
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
         """Remove what the compiler left."""
         shutil.rmtree(getattr(self, "_directory", ""), ignore_errors=True)
 
-    def _plain(self, why: str) -> None:
+    def _plain(self, why: str, said: str = "") -> str:
+        sys.stderr.write(said[-10_000:])
         if wanted() == "1":
             raise RuntimeError(f"MESHWISE_COMPILE is 1, but {why}")
         self.app.display_warning(f"meshwise is built as plain Python: {why}")
+        return why
 
 
 def wanted() -> str:
@@ -99,6 +117,12 @@ def has_c_compiler() -> bool:
     return any(shutil.which(name) for name in (os.environ.get("CC", "").split() or ["cc"])[:1])
 
 
+def reason_of(error: BaseException, said: str) -> str:
+    """Return in one line why compiling failed: the first error that the compiler told, else what was raised."""
+    told = [line.strip() for line in said.splitlines() if "error:" in line.lower()]
+    return (told[0] if told else f"{type(error).__name__}: {error}")[:300]
+
+
 def source_of(module: str) -> str:
     """Return the path of a proxy module below the repository."""
     return f"proxy/{module.replace('.', '/')}.py"
@@ -113,8 +137,11 @@ def compiled(root: Path, directory: Path) -> dict[str, Path]:
     from mypyc.build import mypycify
     from setuptools import Distribution
 
+    source = directory / "source"
+    for name in ROOTS:
+        shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     before, argv, path = Path.cwd(), sys.argv, os.environ.get("MYPYPATH")
-    os.chdir(root)
+    os.chdir(source)
     os.environ["MYPYPATH"] = os.pathsep.join(ROOTS)
     try:
         # The libraries need not be installed where a wheel is built: what is not found is taken as it comes.

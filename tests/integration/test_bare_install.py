@@ -105,3 +105,10 @@ def test_a_missing_extra_is_named_with_its_remedy(site: Path, tmp_path: Path, ro
     assert done.returncode == 1
     assert f"meshwise[{room}]" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_version_tells_how_it_was_built(site: Path) -> None:
+    """A wheel that is not compiled says why; nobody has to guess it from how fast it is."""
+    for asked in ("version", "--version"):
+        done = subprocess.run(_command(site, asked), capture_output=True, text=True, check=False)
+        assert done.stdout.splitlines()[1:] == ["data path: plain Python: MESHWISE_COMPILE was 0"], done.stderr

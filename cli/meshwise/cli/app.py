@@ -22,6 +22,12 @@ SUMMARY = """A service mesh that watches itself and tunes its timeouts and retri
 """
 
 
+def _show_version(asked: bool) -> None:  # as typer calls it
+    if asked:
+        platform.version()
+        raise typer.Exit
+
+
 def create_app() -> typer.Typer:
     """Build the command tree; no room is imported for it."""
     app = typer.Typer(
@@ -35,6 +41,9 @@ def create_app() -> typer.Typer:
 
     @app.callback()
     def options(
+        version: Annotated[  # noqa: ARG001  # the callback does all of it
+            bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_show_version)
+        ] = False,
         debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
     ) -> None:
         del debug  # read by execute(), which has to know it before any parsing

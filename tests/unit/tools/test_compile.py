@@ -1,12 +1,13 @@
 """The build hook, without a compiler's help."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tools import compile as hook
-from tools.compile import MODULES, CompileHook, has_c_compiler, level, source_of
+from tools.compile import MODULES, NOTE, CompileHook, has_c_compiler, level, source_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -37,6 +38,12 @@ def build_data() -> dict[str, Any]:
     return {"pure_python": True, "force_include": {}}
 
 
+def note_of(data: dict[str, Any]) -> str:
+    """What the wheel says of how it was built; nothing when it says nothing."""
+    notes = [path for path, name in data["force_include"].items() if name == NOTE]
+    return Path(notes[0]).read_text(encoding="utf-8") if notes else ""
+
+
 def test_every_module_exists() -> None:
     """What is to be compiled is there under its name."""
     assert [module for module in MODULES if not (ROOT / source_of(module)).is_file()] == []
@@ -47,8 +54,26 @@ def test_a_failed_compilation_leaves_a_plain_wheel(builder: Any, monkeypatch: py
     monkeypatch.delenv("MESHWISE_COMPILE", raising=False)
     data = build_data()
     builder.initialize("standard", data)
-    assert data == build_data()
-    assert builder.app.warnings == ["meshwise is built as plain Python: compiling failed: no luck"]
+    assert data["pure_python"] is True
+    assert note_of(data) == "compiling failed: SystemExit: no luck"
+    assert builder.app.warnings == ["meshwise is built as plain Python: compiling failed: SystemExit: no luck"]
+
+
+def test_the_compilers_own_words_are_told(
+    builder: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its first error goes into the wheel, all it said to standard error, and nothing of it is lost in an exit code."""
+
+    def broken(root: Path, directory: Path) -> dict[str, Path]:
+        sys.stdout.write("proxy/a.py:1: warning: odd\nproxy/a.py:2: error: half a file\n")
+        raise SystemExit(1)
+
+    monkeypatch.setattr(hook, "compiled", broken)
+    monkeypatch.delenv("MESHWISE_COMPILE", raising=False)
+    data = build_data()
+    builder.initialize("standard", data)
+    assert note_of(data) == "compiling failed: proxy/a.py:2: error: half a file"
+    assert "warning: odd" in capsys.readouterr().err
 
 
 def test_a_compilation_that_must_be_fails_the_build(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,13 +83,17 @@ def test_a_compilation_that_must_be_fails_the_build(builder: Any, monkeypatch: p
         builder.initialize("standard", build_data())
 
 
-@pytest.mark.parametrize(("version", "wanted"), [("editable", "1"), ("standard", "0")])
-def test_nothing_is_compiled(builder: Any, monkeypatch: pytest.MonkeyPatch, version: str, wanted: str) -> None:
-    """An editable install and MESHWISE_COMPILE=0 leave the sources alone."""
+@pytest.mark.parametrize(
+    ("version", "wanted", "note"), [("editable", "1", ""), ("standard", "0", "MESHWISE_COMPILE was 0")]
+)
+def test_nothing_is_compiled(
+    builder: Any, monkeypatch: pytest.MonkeyPatch, version: str, wanted: str, note: str
+) -> None:
+    """An editable install and MESHWISE_COMPILE=0 leave the sources alone; a wheel says so."""
     monkeypatch.setenv("MESHWISE_COMPILE", wanted)
     data = build_data()
     builder.initialize(version, data)
-    assert data == build_data()
+    assert (data["pure_python"], note_of(data)) == (True, note)
     assert builder.app.warnings == []
 
 
@@ -74,8 +103,8 @@ def test_compiled_files_join_the_wheel(builder: Any, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(hook, "compiled", lambda _, directory: {"meshwise/x.so": directory / "x.so"})
     data = build_data()
     builder.initialize("standard", data)
-    assert list(data["force_include"].values()) == ["meshwise/x.so"]
-    assert (data["pure_python"], data["infer_tag"]) == (False, True)
+    assert list(data["force_include"].values()) == ["meshwise/x.so", NOTE]
+    assert (data["pure_python"], data["infer_tag"], note_of(data)) == (False, True, "compiled")
 
 
 def test_the_compiler_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,10 +55,12 @@ def demo(
 
 
 def version() -> None:
-    """Print the version."""
+    """Print the version, and whether the proxy's data path is compiled, or why not."""
     from importlib.metadata import version as installed
 
-    typer.echo(f"meshwise {installed('meshwise')}")
+    from meshwise.cli.build import data_path
+
+    typer.echo(f"meshwise {installed('meshwise')}\ndata path: {data_path()}")
 
 
 def _check_directory(directory: Path) -> None:
