@@ -158,6 +158,9 @@ def test_collectors_are_counted_over_the_window_and_shown_as_of_now(store_server
         spool_bytes=5000,
         lag_s=3.0,
         sampled_out=4,
+        tenant_accepted={"team-a": 60},
+        tenant_rejected={},
+        tenant_refused={"team-b": 3},
     )
     last = replace(
         base, at=now - timedelta(seconds=10), refused={"memory": 2, "quota": 4}, insert_p99_s=None, spooled=0, lag_s=0.5
@@ -168,6 +171,7 @@ def test_collectors_are_counted_over_the_window_and_shown_as_of_now(store_server
     assert (row.at, row.accepted, row.inserted, row.requests, row.sampled_out) == (last.at, 200, 160, 10, 8)
     assert (row.refused, row.rejected, row.quarantined, row.insert_failures) == ({"memory": 3, "quota": 4}, 2, 4, 2)
     assert (row.insert_p99_s, row.spooled, row.spool_bytes, row.lag_s, row.covered_s) == (0.2, 0, 5000, 0.5, 20.0)
+    assert row.tenants == {"team-a": (120, 0, 0), "team-b": (0, 0, 6)}
     points = queries.ingest(900)
     assert (sum(point.accepted for point in points), sum(point.inserted for point in points)) == (200, 160)
     assert max(point.lag_s for point in points) == 3.0

@@ -109,14 +109,13 @@ def stats_row(
 ) -> CollectorStats:
     """Return the row that says what happened between two tallies; ``at`` is Unix time in seconds."""
     inserts = {bound: count - before.inserts.get(bound, 0) for bound, count in now.inserts.items()}
-    refused = {reason: count - before.refused.get(reason, 0) for reason, count in now.refused.items()}
     return CollectorStats(
         at=datetime.fromtimestamp(at, UTC),
         collector=collector,
         signal=signal.value,
         interval_s=interval_s,
         requests=now.requests - before.requests,
-        refused={reason: count for reason, count in refused.items() if count},
+        refused=_since(before.refused, now.refused),
         accepted=now.accepted - before.accepted,
         rejected=now.rejected - before.rejected,
         inserted=now.inserted - before.inserted,
@@ -130,7 +129,15 @@ def stats_row(
         spool_bytes=spool_bytes,
         lag_s=now.lag_s,
         sampled_out=now.sampled_out - before.sampled_out,
+        tenant_accepted=_since(before.tenant_accepted, now.tenant_accepted),
+        tenant_rejected=_since(before.tenant_rejected, now.tenant_rejected),
+        tenant_refused=_since(before.tenant_refused, now.tenant_refused),
     )
+
+
+def _since(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
+    """Return what was added, without what nothing was added to."""
+    return {key: more for key, count in now.items() if (more := count - before.get(key, 0))}
 
 
 def status_document(

@@ -185,6 +185,7 @@ class CollectorStats:
     ``requests`` and ``refused`` (by reason) are of requests; ``accepted`` … ``lost`` are spans, data points or log
     records, but ``lost`` counts records of the spool. ``spooled`` items, ``backlog_segments``, ``spool_bytes`` (of all
     signals together) and ``lag_s``, the age of the oldest item that is not in the store, are of the moment ``at``.
+    ``tenant_accepted`` and ``tenant_rejected`` count items by tenant, ``tenant_refused`` requests.
     """
 
     at: datetime
@@ -206,6 +207,9 @@ class CollectorStats:
     spool_bytes: int
     lag_s: float
     sampled_out: int
+    tenant_accepted: Mapping[str, int]
+    tenant_rejected: Mapping[str, int]
+    tenant_refused: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

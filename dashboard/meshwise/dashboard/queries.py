@@ -79,7 +79,8 @@ class CollectorRow:
     """One collector and one signal over a window: counts of the window, gauges as of ``at``, its last sign of life.
 
     ``refused`` counts requests by reason, ``lost`` records of the spool, the others spans, data points or log records.
-    ``insert_p99_s`` is the slowest of the window; ``covered_s`` is how long its rows account for.
+    ``insert_p99_s`` is the slowest of the window; ``covered_s`` is how long its rows account for. ``tenants`` has, by
+    name, items accepted and rejected, and requests refused.
     """
 
     collector: str
@@ -99,6 +100,7 @@ class CollectorRow:
     spool_bytes: int = 0
     lag_s: float = 0.0
     covered_s: float = 0.0
+    tenants: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -126,8 +127,7 @@ class StoreQueries:
         """See ``Queries``."""
 
         def ask() -> list[CollectorRow]:
-            rows = self._ask("collectors", {"seconds": seconds}).result_rows
-            return [CollectorRow(collector, signal, utc(at), *rest) for collector, signal, at, *rest in rows]
+            return [_collector_row(values) for values in self._ask("collectors", {"seconds": seconds}).result_rows]
 
         return self._cached(("collectors", seconds), ask)
 
@@ -180,6 +180,13 @@ class StoreQueries:
             self._answers.clear()
         self._answers[key] = (now, answer)
         return answer
+
+
+def _collector_row(values: Sequence[Any]) -> CollectorRow:
+    collector, signal, at, *rest, accepted, rejected, refused = values
+    names = sorted({*accepted, *rejected, *refused})
+    tenants = {name: (accepted.get(name, 0), rejected.get(name, 0), refused.get(name, 0)) for name in names}
+    return replace(CollectorRow(collector, signal, utc(at), *rest), tenants=tenants)
 
 
 def _traffic_point(values: Sequence[Any]) -> TrafficPoint:

@@ -31,7 +31,14 @@ def test_quantiles_come_from_cumulative_buckets(
 
 def test_rows_are_differences() -> None:
     """A row carries what happened since the one before, gauges of the moment, and only reasons that occurred."""
-    before = Tally(requests=5, refused={"memory": 1, "draining": 2}, accepted=10, inserts={0.1: 4, INF: 4})
+    before = Tally(
+        tenant_accepted={"a": 5},
+        tenant_refused={"b": 3},
+        requests=5,
+        refused={"memory": 1, "draining": 2},
+        accepted=10,
+        inserts={0.1: 4, INF: 4},
+    )
     now = dataclasses.replace(
         before,
         requests=7,
@@ -40,10 +47,13 @@ def test_rows_are_differences() -> None:
         inserts={0.1: 4, INF: 8},
         spooled=9,
         lag_s=1.5,
+        tenant_accepted={"a": 20},
+        tenant_refused={"b": 3},
     )
     row = stats_row(before, now, signal=Signal.LOGS, collector="c1", at=100.0, interval_s=10.0, spool_bytes=77)
     assert (row.collector, row.signal, row.at.timestamp(), row.interval_s) == ("c1", "logs", 100.0, 10.0)
     assert (row.requests, row.refused, row.accepted) == (2, {"memory": 3}, 20)
+    assert (row.tenant_accepted, row.tenant_rejected, row.tenant_refused) == ({"a": 15}, {}, {})
     assert (row.spooled, row.lag_s, row.spool_bytes, row.insert_p50_s) == (9, 1.5, 77, 0.1)
 
 

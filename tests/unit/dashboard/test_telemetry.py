@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from meshwise.dashboard.components.figures import ingest_figure, lag_figure
-from meshwise.dashboard.pages.telemetry import render_collectors, render_numbers
+from meshwise.dashboard.pages.telemetry import render_collectors, render_numbers, render_tenants
 from meshwise.dashboard.queries import CollectorRow, IngestPoint
 from support.findings import HOSTILE, NOW
 
@@ -61,6 +61,18 @@ def test_a_row_has_every_figure_of_its_collector() -> None:
     told = ("1,001", "1 quota, 3 spool_full", "44", "955", "1.25 s", "88 kB", "42 ms")
     assert [one for one in told if f"Td(children='{one}'" not in shown] == []
     assert str(render_collectors([], NOW)).count("nothing yet") == 1
+
+
+def test_tenants_are_added_up_and_the_most_refused_comes_first() -> None:
+    """Over collectors and signals; where there are no tenants it says so."""
+    rows = [
+        _row(tenants={"calm": (5, 0, 0), "loud": (1000, 1, 2)}),
+        _row(signal="logs", tenants={"loud": (1000, 0, 1)}),
+    ]
+    shown = str(render_tenants(rows))
+    assert shown.index("loud") < shown.index("calm")
+    assert "Td(children='2,000', className='number'), Td(children='1', className='number')" in shown
+    assert "nothing yet" in str(render_tenants([_row()]))
 
 
 def test_what_a_collector_says_of_itself_is_text() -> None:

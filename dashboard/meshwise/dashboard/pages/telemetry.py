@@ -35,6 +35,7 @@ class Ids:
     INGEST = "telemetry-ingest"
     LAG = "telemetry-lag"
     COLLECTORS = "telemetry-collectors"
+    TENANTS = "telemetry-tenants"
 
 
 def layout() -> Component:
@@ -42,7 +43,7 @@ def layout() -> Component:
     return html.Div(
         [
             html.H1("Telemetry"),
-            *digests(Ids.NUMBERS, Ids.INGEST, Ids.LAG, Ids.COLLECTORS),
+            *digests(Ids.NUMBERS, Ids.INGEST, Ids.LAG, Ids.COLLECTORS, Ids.TENANTS),
             html.Div(id=Ids.NUMBERS, className="figure-row"),
             html.Div(
                 [
@@ -52,6 +53,7 @@ def layout() -> Component:
                 className="grid",
             ),
             card("Collectors", html.Div(id=Ids.COLLECTORS), class_name="wide"),
+            card("Tenants", html.Div(id=Ids.TENANTS)),
         ]
     )
 
@@ -118,6 +120,20 @@ def render_collectors(rows: Sequence[CollectorRow], now: datetime) -> Component:
     return table("Collectors, last 15 minutes", head, shown, numeric=(3, 4, *range(6, 14)))
 
 
+def render_tenants(rows: Sequence[CollectorRow]) -> Component:
+    """Return a row per tenant over all collectors and signals; whoever was refused most comes first."""
+    totals: dict[str, tuple[int, int, int]] = {}
+    for row in rows:
+        for name, (accepted, rejected, refused) in row.tenants.items():
+            before = totals.get(name, (0, 0, 0))
+            totals[name] = (before[0] + accepted, before[1] + rejected, before[2] + refused)
+    order = sorted(totals.items(), key=lambda one: (-one[1][2], one[0]))
+    shown = [[text.label(name), *(text.count(number) for number in counts)] for name, counts in order]
+    return table(
+        "Tenants", ["tenant", "items accepted", "items rejected", "requests refused"], shown, numeric=(1, 2, 3)
+    )
+
+
 def _silent(row: CollectorRow, now: datetime) -> bool:
     return now - row.at > SILENT_AFTER
 
@@ -150,6 +166,7 @@ def register(app: Dash, queries: Queries, control: Control) -> None:
     live(app, Ids.INGEST, "figure", lambda _: ingest_figure(queries.ingest(WINDOW_S)), ingest_figure(()))
     live(app, Ids.LAG, "figure", lambda _: lag_figure(queries.ingest(WINDOW_S)), lag_figure(()))
     live(app, Ids.COLLECTORS, "children", lambda _: render_collectors(queries.collectors(WINDOW_S), now()))
+    live(app, Ids.TENANTS, "children", lambda _: render_tenants(queries.collectors(WINDOW_S)))
 
 
 PAGE = Page("/telemetry", "Telemetry", layout, register)

@@ -17,7 +17,10 @@ SELECT
     argMax(spooled, at) AS spooled_now,
     argMax(spool_bytes, at) AS spool_bytes_now,
     argMax(lag_s, at) AS lag_now_s,
-    sum(interval_s) AS covered_s
+    sum(interval_s) AS covered_s,
+    sumMap(tenant_accepted) AS by_tenant_accepted,
+    sumMap(tenant_rejected) AS by_tenant_rejected,
+    sumMap(tenant_refused) AS by_tenant_refused
 FROM mesh_collector_stats
 WHERE at > now64() - toIntervalSecond({seconds:UInt32})
 GROUP BY collector, signal
