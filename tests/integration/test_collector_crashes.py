@@ -57,7 +57,7 @@ def test_a_full_disk_refuses_and_keeps_what_it_has(tmp_path: Path, small_disk: P
     """While the disk is full senders are told to wait; when the store takes again, all of it arrives, once."""
     with stage(tmp_path, seed=1, data_dir=small_disk) as one:
         one.proxy.fault = Fault.REFUSE
-        with Senders(one.collector_port) as senders:
+        with Senders(one.collector_port, one.grpc_port) as senders:
             deadline = time.monotonic() + 30.0
             while senders.ledger.refused < 20:
                 assert time.monotonic() < deadline, "the disk never filled up"

@@ -24,8 +24,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
+import grpc
+
+from meshwise.collector.signals import DOORS, Signal
 from meshwise.store.client import connect
 from support.collector import collector_command
 from support.fault_proxy import Fault, FaultProxy
@@ -38,6 +41,7 @@ SPANS: Final = 20
 PAUSE_S: Final = 0.01
 """Between two requests of a sender: crashes are at issue, not load."""
 PROTOBUF: Final = {"content-type": "application/x-protobuf"}
+METHOD: Final = DOORS[Signal.TRACES].grpc_method
 RETRIED: Final = (429, 502, 503, 504)
 CLOCK: Final = """
 import random, sys, time
@@ -76,15 +80,17 @@ class Outcome:
 
 
 class Senders:
-    """A few threads that send until told to stop."""
+    """A few threads that send until told to stop, one of them over gRPC."""
 
-    def __init__(self, port: int, count: int = 3) -> None:
+    def __init__(self, http_port: int, grpc_port: int) -> None:
         self.ledger = Ledger()
-        self._port = port
+        self._port = http_port
+        self._grpc_port = grpc_port
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(count)]
+        ways = (self._post, self._post, self._call)
+        self._threads = [threading.Thread(target=self._run, args=(way,), daemon=True) for way in ways]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -104,7 +110,7 @@ class Senders:
             assert time.monotonic() < deadline, f"only {len(self.ledger.acknowledged)} of {goal} spans acknowledged"
             time.sleep(0.005)
 
-    def _run(self) -> None:
+    def _run(self, send: Callable[[bytes], int | None]) -> None:
         while not self._stopped.is_set():
             with self._lock:
                 mine = [next(self._numbers) for _ in range(SPANS)]
@@ -112,7 +118,7 @@ class Senders:
             body = traces(mine).SerializeToString()
             # An answer to a refusal is final only when it is none that may be tried again.
             while not self._stopped.is_set():
-                status = self._post(body)
+                status = send(body)
                 if status in RETRIED:
                     self.ledger.refused += 1
                     time.sleep(0.02)
@@ -127,6 +133,19 @@ class Senders:
                 else:
                     raise AssertionError(f"a good request was answered {status}")
                 break
+
+    def _call(self, body: bytes) -> int | None:
+        """Send over gRPC; the answer is what it would be over HTTP, None when nobody answered."""
+        with grpc.insecure_channel(f"127.0.0.1:{self._grpc_port}") as channel:
+            try:
+                channel.unary_unary(METHOD, bytes, bytes)(body, timeout=20.0)
+            except grpc.RpcError as error:
+                # Only the collector itself says how long to wait; without that the connection failed, whenever it did.
+                trailers: Any = error.trailing_metadata() or ()
+                if any(key == "grpc-status-details-bin" for key, _ in trailers):
+                    return 503 if error.code() is grpc.StatusCode.UNAVAILABLE else 400
+                return None
+            return 200
 
     def _post(self, body: bytes) -> int | None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20.0)
@@ -151,7 +170,7 @@ class Stage:
         self._random = random.Random(seed)
         self._store_port = free_port()
         self.collector_port = free_port()
-        self._grpc_port = free_port()
+        self.grpc_port = free_port()
         self.proxy = FaultProxy(self._store_port)
         self._store: Process | None = None
         self._collector: Process | None = None
@@ -172,7 +191,7 @@ class Stage:
         """Start the collector, or start it again, with its wall clock off by ``skew`` seconds."""
         url = f"http://127.0.0.1:{self.proxy.port}/meshwise"
         small = {"segment_bytes": 128 * 1024, "flush_interval_s": 0.02, "insert_timeout_s": 10.0}
-        ports = {"http_port": self.collector_port, "grpc_port": self._grpc_port}
+        ports = {"http_port": self.collector_port, "grpc_port": self.grpc_port}
         python, flag, program, document = collector_command(url, self.data_dir, **small, **ports)
         command = [python, flag, CLOCK + program, str(skew), document]
         self._collector = Process(command, self._directory / "output")
@@ -292,7 +311,7 @@ def run(seconds: float, seed: int, *, without: Collection[str] = ()) -> Outcome:
         possible = {name: fault for name, fault in faults(one).items() if name not in without}
         plan = list(possible)
         draw.shuffle(plan)
-        with Senders(one.collector_port) as senders:
+        with Senders(one.collector_port, one.grpc_port) as senders:
             senders.wait_acknowledged(5 * SPANS)
             while plan or time.monotonic() - begun < seconds:
                 name = plan.pop() if plan else draw.choice(list(possible))

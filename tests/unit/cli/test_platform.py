@@ -38,6 +38,22 @@ def test_what_the_operator_said_is_left_alone(tmp_path: Path) -> None:
     assert "MESHWISE_STORE__DATA_DIR" not in parts["store"].env
 
 
+def test_a_platform_over_https_trusts_and_lets_in_itself(tmp_path: Path) -> None:
+    """Parts trust the certificates of store and control, and show the store's token unless there is a password."""
+    tls = "tls_cert: {0}.pem\n  tls_key: {0}.key\n"
+    text = f"store:\n  token: a-token-of-16-chars\n  {tls.format('store')}control:\n  {tls.format('control')}"
+    parts = {part.name: part.env for part in planned(text, tmp_path).parts}
+    collector, analytics = parts["collector"], parts["analytics"]
+    assert collector["MESHWISE_COLLECTOR__STORE_URL"] == "https://127.0.0.1:8123/meshwise"
+    assert collector["MESHWISE_COLLECTOR__STORE_CA"] == analytics["MESHWISE_ANALYTICS__STORE_CA"] == "store.pem"
+    assert collector["MESHWISE_COLLECTOR__STORE_TOKEN"] == "a-token-of-16-chars"
+    assert analytics["MESHWISE_ANALYTICS__CONTROL_CA"] == "control.pem"
+    parts = {
+        part.name: part.env for part in planned(text.replace("  token:", "  password: pw\n  token:"), tmp_path).parts
+    }
+    assert "MESHWISE_COLLECTOR__STORE_TOKEN" not in parts["collector"]
+
+
 def test_secrets_travel_by_environment_not_by_command_line(tmp_path: Path) -> None:
     """A password is never visible in the list of processes."""
     platform = planned("store:\n  user: me\n  password: hunter2\n", tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +17,7 @@ import typer
 
 from meshwise.cli.commands.options import OPERATOR_PANEL
 from meshwise.contracts.errors import MeshwiseError, UnavailableError
+from meshwise.store.tls import client_context
 
 if TYPE_CHECKING:
     from meshwise.analytics.traces.model import Span
@@ -39,6 +41,9 @@ def import_traces(
     token_file: Annotated[
         Path | None, typer.Option("--token-file", metavar="FILE", help="File with the collector's bearer token.")
     ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option("--ca-file", metavar="FILE", help="Authorities to trust at an https address (PEM).")
+    ] = None,
     now: Annotated[bool, typer.Option("--now", help="Move them in time, so that the last one ends now.")] = False,
 ) -> None:
     """Read every file first, then send all spans; say what was mended on the way."""
@@ -47,6 +52,7 @@ def import_traces(
     from meshwise.analytics.traces.otlp import request_of
 
     token = _token(token_file)
+    tls = client_context(ca_file) if collector_url.startswith("https:") else None
     spans = [span for path in files for span in read_spans(path)]
     if not spans:
         typer.echo("no spans")
@@ -65,7 +71,7 @@ def import_traces(
         when = datetime.fromtimestamp(last / NANO, UTC)
         typer.echo(f"the last span ended at {when:%Y-%m-%d %H:%M}: too late for the map; --now moves them", err=True)
     for first in range(0, len(chosen), BATCH):
-        send(f"{collector_url.rstrip('/')}/v1/traces", request_of(chosen[first : first + BATCH]), token)
+        send(f"{collector_url.rstrip('/')}/v1/traces", request_of(chosen[first : first + BATCH]), token, tls)
     mended = "".join(f", {count} {name.replace('_', ' ')}" for name, count in sorted(problems.items()))
     typer.echo(f"{len(chosen)} spans of {len(traces)} traces{mended}")
 
@@ -82,8 +88,8 @@ def moved(spans: Sequence[Span], by: int) -> list[Span]:
     return [replace(span, start=span.start + by, end=span.end + by) for span in spans]
 
 
-def send(url: str, request: dict[str, Any], token: str) -> None:
-    """Post one export request, again while the collector asks for patience.
+def send(url: str, request: dict[str, Any], token: str, tls: ssl.SSLContext | None = None) -> None:
+    """Post one export request, again while the collector asks for patience; ``tls`` is for https.
 
     Raises:
         UnavailableError: it does not answer, or not in time.
@@ -95,7 +101,7 @@ def send(url: str, request: dict[str, Any], token: str) -> None:
     posted = urllib.request.Request(url, json.dumps(request).encode(), headers)  # noqa: S310  # checked above
     for attempt in range(TRIES):
         try:
-            with urllib.request.urlopen(posted, timeout=30) as answer:  # noqa: S310
+            with urllib.request.urlopen(posted, timeout=30, context=tls) as answer:  # noqa: S310
                 problem = (json.loads(answer.read() or b"{}").get("partialSuccess") or {}).get("errorMessage", "")
         except urllib.error.HTTPError as error:
             if error.code not in (429, 503) or attempt == TRIES - 1:
