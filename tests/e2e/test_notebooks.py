@@ -29,6 +29,8 @@ def test_the_notebook_explores_a_recorded_demo(demo: Demo, tmp_path: Path, monke
     assert "application/vnd.plotly.v1+json" in shown
     assert "one retry fewer" in shown
     assert "lost replicas" in told
+    assert "Fit for a canary" in told
+    assert "promised by the replay" in told
     assert "advance" in told
     assert "rollback" in told
 

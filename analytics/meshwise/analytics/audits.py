@@ -56,14 +56,16 @@ def audits_for(settings: AnalyticsSettings) -> Audits:
     from meshwise.analytics.proposal.trial_run import Memory
     from meshwise.analytics.rollout import judge_from_store, judge_shadow_from_store
     from meshwise.analytics.span_attempts import for_export, load_span_attempts
+    from meshwise.analytics.witnesses import named, trusted
 
     rehearsed: Memory = {}
 
     def proposals(
         client: Client, window: Window, world: World, policies: Sequence[Policy]
     ) -> Sequence[ProposalFinding]:
+        attempts, left_out = trusted(load_attempts(client, window))
         counted = propose(
-            load_attempts(client, window),
+            attempts,
             world,
             policies,
             settings.proposal,
@@ -71,6 +73,7 @@ def audits_for(settings: AnalyticsSettings) -> Audits:
             rehearsed=rehearsed,
             ends=load_ends(client, window),
         )
+        counted = list(named(counted, left_out))
         told = load_span_attempts(client, window)
         if not len(told):
             return counted

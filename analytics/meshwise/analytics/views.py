@@ -254,19 +254,27 @@ class VerdictTable(Table[RolloutFinding]):
     def to_frame(self) -> pd.DataFrame:
         """Return one row per verdict: requests of both arms, and the difference in good ones with its bounds.
 
-        ``promote_low`` is what the difference is above, ``harm_high`` what it is below, at all times together.
+        ``promote_low`` is what the difference is above, ``harm_high`` what it is below, at all times together. One
+        ``of`` a shadow has the attempts it was judged on instead, and the shares of them answered well in force and
+        under the candidate.
         """
         rows = []
         for one in self.rows:
             evidence = json.loads(one.evidence or "{}")
             good, canary, control = (evidence.get(name) or {} for name in ("good", "canary", "control"))
+            shadow, success = (evidence.get(name) or {} for name in ("shadow", "success"))
+            judged = [shadow.get(name, 0) for name in ("kept", "lost", "again_ok", "again_bad", "failed", "unknown")]
             rows.append(
                 {
                     "at": one.at,
                     "rollout": one.rollout_id,
                     "policy": one.policy_name,
+                    "of": "shadow" if shadow else "canary",
                     "stage": one.stage,
                     "decision": one.decision,
+                    "shadow_attempts": sum(judged) if shadow else None,
+                    "in_force": success.get("in_force"),
+                    "candidate": success.get("candidate"),
                     "canary_requests": canary.get("requests"),
                     "control_requests": control.get("requests"),
                     "difference": good.get("difference"),

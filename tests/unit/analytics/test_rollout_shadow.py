@@ -86,8 +86,14 @@ class TestRules:
         """Few attempts hold; when the stage's time is over the canary decides, unless they are all bad."""
         assert at().decision == "hold"
         assert at(cell(kept=30)).decision == "hold"
-        assert at(now=LATE).decision == "advance"
         assert at(cell(kept=30), now=LATE).decision == "advance"
+
+    def test_no_telemetry_no_change(self) -> None:
+        """Without a word of any proxy it holds for ever; only where they count requests and judge none, it goes on."""
+        assert at(now=LATE).decision == "hold"
+        silent = judge_shadow(ROLLOUT, (), LATE, CONFIG, sent=500)
+        assert (silent.decision, silent.evidence["inputs"]["sent"]) == ("advance", 500)
+        assert judge_shadow(ROLLOUT, (), NOW, CONFIG, sent=500).decision == "hold"
 
     def test_doubt_ends_at_the_longest_time(self) -> None:
         """A loss that cannot be ruled out holds, and goes back when the time is over."""

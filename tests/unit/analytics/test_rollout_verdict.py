@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -7,8 +8,8 @@ import pytest
 
 from meshwise.analytics.rollout.arms import Arm, ArmCounts, Ends
 from meshwise.analytics.rollout.config import RolloutConfig
-from meshwise.analytics.rollout.verdict import Verdict, judge
-from support.rollout_arms import two_arms, until
+from meshwise.analytics.rollout.verdict import Verdict, judge, judge_again
+from support.rollout_arms import arm, two_arms, until
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 ROLLOUT = {"stage": 0, "stages": [25, 100], "stage_started_at": "1970-01-01T00:00:00+00:00"}
@@ -74,6 +75,48 @@ class TestSimulatedRollouts:
         """1 point worse passes in at most 1 of 50 within 4 minutes."""
         counted = Counter(decision for decision, _ in decisions(0.98, 0.99, 24, 50))
         assert counted["advance"] <= 1
+
+
+class TestALyingProxy:
+    """One of four proxies of the control group reports what it likes."""
+
+    @staticmethod
+    def decision(canary: float, usual: float, times: int, share: float, seed: int) -> str:
+        rng = np.random.default_rng(seed)
+        honest = ArmCounts(
+            tuple(range(0, 120, 10)), arm(rng, 1, 20, canary, 12, name="c"), arm(rng, 4, 20, usual, 12, name="k")
+        )
+        for column in (honest.control.requests, honest.control.attempts):
+            column[0] *= times
+        honest.control.good[0] = (honest.control.requests[0] * share).astype(int)
+        honest.control.timely[0] = honest.control.good[0]
+        return first_decision(honest)[0]
+
+    @pytest.mark.parametrize(("times", "share"), [(1, 0.0), (10, 0.0), (10, 1.0), (10, 0.5)])
+    def test_it_does_not_decide(self, times: int, share: float) -> None:
+        """Neither does harm pass behind its failures, nor is an equal or a better policy ended by its successes."""
+        for seed in range(5):
+            assert self.decision(0.94, 0.99, times, share, seed) == "rollback"
+            assert self.decision(0.9, 0.9, times, share, seed) != "rollback"
+            assert self.decision(0.99, 0.9, times, share, seed) == "advance"
+
+    def test_it_is_named(self) -> None:
+        """The verdict says whose counts it did not use, and is reached again from all of them."""
+        counts = two_arms(0, 0.99, 0.9, 12, rate=50)
+        counts.control.good[0] = counts.control.timely[0] = 0
+        verdict = at(counts)
+        assert (verdict.decision, verdict.evidence["left_out"]) == ("advance", ["control-0"])
+        assert "without control-0, unlike their peers" in verdict.reason
+        again = judge_again({}, json.loads(json.dumps(verdict.evidence)))
+        assert again is not None
+        assert (again.decision, again.evidence["left_out"]) == ("advance", ["control-0"])
+
+    def test_a_canary_that_fails_stays(self) -> None:
+        """Harm that shows on one of three canaries may be the candidate's, so it is never explained away."""
+        rng = np.random.default_rng(1)
+        canaries, control = arm(rng, 3, 20, 0.99, 6, name="c"), arm(rng, 3, 20, 0.99, 6, name="k")
+        canaries.good[0] = canaries.timely[0] = 0
+        assert at(ArmCounts(tuple(range(0, 60, 10)), canaries, control)).decision != "advance"
 
 
 WIDENING = {**ROLLOUT, "stages": [5, 50, 100]}

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from meshwise.analytics.load import Client
 from meshwise.analytics.rollout.config import RolloutConfig
@@ -57,6 +58,14 @@ class Arm:
     def blocks(self) -> int:
         """Blocks in which anything was counted."""
         return int((self.requests.sum(axis=0) > 0).sum())
+
+    def without(self, rows: npt.NDArray[np.bool_]) -> Arm:
+        """Return the arm without the proxies in these rows."""
+        if not rows.any():
+            return self
+        names = tuple(name for name, out in zip(self.instances, rows, strict=True) if not out)
+        columns = (self.requests, self.good, self.timely, self.attempts, self.retries)
+        return Arm(names, *(column[~rows] for column in columns))
 
     @property
     def attempts_per_request(self) -> float:
@@ -121,7 +130,7 @@ def load_arms(
     )
     if began is None or start >= end:
         return counts
-    counts = replace(counts, ends=_ends(client, rollout, start, end))
+    counts = replace(counts, ends=load_ends(client, rollout, start, end))
     length = config.earlier_s if controls else config.before_s
     before = range(start - math.ceil(length / BLOCK_S) * BLOCK_S, start, BLOCK_S)
     rows = _read(client, rollout, controls or canaries, before.start, before.stop)
@@ -213,7 +222,8 @@ def _read(
     return rows
 
 
-def _ends(client: Client, rollout: Mapping[str, Any], start: int, end: int) -> Ends | None:
+def load_ends(client: Client, rollout: Mapping[str, Any], start: int, end: int) -> Ends | None:
+    """Return what both ends of the rollout's edge counted from ``start`` to ``end``, Unix seconds."""
     match = _match(rollout.get("policy"))
     result = client.query(
         load_sql("rollout_ends"),

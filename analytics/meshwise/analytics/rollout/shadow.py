@@ -8,7 +8,8 @@ candidate: the stage is there to end what is surely bad; the canary judges what 
 
 The rules in order; the first that applies decides:
 
-1. Too few attempts: ``hold``; after the stage's longest time ``advance``, since a canary sees more of thin traffic.
+1. Too few attempts: ``hold``; after the stage's longest time ``advance``, since a canary sees more of thin traffic. But
+   never without any telemetry of the edge: no data, no change.
 2. The share of attempts answered well falls by 3 points or more, 3.5 standard errors from zero: ``rollback``.
 3. The always-valid interval of that difference lies below zero: ``rollback``.
 4. More repeated attempts than the load ceiling allows, beyond chance: ``rollback``.
@@ -29,7 +30,7 @@ from typing import Any, Final
 import numpy as np
 
 from meshwise.analytics.load import Client
-from meshwise.analytics.rollout.arms import BLOCK_S
+from meshwise.analytics.rollout.arms import BLOCK_S, load_ends
 from meshwise.analytics.rollout.config import RolloutConfig
 from meshwise.analytics.rollout.sequential import Difference
 from meshwise.analytics.rollout.verdict import Verdict
@@ -79,7 +80,9 @@ def judge_shadow_from_store(
 ) -> Verdict:
     """Load what proxies said since ``rollout`` began and judge it."""
     config = config or RolloutConfig()
-    return judge_shadow(rollout, load_shadow(client, rollout, now), now, config)
+    cells = load_shadow(client, rollout, now)
+    sent = 0 if cells else _sent(client, rollout, now)
+    return judge_shadow(rollout, cells, now, config, sent=sent)
 
 
 def load_shadow(client: Client, rollout: Mapping[str, Any], now: datetime) -> tuple[ShadowCell, ...]:
@@ -101,6 +104,13 @@ def load_shadow(client: Client, rollout: Mapping[str, Any], now: datetime) -> tu
         },
     )
     return collect_shadow(result.result_rows)
+
+
+def _sent(client: Client, rollout: Mapping[str, Any], now: datetime) -> int:
+    """Return the attempts that proxies counted on the edge meanwhile, whether or not they judge shadows."""
+    began = moment(rollout.get("created_at")) or now
+    ends = load_ends(client, rollout, int(began.timestamp()), int(now.timestamp()) + 1)
+    return 0 if ends is None else ends.sent
 
 
 def collect_shadow(rows: Iterable[Sequence[Any]]) -> tuple[ShadowCell, ...]:
@@ -129,9 +139,12 @@ def _kind(ok: bool, cut: str, retried: bool, skipped: bool) -> str:
 
 
 def judge_shadow(
-    rollout: Mapping[str, Any], cells: Sequence[ShadowCell], now: datetime, config: RolloutConfig
+    rollout: Mapping[str, Any], cells: Sequence[ShadowCell], now: datetime, config: RolloutConfig, *, sent: int = 0
 ) -> Verdict:
-    """Decide whether the candidate of ``rollout``, control's document, may go to canaries at ``now``. Pure."""
+    """Decide whether the candidate of ``rollout``, control's document, may go to canaries at ``now``. Pure.
+
+    ``sent`` are attempts on the edge by proxies that said nothing of the shadow, such as those within applications.
+    """
     total = _total(cells)
     began = moment(rollout.get("created_at")) or now
     over = (now - began).total_seconds() >= config.shadow_max_s
@@ -141,12 +154,14 @@ def judge_shadow(
         "shadow": {name: value for name, value in asdict(total).items() if name not in ("instance", "start")},
         "proxies": sorted({cell.instance for cell in cells}),
         "predicted": predicted(rollout.get("evidence")),
-        "inputs": _record(cells, config),
+        "inputs": _record(cells, config, sent),
     }
     if not total.judged:
-        if over:
+        if over and sent:
             return Verdict(
-                "advance", f"No attempt to judge in {config.shadow_max_s:g} s: the canary decides.", evidence
+                "advance",
+                f"None of {sent} attempts in {config.shadow_max_s:g} s was judged: the canary decides.",
+                evidence,
             )
         return Verdict("hold", "In shadow: no proxy has told yet what the candidate would have done.", evidence)
     change, now_ok, then_ok = _change(cells, total)
@@ -207,12 +222,12 @@ def judge_shadow_again(evidence: Mapping[str, Any], rollout: Mapping[str, Any]) 
     if inputs is None:
         return None
     try:
-        cells = [ShadowCell(*cell) for cell in inputs["cells"]]
+        cells, sent = [ShadowCell(*cell) for cell in inputs["cells"]], int(inputs.get("sent", 0))
         config = RolloutConfig.model_validate(inputs["limits"])
         now = datetime.fromisoformat(str(evidence["at"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not the evidence of a verdict on a shadow: {error!r}") from error
-    return judge_shadow(rollout, cells, now, config)
+    return judge_shadow(rollout, cells, now, config, sent=sent)
 
 
 def predicted(evidence: object) -> dict[str, Any]:
@@ -234,10 +249,10 @@ def wilson(count: int, total: int, z: float = 1.96) -> tuple[float, float, float
     return share, max(0.0, middle - reach), min(1.0, middle + reach)
 
 
-def _record(cells: Sequence[ShadowCell], config: RolloutConfig) -> dict[str, Any] | None:
+def _record(cells: Sequence[ShadowCell], config: RolloutConfig, sent: int) -> dict[str, Any] | None:
     if len(cells) > MAX_CELLS:
         return None
-    return {"cells": [list(astuple(cell)) for cell in cells], "limits": config.model_dump()}
+    return {"sent": sent, "cells": [list(astuple(cell)) for cell in cells], "limits": config.model_dump()}
 
 
 _COLUMNS: Final = tuple(name for name in ShadowCell.__slots__ if name not in ("instance", "start"))

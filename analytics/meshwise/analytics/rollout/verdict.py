@@ -17,7 +17,9 @@ The rules in order; the first that applies decides:
 11. Both intervals lie above "not worse than the margin": ``advance``.
 12. Else ``hold``: time decides, and at the deadline control rolls back.
 
-Counts are those of all stages so far: the candidate is the same, and its control group at the same time.
+Counts are those of all stages so far: the candidate is the same, and its control group at the same time. Before all of
+that, proxies of the control group that are unlike their peers are left out, and canaries with far more requests than
+theirs; a canary that fails more than its peers stays, since that may be the candidate's doing.
 Retries count as what the caller saw: a request is good or not, however many attempts it took.
 """
 
@@ -25,13 +27,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from scipy.special import betainc
 
 from meshwise.analytics.load import Client
+from meshwise.analytics.peers import unlike
 from meshwise.analytics.rollout.arms import BLOCK_S, Arm, ArmCounts, load_arms, share_of_canaries
 from meshwise.analytics.rollout.config import RolloutConfig
 from meshwise.analytics.rollout.record import record, restored
@@ -60,6 +63,8 @@ def judge_from_store(
 
 def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: RolloutConfig) -> Verdict:
     """Decide about the current stage of ``rollout``, control's document, at ``now``. Pure."""
+    told = counts
+    counts, left_out = _trusted(counts)
     canary, control = counts.canary, counts.reference
     evidence: dict[str, Any] = {
         "at": now.isoformat(),
@@ -71,7 +76,8 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
         "compared_with": "control" if counts.control.instances else "the time before",
         "canary": _shown(canary),
         "control": _shown(control),
-        "inputs": record(counts, config),
+        "left_out": left_out,
+        "inputs": record(told, config),
     }
     if rollout.get("stage_started_at") is None:
         return Verdict("hold", "Not every canary has applied the candidate yet.", evidence)
@@ -87,7 +93,8 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
     good = minus(share_of(canary.good, canary.requests), share_of(control.good, control.requests))
     timely = minus(share_of(canary.timely, canary.requests), share_of(control.timely, control.requests))
     evidence |= {"good": _interval(good, config), "timely": _interval(timely, config)}
-    numbers = _numbers(canary, control, good, config.harm_alpha)
+    ignored = f", without {', '.join(left_out)}, unlike their peers" if left_out else ""
+    numbers = _numbers(canary, control, good, config.harm_alpha) + ignored
     # To end a rollout, clumps that so few blocks may not have shown count as well; to wait a little, they need not.
     effect = share_of(control.good, control.requests).design_effect
     chance = _chance(canary, control, max(effect, design_effect(canary.good, canary.requests)))
@@ -126,7 +133,7 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
     if lacking:
         return Verdict("hold", f"Too early: {lacking}; so far {numbers}.", evidence)
     low_good, low_timely = good.above(config.promote_alpha), timely.above(config.promote_alpha)
-    numbers = _numbers(canary, control, good, config.promote_alpha)
+    numbers = _numbers(canary, control, good, config.promote_alpha) + ignored
     if low_good > -config.margin and low_timely > -config.timely_margin:
         better = "Better" if low_good > 0.0 else f"Not worse by more than {config.margin * 100:g} points"
         return Verdict("advance", f"{better}: {numbers}.", evidence | {"rule": "not worse"})
@@ -154,6 +161,20 @@ def judge_again(rollout: Mapping[str, Any], evidence: Mapping[str, Any]) -> Verd
         "canary_percent": evidence.get("canary_percent", 100.0),
     }
     return judge({**rollout, **then}, counts, now, config)
+
+
+def _trusted(counts: ArmCounts) -> tuple[ArmCounts, list[str]]:
+    """Leave out whoever reports what its peers do not; return what is left and the names of those who were."""
+    canary, control = counts.canary, counts.control
+    odd_canaries = unlike(canary.requests.sum(axis=1), canary.good.sum(axis=1), by_share=False)
+    odd_controls = unlike(control.requests.sum(axis=1), control.good.sum(axis=1))
+    names = [
+        name
+        for arm, odd in ((canary, odd_canaries), (control, odd_controls))
+        for name, out in zip(arm.instances, odd, strict=True)
+        if out
+    ]
+    return replace(counts, canary=canary.without(odd_canaries), control=control.without(odd_controls)), names
 
 
 def _widens(rollout: Mapping[str, Any]) -> bool:

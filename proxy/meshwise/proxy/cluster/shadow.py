@@ -16,7 +16,6 @@ What a repeated attempt at another moment would have met is not known here; repl
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from meshwise.contracts import telemetry
 from meshwise.contracts.policy import Policy
@@ -78,7 +77,14 @@ class Trial:
         cut = self._cut_by(outcome, started, answered, ended)
         if cut == "attempt" and policy.attempt_s is not None:
             # What is left of the candidate's time counts from its own time-out, not from when the attempt really ended.
-            situation = replace(situation, now=started + policy.attempt_s)
+            situation = retry.Situation(
+                retries_made=situation.retries_made,
+                method=situation.method,
+                has_key=situation.has_key,
+                replayable=situation.replayable,
+                now=started + policy.attempt_s,
+                deadline=situation.deadline,
+            )
             failure = retry.Failure(telemetry.OUTCOME_TIMEOUT, reached=reached)
         elif cut != "none":
             failure = None
