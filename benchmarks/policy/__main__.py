@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7, help="first of the three seeds")
     parser.add_argument("--quick", action="store_true", help="one seed and fewer requests: under two minutes")
     parser.add_argument("--json", type=Path, required=True, help="file for the figures")
-    parser.add_argument("--live", type=Path, help="report of: meshwise demo --once --json REPORT")
+    parser.add_argument("--live", type=Path, help="what python -m benchmarks.live wrote")
     arguments = parser.parse_args()
     live = live_figures(arguments.live)
     seeds = [arguments.seed] if arguments.quick else list(range(arguments.seed, arguments.seed + 3))
