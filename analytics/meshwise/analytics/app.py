@@ -42,11 +42,12 @@ MAX_SPAN_S = 30 * 86_400.0
 
 
 class Pulse:
-    """Runs the cycle every ``cycle_s`` seconds, in a thread, one at a time."""
+    """Runs the cycle every ``cycle_s`` seconds, in a thread, one at a time; in between it only judges rollouts."""
 
-    def __init__(self, cycle: Cycle, cycle_s: float) -> None:
+    def __init__(self, cycle: Cycle, cycle_s: float, judge_s: float) -> None:
         self._cycle = cycle
         self._cycle_s = cycle_s
+        self._judge_s = judge_s
         self._lock = asyncio.Lock()
 
     async def run(self) -> None:
@@ -56,7 +57,11 @@ class Pulse:
         while True:
             await self.beat()
             due = max(due + self._cycle_s, clock())
-            await asyncio.sleep(due - clock())
+            while due - clock() > self._judge_s:
+                await asyncio.sleep(self._judge_s)
+                async with self._lock:
+                    await asyncio.to_thread(self._cycle.judge, datetime.now(UTC))
+            await asyncio.sleep(max(0.0, due - clock()))
 
     async def beat(self) -> None:
         """Run one cycle now, after the one that is under way."""
@@ -68,7 +73,7 @@ def create_app(
     settings: AnalyticsSettings, cycle: Cycle, courier: Courier, registry: CollectorRegistry, reader: BulkClient
 ) -> FastAPI:
     """Return the application; ``reader`` is a client of the store for requests, apart from the cycle's."""
-    pulse = Pulse(cycle, settings.cycle_s)
+    pulse = Pulse(cycle, settings.cycle_s, settings.rollout_every_s)
     app = FastAPI(title="meshwise analytics", lifespan=_lifespan(pulse, courier), openapi_url=None)
     _refuse_politely(app)
     _add_probes(app, settings, cycle, registry)

@@ -135,7 +135,7 @@ class Cycle:
             if changes is not None:
                 board = replace(board, alerts=self._alerts or {})
                 self._remember(change.finding() for change in changes)
-        if world is not None and self._is_proposal_due(now):
+        if world is not None and self._is_proposal_due(now, board):
             proposals = self._stage("proposal", lambda: self._propose(world, now))
             if proposals is not None:
                 self._remember(_news(board.proposals, proposals))
@@ -149,15 +149,27 @@ class Cycle:
                 board = replace(board, proposals=proposals_now, held=steered.held)
         else:
             board = replace(board, held={})
-        verdicts = self._stage("rollout", lambda: self._judge(now))
-        if verdicts:
-            self._remember(verdicts)
-            latest = {**board.verdicts, **{verdict.rollout_id: verdict for verdict in verdicts}}
-            board = replace(board, verdicts=dict(list(latest.items())[-200:]))
+        board = self._judged(board, now)
         self._stage("persist", lambda: self._write(snapshot_rows))
 
         self.board = replace(board, finished_at=now, stages_s=dict(self._stages), failed=tuple(self._failed))
         return self.board
+
+    def judge(self, now: datetime) -> Board:
+        """Only judge the rollouts under way: a canary that harms should not wait for a long cycle to come round."""
+        self._stages, self._failed = {}, []
+        self.board = self._judged(self.board, now)
+        if self._unsaved:
+            self._stage("persist", lambda: self._write(()))
+        return self.board
+
+    def _judged(self, board: Board, now: datetime) -> Board:
+        verdicts = self._stage("rollout", lambda: self._judge(now))
+        if not verdicts:
+            return board
+        self._remember(verdicts)
+        latest = {**board.verdicts, **{verdict.rollout_id: verdict for verdict in verdicts}}
+        return replace(board, verdicts=dict(list(latest.items())[-200:]))
 
     def _stage(self, name: str, run: Callable[[], T]) -> T | None:
         started = time.perf_counter()
@@ -220,9 +232,13 @@ class Cycle:
             return None
         return found[0] if found else None
 
-    def _is_proposal_due(self, now: datetime) -> bool:
-        last = self._proposed_at
-        return last is None or now - last >= timedelta(seconds=self._settings.proposal_every_s)
+    def _is_proposal_due(self, now: datetime, board: Board) -> bool:
+        last, settings = self._proposed_at, self._settings
+        broken = any(alert.state == "firing" for alert in board.alerts.values()) or any(
+            anomaly.flagged for anomaly in board.anomalies
+        )
+        every = min(settings.proposal_urgent_s, settings.proposal_every_s) if broken else settings.proposal_every_s
+        return last is None or now - last >= timedelta(seconds=every)
 
     def _propose(self, world: World, now: datetime) -> tuple[ProposalFinding, ...]:
         self._proposed_at = now
@@ -350,7 +366,7 @@ def restore_alerts(client: BulkClient, now: datetime) -> Alerts:
 
 def context_of(service: str, cause: Suspect | None, proposals: Iterable[ProposalFinding]) -> Context:
     """Return what to tell about ``service``: its likely cause, and the open proposal for that edge or that service."""
-    waiting = [proposal for proposal in proposals if proposal.status in ("proposed", "submitted")]
+    waiting = [proposal for proposal in proposals if proposal.status in ("proposed", "submitted", "export_only")]
     for proposal in waiting:
         if cause is not None and (proposal.source, proposal.destination) == (cause.source, cause.destination):
             return Context(cause, proposal)

@@ -180,6 +180,9 @@ class AnalyticsSettings(BaseModel):
     external_url: str = Field(default="http://127.0.0.1:8050", description="Dashboard address, linked from alerts.")
 
     proposal_every_s: float = Field(default=30.0, gt=0, description="Seconds between two looks for better policies.")
+    proposal_urgent_s: float = Field(
+        default=10.0, gt=0, description="The same while an alert fires or an edge is flagged as unusual."
+    )
     proposal_window_s: float = Field(
         default=900.0, ge=10, description="Window of attempts a proposal rests on, in seconds."
     )
@@ -190,6 +193,9 @@ class AnalyticsSettings(BaseModel):
         default_factory=RehearsalConfig, description="How a policy is rehearsed before it is proposed."
     )
     rollout: RolloutConfig = Field(default_factory=RolloutConfig, description="When a canary is good enough.")
+    rollout_every_s: float = Field(
+        default=5.0, gt=0, description="Seconds between two looks at rollouts under way, where a cycle takes longer."
+    )
     rollout_automatic: bool = Field(
         default=False, description="Submit proposals to control as canary rollouts by itself."
     )

@@ -295,6 +295,27 @@ class TestCycle:
 
 
 class TestContextOf:
+    def test_between_cycles_only_rollouts_are_judged(self, bench: Bench) -> None:
+        """A look in between tells its verdict and keeps it, and leaves the board's other findings alone."""
+        before = bench.cycle.run(NOW)
+        bench.control.found = [CANARY]
+        bench.saved.clear()
+        after = bench.cycle.judge(NOW + timedelta(seconds=5))
+        assert bench.control.verdicts == [("r1", "advance")]
+        assert [type(row) for row in bench.saved] == [RolloutFinding]
+        assert replace(after, verdicts={}) == replace(before, verdicts={})
+        bench.control.down = True
+        assert bench.cycle.judge(NOW + timedelta(seconds=10)) == after
+
+    def test_proposals_are_looked_for_more_often_while_something_is_wrong(self, bench: Bench) -> None:
+        """Every thirty seconds by default, every ten while an edge is flagged or an alert fires."""
+        cycle = bench.cycle
+        cycle.run(NOW)
+        flagged = cycle.board
+        quiet = replace(flagged, anomalies=(), alerts={})
+        for seconds, board, due in ((9, flagged, False), (10, flagged, True), (29, quiet, False), (30, quiet, True)):
+            assert cycle._is_proposal_due(NOW + timedelta(seconds=seconds), board) is due
+
     def test_the_proposal_for_the_cause_comes_first(self) -> None:
         """Of the open proposals the one for the likely cause's edge is named, else one of the service's own."""
         other = replace(PROPOSAL, id="p0", source="cart", destination="db")

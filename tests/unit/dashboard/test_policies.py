@@ -57,6 +57,40 @@ def test_a_running_rollout_can_be_ended_and_a_finished_one_cannot() -> None:
     assert "too few requests" in str(render_rollouts([running]))
 
 
+def test_a_shadow_is_shown_beside_what_was_promised() -> None:
+    """What proxies said the candidate would do, with intervals, and what the replay had said before."""
+    evidence = {
+        "shares": {
+            "timed_out": {"value": 0.118, "low": 0.088, "high": 0.156},
+            "retried": {"value": 0.115, "low": 0.08, "high": 0.15},
+            "denied": {"value": 0.0, "low": 0.0, "high": 0.01},
+        },
+        "success": {"in_force": 0.8822, "candidate": 0.9836},
+        "predicted": {"success": {"value": 0.997, "low": 0.99, "high": 1.0}},
+    }
+    verdict = {"at": "2026-01-05T12:00:10+00:00", "decision": "advance", "reason": "fit", "shadow": True}
+    told = ROLLOUT | {"state": "shadow", "shadows": True, "canary_proxies": []}
+    shown = str(render_rollouts([rollout_view(told | {"verdicts": [verdict | {"evidence": evidence}]})]))
+    for part in ("in shadow", "cut off", "11.80 %", "15.60 %", "98.36 %", "99.70 %", "Start canary now"):
+        assert part in shown
+    assert "Shadow:" not in str(render_rollouts([rollout_view(told)]))
+    assert "Shadow:" not in str(render_rollouts([rollout_view(told | {"verdicts": [verdict | {"evidence": 3}]})]))
+
+
+def test_a_share_of_a_canary_is_told() -> None:
+    """A canary that tries the candidate on some of its requests says on how many."""
+    assert "20 % of its requests" in str(render_rollouts([rollout_view(ROLLOUT | {"canary_percent": 20.0})]))
+    assert "of its requests" not in str(render_rollouts([rollout_view(ROLLOUT)]))
+
+
+def test_a_proposal_without_a_proxy_is_for_export() -> None:
+    """It has its evidence and the command that carries it over, and no button."""
+    shown = str(render_proposals([proposal("export_only")], []))
+    assert "meshwise policy export --proposal p1" in shown
+    assert "Cut each attempt" in shown
+    assert "Start rollout" not in shown
+
+
 def test_a_policy_counts_the_proxies_that_run_its_version() -> None:
     """One of two living proxies is still on the version before; a dead one does not count."""
     policy = PolicyView("p", {"version": 2, "timeout": {"request": "1s"}}, "", "operator")

@@ -34,7 +34,7 @@ def render_proposal(row: ProposalFinding, *, can_submit: bool) -> Component:
     policy, current = load_object(row.policy), load_object(row.current)
     curve = [point for point in evidence.get("curve", ()) if isinstance(point, Mapping)]
     parts: list[Any] = [
-        html.H3([f"{text.label(row.source)} → {text.label(row.destination)} ", badge(row.status)]),
+        html.H3([f"{text.label(row.source)} → {text.label(row.destination)} ", badge(row.status.replace("_", " "))]),
         html.P(row.sentence[:600]),
         render_difference(current, policy),
     ]
@@ -48,6 +48,9 @@ def render_proposal(row: ProposalFinding, *, can_submit: bool) -> Component:
     parts.append(
         html.P(f"Measured on {text.count(row.samples)} attempts, {text.clock(row.created_at)} UTC.", className="note")
     )
+    if row.status == "export_only":
+        command = f"meshwise policy export --proposal {row.id} --dialect istio"
+        parts.append(html.P(["No proxy could try it; carry it over by ", html.Code(command)], className="note"))
     if row.status == "proposed" and can_submit:
         question = f"Try this policy on a share of the {row.source} proxies?"
         parts.append(button(SUBMIT, row.id, "Start rollout", question, "primary"))

@@ -50,7 +50,7 @@ def layout() -> Component:
 def render_proposals(proposals: Sequence[ProposalFinding], rollouts: Sequence[RolloutView]) -> Component:
     """Return the open proposals with their evidence; those that refused or changed nothing are told in a line."""
     busy = {str(rollout.policy.get("match", {}).get("service", "")) for rollout in rollouts if rollout.active}
-    open_ones = [row for row in proposals if row.status in ("proposed", "submitted")][:MOST_SHOWN]
+    open_ones = [row for row in proposals if row.status in ("proposed", "submitted", "export_only")][:MOST_SHOWN]
     parts: list[Any] = [render_proposal(row, can_submit=row.destination not in busy) for row in open_ones]
     if not parts:
         parts.append(
