@@ -196,6 +196,9 @@ async def test_a_call_that_is_sent_by_half_leaves_nothing(collector: Collector, 
         await peer.send(peer.head(1, (*CALL, *fields), end=False), frames.frame(frames.DATA, flags, 1, half))
         if how == "reset":
             await peer.send(frames.frame(frames.RST_STREAM, 0, 1, (8).to_bytes(4, "big")))
+        if how == "end":
+            answer = await peer.until(lambda frame: frame.kind == frames.HEADERS and frame.stream == 1)
+            assert peer.fields(answer)[b"grpc-status"] == b"3"
     assert by_grpc(collector, b"")[0] is grpc.StatusCode.OK
     assert collector.metric("accepted_items_total") == before
 

@@ -180,7 +180,9 @@ class _Collector:
         )
         await reporter.look()
         http = self._http_server(pipeline, store, instance)
-        grpc_server = build_server(GrpcReceiver(pipeline, self._senders), settings.max_body_bytes)
+        grpc_server = build_server(
+            GrpcReceiver(pipeline, self._senders, settings.body_timeout_s), settings.max_body_bytes
+        )
         grpc_port = self._bind_grpc(grpc_server)
 
         # What is there now stays: the collector of garbage need not look at it each time, which takes it 20 ms.

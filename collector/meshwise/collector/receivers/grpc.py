@@ -1,7 +1,12 @@
-"""OTLP/gRPC: generic handlers that take and give bytes, so a request is parsed once, by the validator."""
+"""OTLP/gRPC: generic handlers that take and give bytes, so a request is parsed once, by the validator.
+
+To the library they are calls that stream: then it is ours to ask for the message, once we know who calls and that there
+is room. A message nobody may send is never read, and one that does not come is given up.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
@@ -10,7 +15,7 @@ import grpc.aio
 import structlog
 
 from meshwise.collector.answers import CODES, status_of
-from meshwise.collector.errors import RefusedError
+from meshwise.collector.errors import Reason, RefusedError
 from meshwise.collector.pipeline import Pipeline
 from meshwise.collector.receivers.tls import grpc_certificate
 from meshwise.collector.signals import DOORS, Signal, success
@@ -26,31 +31,33 @@ FRAME_SLACK: Final = 1024
 """A message a little over the limit still reaches us and gets a clear answer."""
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
-Export = Callable[[bytes, Context], Awaitable[bytes]]
+Export = Callable[[object, Context], Awaitable[bytes]]
 
 
 class GrpcReceiver:
     """The three Export methods."""
 
-    def __init__(self, pipeline: Pipeline, senders: Senders) -> None:
+    def __init__(self, pipeline: Pipeline, senders: Senders, body_timeout_s: float) -> None:
         self._pipeline = pipeline
         self._senders = senders
+        self._timeout_s = body_timeout_s
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler[bytes, bytes], ...]:
         """Handlers for a server; other methods of these services answer UNIMPLEMENTED."""
         found = []
         for door in DOORS.values():
             service, method = door.grpc_method.strip("/").split("/")
-            handler = grpc.unary_unary_rpc_method_handler(self._export_of(door.signal))
+            handler = grpc.stream_unary_rpc_method_handler(self._export_of(door.signal))
             found.append(grpc.method_handlers_generic_handler(service, {method: handler}))
         return tuple(found)
 
     def _export_of(self, signal: Signal) -> Export:
-        async def export(body: bytes, context: Context) -> bytes:
+        async def export(_messages: object, context: Context) -> bytes:
             sender = None
             try:
                 sender = self._authorize(context)
                 with self._pipeline.admit(sender) as lease:
+                    body = await self._message(context)
                     coding = "gzip" if body.startswith(GZIP_MARK) else ""
                     verdict = await self._pipeline.accept(
                         signal, body, lease, transport="grpc", coding=coding, sender=sender
@@ -61,6 +68,16 @@ class GrpcReceiver:
                 await _abort(context, refusal)
 
         return export
+
+    async def _message(self, context: Context) -> bytes:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                message = await context.read()
+        except TimeoutError:
+            raise RefusedError(Reason.TOO_SLOW, f"the message did not arrive within {self._timeout_s:g} s") from None
+        if not isinstance(message, bytes):
+            raise RefusedError(Reason.MALFORMED, "the call ended before a whole message")
+        return message
 
     def _authorize(self, context: Context) -> Sender:
         given = next((value for key, value in context.invocation_metadata() or () if key == "authorization"), "")

@@ -1,6 +1,7 @@
 import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -37,13 +38,13 @@ class KeepingWriter:
 class Bench:
     """A gRPC server on a free port over a recording spool."""
 
-    def __init__(self, token: str = "", limit: int = LIMIT) -> None:
+    def __init__(self, token: str = "", limit: int = LIMIT, patience_s: float = 20.0) -> None:
         settings = CollectorSettings(data_dir=Path("unused"), max_body_bytes=limit, token=token)
         self.writer = KeepingWriter()
         self.space = SpoolSpace(1000, 0, 3.0)
         lanes = {signal: Lane(self.writer, Backlog()) for signal in Signal}  # type: ignore[arg-type]
         pipeline = Pipeline(settings, lanes, self.space, CollectorMetrics())
-        self.server = build_server(GrpcReceiver(pipeline, Senders(settings)), limit)
+        self.server = build_server(GrpcReceiver(pipeline, Senders(settings), patience_s), limit)
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}")
 
     async def export(
@@ -154,4 +155,29 @@ async def test_a_token_is_required_when_configured() -> None:
     assert (await bench.refusal(body))[0] is grpc.StatusCode.UNAUTHENTICATED
     assert (await bench.refusal(body, token="wrong"))[0] is grpc.StatusCode.UNAUTHENTICATED
     assert await bench.export(body, token="secret") == b""
+    await bench.stop()
+
+
+async def silent(bench: Bench) -> grpc.StatusCode:
+    """Begin a call, send no message, and return how it ends."""
+    call: Any = bench.channel.stream_unary(DOORS[Signal.TRACES].grpc_method, bytes, bytes)
+    call = call(timeout=20.0)
+    code: grpc.StatusCode = await call.code()
+    return code
+
+
+async def test_a_message_nobody_may_send_is_not_waited_for() -> None:
+    """Who calls and whether there is room is decided before a byte of the message is read."""
+    bench = Bench(token="secret")
+    await bench.server.start()
+    assert await silent(bench) is grpc.StatusCode.UNAUTHENTICATED
+    await bench.stop()
+
+
+async def test_a_message_that_does_not_come_is_given_up() -> None:
+    """A sender that begins a call and falls silent does not hold it for ever."""
+    bench = Bench(patience_s=0.05)
+    await bench.server.start()
+    assert await silent(bench) is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert await bench.export(traces([1]).SerializeToString()) == b""
     await bench.stop()
