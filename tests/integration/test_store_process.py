@@ -50,11 +50,14 @@ def test_one_process_per_directory(tmp_path: Path) -> None:
 
 
 def test_sigterm_ends_in_order(tmp_path: Path) -> None:
-    """SIGTERM stops the store with exit code 0 and nothing on standard output."""
+    """A store that shut itself in, every thread, still stops on SIGTERM with exit code 0 and nothing on its output."""
     port = free_port()
     with start(store_command(tmp_path / "data", port), tmp_path) as process:
         process.wait_ready(f"http://127.0.0.1:{port}/readyz")
         assert process.wait_event("listening")["port"] == port
+        ((confined,), threads) = process.events("confined"), Path(f"/proc/{process.pid}/task").iterdir()
+        states = [(thread / "status").read_text() for thread in threads]
+        assert all("NoNewPrivs:\t1" in state for state in states) or not confined["writes"]
         assert process.terminate() == 0
         assert process.events("stopped")
         assert process.stdout == ""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from datetime import datetime
+from pathlib import Path
 
 import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -12,6 +15,7 @@ from meshwise.contracts.errors import UnavailableError
 from meshwise.store import client, indexes, migrations
 from meshwise.store.client import StoreAddress
 from meshwise.store.cluster import Layout, create_database
+from meshwise.store.confinement import confine
 from meshwise.store.engine import Engine
 from meshwise.store.server import build_app
 from meshwise.store.serving import Door, serve
@@ -40,6 +44,8 @@ def run(settings: StoreSettings) -> None:
     )
     door.check()
     with door.listen() as listener:
+        if settings.confine:
+            _confine(settings.data_dir)
         engine = Engine(settings)
         engine.open()
         # The engine keeps the OTLP schemas it is sent in its working directory, and offers no setting for it.
@@ -57,6 +63,16 @@ def run(settings: StoreSettings) -> None:
                 endpoint.close()
         finally:
             engine.close()
+
+
+def _confine(data_dir: Path) -> None:
+    """Shut the process in before the engine starts its threads; which also tells of a directory it cannot make."""
+    with contextlib.suppress(OSError):
+        data_dir.mkdir(parents=True, exist_ok=True)
+    if data_dir.is_dir():
+        # The engine's directory may be a link to another disk. Devices and processes are guarded by other means.
+        found = confine((data_dir, data_dir / "engine", Path(tempfile.gettempdir()), Path("/dev"), Path("/proc")))
+        log.info("confined", writes=found.writes, connections=found.connections)
 
 
 def migrate(settings: StoreSettings) -> list[str]:

@@ -58,6 +58,11 @@ class StoreSettings(BaseModel):
         default=None,
         description="PEM file of the authorities whose client certificates let in, as a token or password does.",
     )
+    confine: bool = Field(
+        default=True,
+        description="Have the kernel (Landlock) forbid the process to write outside data_dir and the directory for "
+        "temporary files, and to connect to anybody; where the kernel has none of it, nothing changes.",
+    )
     threads: int = Field(default=2, ge=1, le=64, description="Threads one query may use.")
     workers: int = Field(default=4, ge=1, le=64, description="Queries that run at the same time; more wait their turn.")
     max_waiting: int = Field(
