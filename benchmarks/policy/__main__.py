@@ -23,7 +23,7 @@ def main() -> None:
     arguments = parser.parse_args()
     live = live_figures(arguments.live)
     seeds = [arguments.seed] if arguments.quick else list(range(arguments.seed, arguments.seed + 3))
-    size = Size(6_000, 60_000) if arguments.quick else Size(12_000, 200_000)
+    size = Size(6_000, 60_000) if arguments.quick else Size(10_000, 100_000)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     command = " ".join(["python", "-m", "benchmarks.policy", *sys.argv[1:]])
     trials: list[Trial] = []

@@ -130,6 +130,20 @@ class TestLoadAttempts:
         found = load_attempts(client, Window(end - timedelta(seconds=60), end))
         assert {key.route: len(part) for key, part in found.groups()} == {"/sampled": 4, "/whole": 2}
 
+    def test_hedges_and_shadows(self, client: Any) -> None:
+        """An attempt beside a slow one, and one beside which a candidate was evaluated, are told from the others."""
+        end = END - timedelta(days=1, hours=6)
+        rows = []
+        for number, more in enumerate(({}, {telemetry.RETRY_REASON: "hedge"}, {telemetry.SHADOW_VERSION: "4"})):
+            row = _span(number)
+            row[0], row[4] = end - timedelta(seconds=10 - number), 1_000_000
+            row[5] = {**row[5], **more}
+            rows.append(row)
+        client.insert("otel_traces", rows, column_names=_SPAN)
+        found = load_attempts(client, Window(end - timedelta(seconds=60), end))
+        assert found.hedge.tolist() == [False, True, False]
+        assert found.shadow.tolist() == [False, False, True]
+
     def test_round_trip(self, client: Any) -> None:
         """Spans come back as the attempts they were made of."""
         attempts = load_attempts(client, Window(END - timedelta(seconds=130), END))

@@ -141,7 +141,7 @@ def path_figure(parts: Sequence[PathPart]) -> go.Figure:
 
 
 def proposal_figure(proposal: ProposalFinding) -> go.Figure:
-    """Return the curve behind a proposal: predicted success and extra load over the attempt timeout.
+    """Return the curve behind a proposal: predicted success, p99 and extra load over the attempt timeout.
 
     Raises:
         ValueError: its evidence carries no curve, as a refusal's does not.
@@ -150,9 +150,8 @@ def proposal_figure(proposal: ProposalFinding) -> go.Figure:
     curve = evidence.get("curve") if isinstance(evidence, dict) else None
     if not isinstance(curve, list) or not curve:
         raise ValueError(f"proposal {proposal.id} carries no curve: it was {proposal.status}")
-    figure = make_subplots(
-        rows=2, shared_xaxes=True, subplot_titles=("successful requests, with 95 % interval", "attempts per request")
-    )
+    titles = ("successful requests, with 95 % interval", "p99, s", "attempts per request")
+    figure = make_subplots(rows=3, shared_xaxes=True, subplot_titles=titles)
     for retries in sorted({point["retries"] for point in curve}):
         points = sorted(
             (point for point in curve if point["retries"] == retries),
@@ -166,13 +165,48 @@ def proposal_figure(proposal: ProposalFinding) -> go.Figure:
         }
         name = f"{retries} retries"
         figure.add_scatter(x=x, y=success, error_y=spread, mode="lines+markers", name=name, row=1, col=1)
-        load = [point["amplification"] for point in points]
-        figure.add_scatter(x=x, y=load, mode="lines+markers", name=name, showlegend=False, row=2, col=1)
+        for row, measure in ((2, "p99"), (3, "amplification")):
+            y = [point[measure] for point in points]
+            figure.add_scatter(x=x, y=y, mode="lines+markers", name=name, showlegend=False, row=row, col=1)
     chosen = (evidence.get("chosen") or {}).get("policy", {}).get("timeout", {}).get("attempt")
     if isinstance(chosen, str):
         figure.add_vline(x=parse_duration(chosen), line_dash="dot")
-    figure.update_xaxes(type="log", title_text="attempt timeout, s", row=2, col=1)
+    figure.update_xaxes(type="log", title_text="attempt timeout, s", row=3, col=1)
     figure.update_layout(title=html.escape(f"{proposal.source} → {proposal.destination}: {proposal.status}"))
+    return figure
+
+
+def hedge_figure(proposal: ProposalFinding) -> go.Figure:
+    """Return what the hedges tried would give: success, p99 and load over the delay, one line per policy hedged.
+
+    Raises:
+        ValueError: no hedge was tried, as where nothing could be gained or nothing may be repeated.
+    """
+    evidence = orjson.loads(proposal.evidence)
+    tried = evidence.get("refinements", []) if isinstance(evidence, dict) else []
+    points = sorted((one for one in tried if one["hedge_delay_s"] is not None), key=lambda one: one["hedge_delay_s"])
+    if not points:
+        raise ValueError(f"no hedge was tried for proposal {proposal.id}")
+    measures = ("success", "p99_good", "amplification")
+    titles = ("successful requests", "p99 of good answers, s", "attempts per request")
+    figure = make_subplots(rows=len(measures), shared_xaxes=True, subplot_titles=titles)
+    kinds = sorted({(one["attempt_timeout_s"] or one["request_timeout_s"], one["retries"]) for one in points})
+    for limit, retries in kinds:
+        mine = [
+            one
+            for one in points
+            if (one["attempt_timeout_s"] or one["request_timeout_s"], one["retries"]) == (limit, retries)
+        ]
+        name = f"{limit:g} s, {retries} retries"
+        for row, measure in enumerate(measures, start=1):
+            x, y = [one["hedge_delay_s"] for one in mine], [one[measure] for one in mine]
+            shown = {"mode": "lines+markers", "name": name, "showlegend": row == 1, "legendgroup": name}
+            figure.add_scatter(x=x, y=y, row=row, col=1, **shown)
+    chosen = ((evidence.get("chosen") or {}).get("policy", {}).get("hedge") or {}).get("delay")
+    if isinstance(chosen, str):
+        figure.add_vline(x=parse_duration(chosen), line_dash="dot")
+    figure.update_xaxes(type="log", title_text="delay of the hedge, s", row=len(measures), col=1)
+    figure.update_layout(title=html.escape(f"{proposal.source} → {proposal.destination}: hedges"))
     return figure
 
 

@@ -217,6 +217,14 @@ class ProposalTable(Table[ProposalFinding]):
         """
         return figures.proposal_figure(self.rows[position])
 
+    def hedges(self, position: int = 0) -> Figure:
+        """Return the hedges tried for one proposal as a plot: what each delay costs and gains.
+
+        Raises:
+            ValueError: no hedge was tried for it.
+        """
+        return figures.hedge_figure(self.rows[position])
+
 
 @dataclass(frozen=True, eq=False)
 class Replayed:

@@ -91,7 +91,7 @@ class TestMesh:
 
 class TestProposalFigure:
     def test_curve_is_drawn(self) -> None:
-        """The curve of a proposal becomes one line per number of retries, on both panels."""
+        """The curve of a proposal becomes one line per number of retries, on all three panels."""
         curve = [
             {
                 "attempt_timeout_s": timeout,
@@ -109,7 +109,25 @@ class TestProposalFigure:
         chosen = {"policy": {"timeout": {"attempt": "150ms"}}}
         evidence = orjson.dumps({"curve": curve, "chosen": chosen}).decode()
         table = ProposalTable([ProposalFinding("p", END, "a", "b", "", "proposed", "", 1, "{}", "{}", evidence)])
-        assert len(table.figure().data) == 4
+        assert len(table.figure().data) == 6
+
+    def test_hedges_are_drawn(self) -> None:
+        """The hedges tried become one line per policy they were put on; without any it says so."""
+        point = {"request_timeout_s": 1.0, "success": 0.99, "p99_good": 0.3, "amplification": 1.03}
+        tried = [
+            {**point, "attempt_timeout_s": attempt, "retries": retries, "hedge_delay_s": delay}
+            for attempt, retries in ((None, 0), (0.5, 1))
+            for delay in (None, 0.05, 0.1)
+        ]
+        chosen = {"policy": {"timeout": {}, "hedge": {"delay": "50ms"}}}
+        for refinements, lines in ((tried, 6), ([], 0)):
+            evidence = orjson.dumps({"refinements": refinements, "chosen": chosen}).decode()
+            table = ProposalTable([ProposalFinding("p", END, "a", "b", "", "proposed", "", 1, "{}", "{}", evidence)])
+            if lines:
+                assert len(table.hedges().data) == lines
+            else:
+                with pytest.raises(ValueError, match="no hedge"):
+                    table.hedges()
 
     def test_a_refusal_has_none(self) -> None:
         """A refusal has no curve and says so."""

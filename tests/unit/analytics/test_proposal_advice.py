@@ -184,6 +184,20 @@ class TestHedges:
         assert "hedge" not in finding.policy
 
 
+class TestLessPatience:
+    def test_does_not_wait_for_what_never_comes(self) -> None:
+        """Where a tenth of the requests hangs whatever is tried, the request timeout is shortened, by one step."""
+        still = (np.arange(3600) / 20.0) % 60.0 < 6.0
+        duration = np.where(still, 2.0, np.random.default_rng(1).lognormal(np.log(0.02), 0.4, 3600))
+        attempts = recording(3600, 180, duration=duration, outcome=np.where(still, "timeout", "ok"))
+        finding = advise(attempts, policy(request="2s"), 180)
+        assert chosen(finding).timeout.request == 1.5
+        evidence = json.loads(finding.evidence)
+        assert evidence["gain"]["by"] == "wait"
+        assert evidence["gain"]["load"][0] <= 0.0
+        assert "p99 2.00 s →" in finding.sentence
+
+
 class TestOutage:
     def test_total_outage_under_the_proposal(self) -> None:
         """If everything fails under what was proposed, attempts stay within 1 + budget, floor and hedges included."""

@@ -6,6 +6,7 @@ import pytest
 from meshwise.analytics.rehearsal.compare import rehearse, triggers
 from meshwise.analytics.rehearsal.config import RehearsalConfig
 from meshwise.analytics.rehearsal.graph import Call, Graph, Service, Stream
+from meshwise.contracts.policy import Hedge
 from support.rehearsed import edge_policy, lognormal, single, trap, unguarded
 
 CONFIG = RehearsalConfig()
@@ -23,6 +24,14 @@ class TestRehearse:
         assert "would not recover within 30 s" in found.objection
         assert found.compared[0].current.recovers
         assert not found.compared[0].proposed.recovers
+
+    def test_objects_to_hedges_that_sustain_a_failure(self) -> None:
+        """Where hedges turn the budget into work that nobody waits for, the mesh stays down with them: refused."""
+        graph, edge = trap(guarded=True)
+        guarded = graph.streams[0].policy
+        found = rehearse(graph, edge, guarded, replace(guarded, hedge=Hedge(0.15)), CONFIG)
+        assert "slow backend of a" in found.objection
+        assert found.compared[0].current.recovers
 
     def test_finds_where_recovery_stops(self) -> None:
         """With plain calls recovery stops where the load exceeds what the callee bears; with retries no later."""

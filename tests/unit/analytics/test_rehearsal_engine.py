@@ -6,7 +6,7 @@ import pytest
 
 from meshwise.analytics.rehearsal.engine import Simulation
 from meshwise.analytics.rehearsal.graph import Call, Graph, Service, Stream
-from meshwise.analytics.rehearsal.trigger import Trigger
+from meshwise.analytics.rehearsal.trigger import Kind, Trigger
 from meshwise.contracts.policy import Hedge
 from support.rehearsed import edge_policy, exponential, lognormal, single, trap, unguarded
 
@@ -170,6 +170,38 @@ class TestHedges:
         assert link.hedged > 0
         assert 1.15 < link.attempts / link.calls <= 1.21
         assert sum(run.good[0]) == 0
+
+
+class TestTriggers:
+    """A callee at two fifths of what it bears, whose caller hedges and retries within a budget."""
+
+    @pytest.mark.parametrize(
+        ("kind", "strength", "service"),
+        [("slow backend", 8.0, "a"), ("lost replicas", 0.75, "a"), ("load spike", 5.0, ""), ("error burst", 0.6, "a")],
+    )
+    def test_breaks_and_is_whole_again(self, kind: Kind, strength: float, service: str) -> None:
+        """Each trigger costs goodput while it lasts, and guarded calls come back after it within their limits."""
+        policy = edge_policy(
+            *("in", "a", "300ms", "150ms"),
+            max=1,
+            on={"timeout": True, "codes": [500]},
+            backoff={"base": "5ms", "max": "10ms"},
+            budget={"percent": 20, "min_per_second": 0.1},
+        )
+        callee = Service("a", lognormal(0.03), replicas=4, slots=4, room=8)
+        graph = single(callee, 0.4 * callee.capacity, replace(policy, hedge=Hedge(0.08)))
+        run = Simulation(graph, Trigger(kind, service, strength, 6.0, 12.0), 30.0, seed=2)
+        run.advance(31.0)
+        before, during, after = (
+            sum(run.good[0][a:b]) / sum(run.offered[0][a:b]) for a, b in ((2, 6), (6, 12), (20, 28))
+        )
+        assert before > 0.99
+        assert during < 0.9
+        assert after > 0.99
+        assert (sum(run.offered[0][6:12]) > 3 * sum(run.offered[0][12:18])) is (kind == "load spike")
+        link = run.links["in", "a"]
+        assert link.attempts <= 1.21 * link.calls
+        assert link.hedged <= 0.05 * link.calls
 
 
 class TestMetastableTrap:

@@ -1,12 +1,17 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from meshwise.analytics.replay.attempts import AttemptKey, Attempts, load_attempts
+from meshwise.analytics.replay.blocks import arrange
+from meshwise.analytics.replay.simulate import replay
 from meshwise.analytics.sql import load_sql
-from meshwise.analytics.world import Window
-from support.recorded_attempts import recording
+from meshwise.analytics.world import Window, World
+from meshwise.contracts.rows import EdgeBucket
+from support.recorded_attempts import policy, quiet_world, recording
 
 START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 
@@ -44,6 +49,43 @@ class TestAttempts:
             AttemptKey("frontend", "recommendation", "/b"),
         ]
         assert [len(group) for group in groups.values()] == [2, 2]
+
+
+class TestCounted:
+    def test_load_of_the_moment(self) -> None:
+        """Each attempt gets the rate that proxies counted on its edge in its ten seconds, not that of the sample."""
+        quiet = quiet_world(60)
+        rows = [
+            EdgeBucket(
+                quiet.window.start + timedelta(seconds=10 * bucket),
+                *("frontend", "recommendation", "", "GET", "client", "", 1, "ok"),
+                requests=100 * bucket,
+                attempts=100 * bucket,
+                retries=0,
+                retries_denied=0,
+                latency={-50: 100 * bucket},
+            )
+            for bucket in range(quiet.size)
+        ]
+        attempts = recording(60, 60).counted(World.from_buckets(quiet.window, rows))
+        last = (quiet.size - 1) * 10.0
+        assert attempts.load[-1] == pytest.approx(last)
+        assert attempts.load[0] == pytest.approx(last - 50.0)
+        assert not recording(60, 60, destination=["other"] * 60).counted(quiet).load.any()
+
+    def test_a_sample_is_told(self) -> None:
+        """Where one request in ten was recorded, rates are those counted, and so is what a budget's floor is worth."""
+        bad = np.arange(600) % 2 == 0
+        columns = {"outcome": np.where(bad, "error", "ok"), "status": np.where(bad, 500, 200)}
+        all_of_them = recording(600, 60, instance=["a"] * 600, **columns)
+        sample = replace(all_of_them, load=np.full(600, 100.0))
+        assert arrange(sample).sampled == pytest.approx(0.1)
+        assert arrange(sample).rate == pytest.approx(100.0)
+        floor = policy(
+            retry={"max": 1, "on": {"codes": [500]}, "budget": {"percent": 0, "min_per_second": 2}},
+        )
+        made = [replay(one, floor).attempts_per_request.value for one in (all_of_them, sample)]
+        assert made == [pytest.approx(1.2, abs=0.02), pytest.approx(1.02, abs=0.01)]
 
 
 class TestLoadAttempts:

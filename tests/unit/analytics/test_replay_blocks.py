@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from meshwise.analytics.replay.blocks import OK, TIMEOUT, arrange
+from meshwise.contracts.telemetry import OUTCOMES
 from support.recorded_attempts import EPOCH_S, recording
 
 
@@ -77,11 +78,32 @@ class TestStickyShare:
             instance=["i"] * (4000 + len(again)),
             policy_version=np.ones(4000 + len(again), dtype=int),
         )
-        assert arrange(attempts).sticky == pytest.approx(share, abs=0.08)
+        assert arrange(attempts).sticky == pytest.approx(np.full(len(OUTCOMES), share), abs=0.08)
+
+    def test_by_how_it_failed(self) -> None:
+        """Timeouts whose retries fail again and quick errors whose retries do not are told apart."""
+        kind = np.random.default_rng(5).choice(["ok", "timeout", "error"], 6000, p=[0.8, 0.1, 0.1])
+        again = np.flatnonzero(kind != "ok")
+        stuck = (kind[again] == "timeout") & (np.random.default_rng(6).random(len(again)) < 0.8)
+        start = EPOCH_S + (np.arange(6000) + 0.5) * 0.05
+        attempts = recording(
+            6000 + len(again),
+            300,
+            start=np.concatenate([start, start[again] + 0.03]),
+            ordinal=np.concatenate([np.ones(6000), np.full(len(again), 2)]).astype(int),
+            outcome=np.concatenate([kind, np.where(stuck, "timeout", "ok")]),
+            endpoint=np.concatenate([np.arange(6000) % 3, (again + 1) % 3]).astype(str),
+            request_id=np.concatenate([np.arange(6000), again]).astype(str),
+            instance=["i"] * (6000 + len(again)),
+            policy_version=np.ones(6000 + len(again), dtype=int),
+        )
+        sticky = arrange(attempts).sticky
+        assert sticky[OUTCOMES.index("timeout")] > 0.6
+        assert sticky[OUTCOMES.index("error")] == 0.0
 
     def test_nothing_recorded(self) -> None:
         """Without retries in the record nothing is laid to requests."""
-        assert arrange(recording(300, 30)).sticky == 0.0
+        assert not arrange(recording(300, 30)).sticky.any()
 
 
 class TestDrawTail:

@@ -83,6 +83,7 @@ def propose(
     ``rehearsed`` remembers rehearsals from one call to the next, ``ends`` is what both ends of each edge counted.
     """
     policies, rehearsal, counted = tuple(policies_in_force), rehearsal or RehearsalConfig(), ends or {}
+    attempts = attempts.counted(world)
     found = []
     for key, group in attempts.groups():
         if not key.source or not key.destination:

@@ -185,8 +185,13 @@ def _budget(own: Policy, now: Attempts, config: ProposalConfig) -> Budget:
 
 def _floor_per_second(own: Policy, now: Attempts, config: ProposalConfig) -> float:
     """A budget's floor that lifts retries above its percentage only when a proxy calls less than once a second."""
-    seconds = max(config.block_s, float(np.ptp(now.start))) if len(now) else config.block_s
-    rate = float((now.ordinal == 1).sum()) / seconds / max(1, len(np.unique(now.instance)))
+    first = now.ordinal == 1
+    counted = now.load[first & (now.load > 0)]
+    if len(counted):
+        rate = float(np.median(counted))
+    else:
+        rate = float(first.sum()) / (max(config.block_s, float(np.ptp(now.start))) if len(now) else config.block_s)
+    rate /= max(1, len(np.unique(now.instance)))
     share = min(own.retry.budget.percent, config.budget_percent) / 100.0
     # Rounded down to one digit: a floor that follows every ripple of the rate would be a new policy each time.
     exact = max(rate, 1.0) * share

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -50,13 +51,14 @@ def _attempts(ceiling: Ceiling) -> float:
 
 def _slowing(blocks: Blocks, config: ProposalConfig) -> Iterator[Ceiling]:
     load = load_of(blocks)
-    if load is None:
-        return
-    busy = float(np.quantile(blocks.requests / blocks.block_s, _BUSY))
-    yield Ceiling(
-        config.ceiling_share * load.limit / max(busy, 1e-9),
-        f"answers slow down towards {load.limit:.0f} attempts a second, of which {busy:.0f} come in busy times",
-    )
+    busy = max(1e-9, float(np.quantile(blocks.rate, _BUSY)))
+    if load is not None and math.isfinite(load.limit):
+        yield Ceiling(
+            config.ceiling_share * load.limit / busy,
+            f"answers slow down towards {load.limit:.0f} attempts a second, of which {busy:.0f} come in busy times",
+        )
+    if load is not None and math.isfinite(load.served):
+        yield Ceiling(load.served / busy, f"of {busy:.0f} a second in busy times it serves {load.served:.0f}")
 
 
 def _limited(

@@ -131,6 +131,7 @@ def gain(best: Trial, current: Trial, config: ProposalConfig) -> Gain:
         by = "mean"
     elif (
         best.policy.timeout.request < current.policy.timeout.request
+        and load.value <= _NOTHING
         and -wait.value >= config.min_p99_gain * current.result.p99.value
         and wait.high < 0.0
         and success.value >= -_NOTHING

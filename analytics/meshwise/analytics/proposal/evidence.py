@@ -95,6 +95,9 @@ def observed(attempts: Attempts) -> dict[str, object]:
     return {
         "outcomes": {str(name): int(count) for name, count in zip(names, counts, strict=True)},
         "attempts_cut_off": int(attempts.censored.sum()),
+        "hedges": int(attempts.hedge.sum()),
+        "in_shadow": int(attempts.shadow.sum()),
+        "requests_per_s": round(float(attempts.load[attempts.ordinal == 1].mean()), 3) if len(attempts) else 0.0,
         "endpoints": len(np.unique(attempts.endpoint)),
         "duration_s": {name: value if np.isfinite(value) else None for name, value in quantiles.items()},
     }

@@ -45,16 +45,23 @@ class Search:
     def allowed(self) -> list[Trial]:
         """Return the trials within all limits, the best first.
 
-        Where the one with the shortest tail is not worth a change, the one with the shortest mean may be.
+        Where the one with the shortest tail is not worth a change, the one with the shortest mean may be; and where
+        no answer can be won, not to wait so long for what never comes.
         """
         trials = [*self.grid, *self.more]
         within = [one for one in trials if within_limits(one, self.current, self.config, self.ceiling)]
         found = ranked(within)
-        if found and not gain(found[0], self.current, self.config).is_worth_it:
-            other = ranked(within, ("mean_good", "p99_good"))
-            if gain(other[0], self.current, self.config).is_worth_it:
-                return other
-        return found
+        if not found or self._is_worth_it(found[0]):
+            return found
+        other = ranked(within, ("mean_good", "p99_good"))
+        if self._is_worth_it(other[0]):
+            return other
+        request = self.current.policy.timeout.request
+        shorter = [one for one in found if one.policy.timeout.request < request and self._is_worth_it(one)]
+        return [*shorter, *(one for one in found if one not in shorter)]
+
+    def _is_worth_it(self, trial: Trial) -> bool:
+        return gain(trial, self.current, self.config).is_worth_it
 
     def replayed(self, policy: Policy) -> Trial:
         """Return the replay of a policy; failures count as long as callers wait now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from meshwise.analytics.load import Client
 from meshwise.analytics.sql import load_sql
-from meshwise.analytics.world import Window
+from meshwise.analytics.world import Window, World
 from meshwise.contracts import telemetry
 
 MAX_PER_ROUTE: Final = 30_000
@@ -56,6 +56,12 @@ class Attempts:
     destination: TextArray
     route: TextArray
     method: TextArray
+    hedge: BoolArray
+    """True where the attempt was made beside a slow one, not after one that failed."""
+    shadow: BoolArray
+    """True where a candidate policy was evaluated beside the one in force."""
+    load: FloatArray
+    """Requests a second of the edge when it began, as proxies counted them; 0 where nobody counted."""
 
     @classmethod
     def from_columns(cls, **columns: npt.ArrayLike) -> Attempts:
@@ -89,6 +95,16 @@ class Attempts:
         """True where the attempt succeeded."""
         return np.asarray(self.outcome == telemetry.OUTCOME_OK)
 
+    def counted(self, world: World) -> Attempts:
+        """Return the attempts with the load that the rollups of ``world`` know at their times."""
+        load = np.zeros(len(self))
+        bucket = np.floor((self.start - world.window.start.timestamp()) / world.bucket_s).astype(np.int64)
+        inside = (bucket >= 0) & (bucket < world.size)
+        for edge, series in world.edges.items():
+            mine = inside & (self.source == edge.source) & (self.destination == edge.destination)
+            load[mine] = series.observed.rate[bucket[mine]]
+        return replace(self, load=load)
+
     def groups(self) -> Iterator[tuple[AttemptKey, Attempts]]:
         """Yield the attempts of each edge and route, in order of their keys."""
         if not len(self):
@@ -115,6 +131,9 @@ _COLUMNS: Final[dict[str, tuple[type, Any]]] = {
     "destination": (np.str_, ""),
     "route": (np.str_, ""),
     "method": (np.str_, "GET"),
+    "hedge": (np.bool_, False),
+    "shadow": (np.bool_, False),
+    "load": (np.float64, 0.0),
 }
 
 _SELECTED: Final = (
@@ -133,6 +152,8 @@ _SELECTED: Final = (
     "destination",
     "route",
     "method",
+    "hedge",
+    "shadow",
 )
 """Order of the columns of ``attempts.sql``."""
 
@@ -162,6 +183,8 @@ def load_attempts(client: Client, window: Window, *, max_per_route: int = MAX_PE
             "route": telemetry.HTTP_ROUTE,
             "method": telemetry.HTTP_REQUEST_METHOD,
             "status": telemetry.HTTP_RESPONSE_STATUS_CODE,
+            "reason": telemetry.RETRY_REASON,
+            "shadow_version": telemetry.SHADOW_VERSION,
             "max_per_route": max_per_route,
             "max_rows": MAX_ATTEMPTS,
         },

@@ -14,7 +14,7 @@ import numpy as np
 
 from meshwise.analytics.replay.attempts import Attempts, BoolArray, FloatArray, IntArray, TextArray
 from meshwise.analytics.replay.survival import KaplanMeier
-from meshwise.contracts.telemetry import OUTCOMES
+from meshwise.contracts.telemetry import OUTCOME_CANCELLED, OUTCOMES
 
 OK, TIMEOUT, CONNECT = OUTCOMES.index("ok"), OUTCOMES.index("timeout"), OUTCOMES.index("connect")
 
@@ -22,6 +22,7 @@ NEAR_S: Final = 0.5
 """Attempts that began within this time of a moment speak for it."""
 _NEAREST: Final = 4
 """Attempts on either side that do, however far away, where traffic is thin."""
+_SAMPLED: Final = 0.8
 _REDRAWS: Final = 6
 """Leaps, and steps after them, until an endpoint tried before is taken again: there hardly is another."""
 
@@ -47,13 +48,21 @@ class Blocks:
     """Positions of first attempts."""
     requests: IntArray
     """Logical requests (first attempts) per block."""
-    sticky: float
-    """Share (0–1) of retries that end as badly as the attempt before, beyond what their moment explains."""
+    sampled: float
+    """Share (0–1) of the requests that are recorded: of busy routes only a sample is."""
+    sticky: FloatArray
+    """Share (0–1) of retries that end as badly as the attempt before, beyond what their moment explains; by how that
+    one ended."""
     tail_time: FloatArray
     tail_outcome: IntArray
     tail_status: IntArray
     tail_mass: FloatArray
     """Ends observed, in order of time, and the Kaplan–Meier mass up to and with each."""
+
+    @property
+    def rate(self) -> FloatArray:
+        """Requests a second per block."""
+        return np.asarray(self.requests / self.block_s / self.sampled)
 
     @property
     def size(self) -> int:
@@ -129,6 +138,12 @@ def arrange(attempts: Attempts, block_s: float = 10.0) -> Blocks:
     ended = np.flatnonzero(~attempts.censored)
     ended = ended[np.argsort(attempts.duration[ended], kind="stable")]
     firsts = np.flatnonzero(attempts.ordinal == 1)
+    requests = np.bincount(block[firsts], minlength=len(with_first))
+    counted = np.bincount(block[firsts], weights=attempts.load[firsts], minlength=len(with_first)) / requests * block_s
+    # Rates come from what was counted, their shape from what was recorded: the newest counts are not all there yet, and
+    # the first and the last block are cut by the window, which is no sample.
+    share = float(requests[counted > 0].sum() / max(1e-9, counted.sum()))
+    sampled = share if 0.0 < share < _SAMPLED else 1.0
     return Blocks(
         block_s=block_s,
         start=attempts.start,
@@ -142,8 +157,9 @@ def arrange(attempts: Attempts, block_s: float = 10.0) -> Blocks:
         endpoint=endpoint,
         instance=np.unique(attempts.instance, return_inverse=True)[1].reshape(-1),
         firsts=firsts,
-        requests=np.bincount(block[firsts], minlength=len(with_first)),
-        sticky=sticky_share(attempts, endpoint),
+        requests=requests,
+        sampled=sampled,
+        sticky=sticky_shares(attempts, endpoint),
         tail_time=attempts.duration[ended],
         tail_outcome=outcome[ended],
         tail_status=attempts.status[ended],
@@ -151,16 +167,18 @@ def arrange(attempts: Attempts, block_s: float = 10.0) -> Blocks:
     )
 
 
-def sticky_share(attempts: Attempts, endpoint: IntArray, least: int = 30) -> float:
-    """Return the share (0–1) of retries that fail because of the request itself.
+def sticky_shares(attempts: Attempts, endpoint: IntArray, least: int = 30) -> FloatArray:
+    """Return, by how the attempt before ended (position in ``OUTCOMES``), the share of retries that the request fails.
 
     Retries recorded are compared with first attempts of the same moment at other endpoints: what they fail more is laid
-    to the request, once it is beyond chance. Without ``least`` retries there is no saying, and nothing is.
+    to the request, once it is beyond chance. A way to fail that was repeated less than ``least`` times has the share of
+    all; without so many retries at all there is no saying, and nothing is.
     """
-    again = np.flatnonzero((attempts.ordinal > 1) & (attempts.outcome != "cancelled"))
+    shares = np.zeros(len(OUTCOMES))
+    again = np.flatnonzero((attempts.ordinal > 1) & (attempts.outcome != OUTCOME_CANCELLED))
     first = np.flatnonzero(attempts.ordinal == 1)
     if len(again) < least or not len(first):
-        return 0.0
+        return shares
     bad = ~attempts.ok
     at = np.searchsorted(attempts.start[first], attempts.start[again])
     around = (at[:, None] + np.arange(-_NEAREST, _NEAREST)).clip(0, len(first) - 1)
@@ -170,14 +188,34 @@ def sticky_share(attempts: Attempts, endpoint: IntArray, least: int = 30) -> flo
     use = np.where(elsewhere.any(axis=1)[:, None], elsewhere, other)
     counted = use.sum(axis=1)
     known = counted > 0
-    if known.sum() < least:
+    usual = (bad[first][around] & use).sum(axis=1) / np.maximum(counted, 1)
+    failed, before = bad[again], _before(attempts)[again]
+    shares[:] = _beyond_chance(failed[known], usual[known], least)
+    for reason in range(len(OUTCOMES)):
+        mine = known & (before == reason)
+        if mine.sum() >= least:
+            shares[reason] = _beyond_chance(failed[mine], usual[mine], least)
+    return shares
+
+
+def _beyond_chance(bad: BoolArray, usual: FloatArray, least: int) -> float:
+    """Return the share (0–1) of retries that fail where others would not have, 0 where chance would explain it."""
+    if len(bad) < least:
         return 0.0
-    usual = (bad[first][around] & use)[known].sum(axis=1) / counted[known]
-    failed, expected = float(bad[again][known].mean()), float(usual.mean())
-    spread = (failed * (1.0 - failed) / known.sum()) ** 0.5 + (expected * (1.0 - expected) / known.sum()) ** 0.5
+    failed, expected = float(bad.mean()), float(usual.mean())
+    spread = (failed * (1.0 - failed) / len(bad)) ** 0.5 + (expected * (1.0 - expected) / len(bad)) ** 0.5
     if expected >= 1.0 or failed - expected <= 2.0 * spread:
         return 0.0
     return min(1.0, (failed - expected) / (1.0 - expected))
+
+
+def _before(attempts: Attempts) -> IntArray:
+    """Return how the attempt before each ended, −1 where none is known."""
+    order = np.lexsort((attempts.ordinal, attempts.request_id))
+    same = attempts.request_id[order][1:] == attempts.request_id[order][:-1]
+    found = np.full(len(attempts), -1, dtype=np.int64)
+    found[order[1:][same]] = _codes(attempts)[order[:-1][same]]
+    return found
 
 
 def _codes(attempts: Attempts) -> IntArray:

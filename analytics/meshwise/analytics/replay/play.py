@@ -3,16 +3,19 @@
 1. A request's first attempt is the recorded one, cut where the policy cuts it. One that was cut off earlier in the
    record ends as Kaplan and Meier say.
 2. A retry is drawn from the attempts recorded around its moment, at an endpoint not tried yet. Where retries were
-   recorded to fail more often than their moment explains, that share of requests fails again just as before.
+   recorded to fail more often than their moment explains, that share of requests fails again just as before; by how
+   the attempt before had failed.
 3. A hedge is drawn like a retry, around the moment of its delay, and runs beside the first attempt: the first good
    answer wins, and where both fail the later end counts. Every request that would be hedged is played both with and
    without, since only the budgets tell which it is.
 4. Budgets are kept as proxies keep them, one per calling proxy; each time over is a mesh of its own.
-5. Where the record shows that load slows the callee down, the attempts a policy adds or saves do so too.
+5. Where the record shows that load slows the callee down, or makes it turn requests away, the attempts a policy adds
+   do so too.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -28,6 +31,7 @@ _RESET, _ERROR = OUTCOMES.index("reset"), OUTCOMES.index("error")
 _LOAD_ROUNDS: Final = 4
 """Load makes attempts slower, slower attempts make retries, retries make load: so often until it is taken to settle."""
 _SETTLED: Final = 0.01
+_TURNED_AWAY_S: Final = 0.002
 
 
 class _Ends(NamedTuple):
@@ -77,33 +81,34 @@ class Play:
         self._first = np.tile(blocks.firsts, copies)
         self._arrival = blocks.start[self._first]
         self.block = blocks.block[self._first]
-        self._slowdown = np.ones(blocks.size)
+        self._slowdown, self._refused = np.ones(blocks.size), np.zeros(blocks.size)
         self._run()
         if load is None:
             return
         for _ in range(_LOAD_ROUNDS):
-            slowdown = load.slowdown(self._rate(load))
-            step = (self._slowdown + slowdown) / 2.0
-            if np.abs(step - self._slowdown).max() < _SETTLED:
+            rate = self._rate(load)
+            slowdown, refused = (self._slowdown + load.slowdown(rate)) / 2.0, (self._refused + load.refused(rate)) / 2.0
+            if max(np.abs(slowdown - self._slowdown).max(), np.abs(refused - self._refused).max()) < _SETTLED:
                 return
-            self._slowdown = step
+            self._slowdown, self._refused = slowdown, refused
             self._run()
 
     def _rate(self, load: Load) -> FloatArray:
         """Attempts a second per block, when what was recorded beyond first attempts is what the policy now makes."""
         made = np.bincount(self.block, weights=self.made, minlength=self._blocks.size) / self.copies
         recorded = np.maximum(1, self._blocks.requests)
-        shown = load.rate * self._blocks.block_s
         # Blocks hold retries of requests that began in the block before: rates change by what requests make.
         before = np.bincount(self._blocks.block, minlength=self._blocks.size)
-        return np.asarray(load.rate * (made / recorded) / np.maximum(before / recorded, 1e-9) * (shown > 0))
+        return np.asarray(load.rate * (made / recorded) / np.maximum(before / recorded, 1e-9))
 
     def _run(self) -> None:
         blocks, policy = self._blocks, self._policy
         size, most = len(self._first), policy.retry.max
-        rng, self._tails = np.random.default_rng(self._seed), np.random.default_rng([self._seed, 1])
+        rng, self._tails, self._turns = (
+            np.random.default_rng(seed) for seed in (self._seed, [self._seed, 1], [self._seed, 2])
+        )
         self._repeatable = np.isin(blocks.method[self._first], policy.retry.methods)
-        self._sticks = rng.random(size) < blocks.sticky
+        self._stuck = rng.random(size)
         # Drawn for all requests, so that a policy that retries less sees the same luck in what it retries.
         draws = most if policy.hedge is None else 1 + min(1, most)
         self._luck = [rng.random((3, size)) for _ in range(max(most, draws))]
@@ -119,8 +124,10 @@ class Play:
             then_at = pairs.asked_at[:, 0] if pairs.asked_at.shape[1] else np.full(len(pairs.row), np.inf)
             asks = HedgeAsks(pairs.row, self._arrival[pairs.row] + policy.hedge.delay, then_at, policy.hedge)
         self._follow(alone, every, ends, np.zeros(size, dtype=np.int64))
+        # Of a sample of the requests only a sample of what the floor grants is theirs.
+        budget = replace(policy.retry.budget, min_per_second=policy.retry.budget.min_per_second * blocks.sampled)
         self.made, self.hedged = attempts_admitted(
-            self._arrival, purse, alone.asked_at, alone.wanted, policy.retry.budget, hedges=asks
+            self._arrival, purse, alone.asked_at, alone.wanted, budget, hedges=asks
         )
         last = (every, np.where(self.hedged, 0, self.made - 1))
         self.clock, self.success = alone.over[last], alone.well[last]
@@ -151,7 +158,8 @@ class Play:
             row, chances = row[again], chances[:, again]
             track.asked_at[at, k], track.wanted[at] = self._arrival[row] + over, k + 1
             begun = over + wait
-            pick = self._draw(row, np.stack([pick[at] for pick in track.picks], axis=1), begun, chances)
+            tried = np.stack([pick[at] for pick in track.picks], axis=1)
+            pick = self._draw(row, tried, begun, chances, reason=ends.outcome[again])
             ends = self._attempt(pick, begun)
             over = begun + ends.took
             track.note(at, k + 1, ends, over)
@@ -163,7 +171,9 @@ class Play:
         """Return the requests that ask for a hedge, with it; their first attempts end as given."""
         row = np.flatnonzero(self._repeatable & (ends.took > hedge.delay))
         begun = np.full(len(row), hedge.delay)
-        pick = self._draw(row, self._first[row][:, None], begun, self._luck[0][:, row])
+        # Slow, but not yet known how it ends: if the request is to blame, then as one that timed out.
+        slow = np.full(len(row), TIMEOUT)
+        pick = self._draw(row, self._first[row][:, None], begun, self._luck[0][:, row], reason=slow)
         first, second = ends.at(row), self._attempt(pick, begun)
         end = begun + second.took
         well, well_too = first.outcome == OK, second.outcome == OK
@@ -183,11 +193,13 @@ class Play:
         self._follow(track, failed, _Ends(over[failed], outcome, status), survivor.astype(np.int64))
         return track
 
-    def _draw(self, row: IntArray, tried: IntArray, begun: FloatArray, chances: FloatArray) -> IntArray:
-        """Draw the next attempt of requests that made ``tried``, ``begun`` seconds into each."""
+    def _draw(
+        self, row: IntArray, tried: IntArray, begun: FloatArray, chances: FloatArray, *, reason: IntArray
+    ) -> IntArray:
+        """Draw the next attempt of requests that made ``tried``, ``begun`` seconds into each, for a ``reason``."""
         moment = self._arrival[row] + np.floor(begun / NEAR_S) * NEAR_S
         drawn = self._blocks.near(moment, tried, chances[1], chances[2])
-        return np.where(self._sticks[row], tried[:, -1], drawn)
+        return np.where(self._stuck[row] < self._blocks.sticky[reason], tried[:, -1], drawn)
 
     def _attempt(self, pick: IntArray, begun: FloatArray) -> _Ends:
         """Return how attempts that began ``begun`` seconds into their requests end."""
@@ -203,6 +215,9 @@ class Play:
             time, outcome[unknown], status[unknown] = blocks.draw_tail(blocks.duration[pick[unknown]], self._tails)
             duration[unknown] = time * slowdown[unknown]
             late |= duration > limit
+        if self._refused.any():
+            away = self._turns.random(len(pick)) < self._refused[blocks.block[pick]]
+            duration[away], outcome[away], status[away], late[away] = _TURNED_AWAY_S, _ERROR, 503, False
         return _Ends(np.minimum(duration, limit), np.where(late, TIMEOUT, outcome), np.where(late, 0, status))
 
     def _wanted(self, ends: _Ends) -> BoolArray:

@@ -29,10 +29,11 @@ _UNSEEN: Final = 0.02
 """Share of the requests saved by retries that is doubtful while no retry was recorded: widens the interval."""
 
 ASSUMPTIONS: Final = (
-    "the callee answers as in the recorded window; more attempts slow it down only as far as the window shows that "
-    "they do",
+    "the callee answers as in the recorded window; more attempts slow it down, or are turned away, only as far as the "
+    "window shows that they are",
     "a retry ends as attempts recorded within half a second of it did, at an endpoint not tried yet where there is one",
-    "where retries were recorded, as many fail because of the request itself as did; else none",
+    "where retries were recorded, as many fail because of the request itself as did after a failure of the same kind; "
+    "else none",
     "an attempt cut off earlier than the timeout tried ends as Kaplan–Meier says of those observed longer; beyond the "
     "last end observed it counts as not finished, so nothing is credited that was never seen",
     "a hedge ends as a retry begun at its delay would, beside the first attempt",
@@ -182,7 +183,7 @@ def _ratios(
     for name, values in zip(_SHARES, (play.success, play.made, play.denied, play.hedged, good), strict=True):
         yield name, per_block(values), drawn.astype(np.float64)
     budget, proxies = policy.retry.budget, int(blocks.instance.max()) + 1
-    floor = budget.min_per_second * blocks.block_s * proxies * play.copies
+    floor = budget.min_per_second * blocks.block_s * proxies * play.copies * blocks.sampled
     yield "budget_used", per_block(play.made - 1), np.maximum(budget.percent / 100.0 * drawn, floor)
     work = per_block(play.work)
     yield "wasted_work", work - per_block(play.useful), work

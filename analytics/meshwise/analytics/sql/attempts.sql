@@ -4,7 +4,7 @@
 -- (https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/).
 -- Parameters: start and end (Unix seconds, end excluded), scope, max_per_route, max_rows; the others name attributes.
 -- Columns: start (Unix seconds), duration and cut (seconds), ordinal, status, policy version, final, outcome, request
--- id, endpoint, instance, source, destination, route, method.
+-- id, endpoint, instance, source, destination, route, method, whether it is a hedge, whether a candidate was evaluated.
 WITH sampled AS
 (
     SELECT
@@ -37,7 +37,9 @@ SELECT
     SpanAttributes[{source:String}] AS source,
     SpanAttributes[{destination:String}] AS destination,
     SpanAttributes[{route:String}] AS route,
-    SpanAttributes[{method:String}] AS method
+    SpanAttributes[{method:String}] AS method,
+    SpanAttributes[{reason:String}] = 'hedge' AS hedge,
+    mapContains(SpanAttributes, {shadow_version:String}) AS shadow
 FROM otel_traces
 LEFT JOIN sampled ON sampled.source = SpanAttributes[{source:String}]
     AND sampled.destination = SpanAttributes[{destination:String}]
