@@ -215,7 +215,9 @@ class Mesh:
         parsed = policy if isinstance(policy, Policy) else parse_policy(policy)
         match = parsed.match
         replayed = []
-        for key, attempts in load_attempts(self._client, self._window(seconds, start, end)).groups():
+        window = self._window(seconds, start, end)
+        world = load_world(self._client, window, resolution_for(window, datetime.now(UTC)))
+        for key, attempts in load_attempts(self._client, window).counted(world).groups():
             fits = match.service in (ANY, key.destination) and match.source in (None, key.source)
             if fits and match.route in (None, key.route) and (attempts.ordinal == 1).any():
                 result = replay(attempts, parsed, seed=self._settings.proposal.seed)

@@ -18,7 +18,7 @@ from meshwise.analytics.cause.suspects import Incident, Suspect
 from meshwise.analytics.map_compare import EdgeChange, MapChange, compare
 from meshwise.analytics.map_export import FORMATS
 from meshwise.analytics.rehearsal.compare import Rehearsal
-from meshwise.analytics.replay.simulate import ReplayResult
+from meshwise.analytics.replay.simulate import ASSUMPTIONS, MEASURES, ReplayResult
 from meshwise.analytics.service_map import ServiceMap
 from meshwise.analytics.traces.calls import Call, calls
 from meshwise.analytics.traces.critical import PathPart, by_route
@@ -242,12 +242,17 @@ class ReplayTable(Table[Replayed]):
 
     title = "routes replayed"
 
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What must hold for the predictions to hold."""
+        return ASSUMPTIONS
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per route: each prediction with the ends of its interval."""
         rows = []
         for one in self.rows:
             row: dict[str, object] = {"source": one.source, "destination": one.destination, "route": one.route}
-            for name in ("success", "p50", "p95", "p99", "attempts_per_request"):
+            for name in MEASURES:
                 estimate = getattr(one.result, name)
                 row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
             rows.append(row | {"samples": one.result.samples})

@@ -8,9 +8,11 @@ import orjson
 import pytest
 
 from meshwise.analytics.mesh import Mesh
+from meshwise.analytics.replay.simulate import replay
 from meshwise.analytics.settings import AnalyticsSettings
-from meshwise.analytics.views import ProposalTable, Table
+from meshwise.analytics.views import ProposalTable, Replayed, ReplayTable, Table
 from meshwise.contracts.rows import ProposalFinding
+from support.recorded_attempts import heavy_tail, policy
 from support.rollups import Rollups, row
 
 END = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)  # still finely kept
@@ -87,6 +89,18 @@ class TestMesh:
             mesh.map(60, start=START, end=END)
         with pytest.raises(ValueError, match="either seconds"):
             mesh.map(start=START)
+
+
+class TestReplayTable:
+    def test_everything_with_its_interval(self) -> None:
+        """A replay's frame has every measure between the ends of its interval, and the table says what it assumed."""
+        result = replay(heavy_tail(60, 20), policy(1, "100ms"), 1200)
+        table = ReplayTable([Replayed("frontend", "recommendation", "", policy(1, "100ms"), result)])
+        (row,) = table.to_frame().to_dict("records")
+        for name in ("success", "p50", "p95", "p99", "attempts_per_request", "budget_used", "wasted_work"):
+            assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"], name
+        assert 0.0 < row["budget_used"] <= 1.0
+        assert any("half a second" in text for text in table.assumptions)
 
 
 class TestProposalFigure:

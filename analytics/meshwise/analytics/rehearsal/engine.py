@@ -173,11 +173,16 @@ class _CallState:
 
 
 class _Attempt:
-    __slots__ = ("alive", "call", "expires", "failed", "life", "next", "ordinal", "pending", "plan", "replica")
+    __slots__ = (
+        *("alive", "call", "expires", "failed", "hedge_at", "life"),
+        *("next", "ordinal", "pending", "plan", "replica"),
+    )
 
     def __init__(self, call: _CallState, replica: _Replica, expires: float) -> None:
         self.call, self.replica, self.expires, self.life = call, replica, expires, replica.life
         self.ordinal = call.made
+        self.hedge_at = math.inf
+        """When it gets a second attempt beside it: its alarm clock rings then first, and for its end after that."""
         self.alive, self.failed = True, False
         self.pending, self.next = 0, 0
         self.plan: tuple[_Link, ...] | list[_Link] = ()
@@ -263,7 +268,9 @@ class Simulation:
             elif kind == _AGAIN:
                 self._attempt(item, now)
             elif kind == _HEDGE:
-                if item.alive:
+                if item.alive and item.hedge_at < math.inf:
+                    item.hedge_at = math.inf
+                    self._set_alarm(item)
                     self._hedge(item, now)
             else:
                 self._switch(item, kind == _BEGIN, now)
@@ -292,25 +299,19 @@ class Simulation:
         link.attempts += 1
         replica = self._choose(link, now)
         attempt = _Attempt(call, replica, min(now + link.attempt_s, call.deadline))
-        if call.made == 1 and link.hedges is not None:
-            self._send(attempt, replica, now, now + link.hedge_s)
-        else:
-            self._send(attempt, replica, now, math.inf)
+        if call.made == 1 and link.hedges is not None and now + link.hedge_s < attempt.expires:
+            attempt.hedge_at = now + link.hedge_s
+        self._send(attempt, replica, now)
 
-    def _send(self, attempt: _Attempt, replica: _Replica, now: float, hedge_at: float) -> None:
+    def _send(self, attempt: _Attempt, replica: _Replica, now: float) -> None:
         replica.using += 1
         if not replica.up:
             self._settle(attempt, _CONNECT, now)
         elif replica.free > 0:
-            over = self._work(attempt, replica, now)
-            # Who answers by itself before the delay is not hedged.
-            if hedge_at < attempt.expires and (over > hedge_at or replica.site.links):
-                self._push(hedge_at, _HEDGE, attempt)
+            self._work(attempt, replica, now)
         elif len(replica.waiting) < replica.site.spec.room:
             replica.waiting.append(attempt)
-            self._push(attempt.expires, _EXPIRED, attempt)
-            if hedge_at < attempt.expires:
-                self._push(hedge_at, _HEDGE, attempt)
+            self._set_alarm(attempt)
         else:
             self._settle(attempt, _SHED, now)
 
@@ -330,7 +331,13 @@ class Simulation:
         replica = self._choose(link, now, first.replica)
         second = _Attempt(call, replica, min(now + link.attempt_s, call.deadline))
         call.pair = first, second
-        self._send(second, replica, now, math.inf)
+        self._send(second, replica, now)
+
+    def _set_alarm(self, attempt: _Attempt) -> None:
+        if attempt.hedge_at < attempt.expires:
+            self._push(attempt.hedge_at, _HEDGE, attempt)
+        else:
+            self._push(attempt.expires, _EXPIRED, attempt)
 
     def _choose(self, link: _Link, now: float, tried: _Replica | None = None) -> _Replica:
         replicas = link.site.replicas
@@ -352,8 +359,7 @@ class Simulation:
         one, other = replicas[first], replicas[(first + 1 + pair // size) % size]
         return one if one.using <= other.using else other
 
-    def _work(self, attempt: _Attempt, replica: _Replica, now: float) -> float:
-        """Begin to work on an attempt; return when its own work will be done."""
+    def _work(self, attempt: _Attempt, replica: _Replica, now: float) -> None:
         self.visits += 1
         replica.free -= 1
         site = replica.site
@@ -363,9 +369,8 @@ class Simulation:
         self._count += 1
         heapq.heappush(self._heap, (over, self._count, _WORKED, attempt))
         # Who answers by itself and in time needs no alarm clock; whoever waited has one already.
-        if (over > attempt.expires or site.links) and attempt.alive:
-            self._push(attempt.expires, _EXPIRED, attempt)
-        return over
+        if (over > attempt.expires or over > attempt.hedge_at or site.links) and attempt.alive:
+            self._set_alarm(attempt)
 
     def _worked(self, attempt: _Attempt, now: float) -> None:
         replica = attempt.replica

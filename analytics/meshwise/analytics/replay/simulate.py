@@ -88,8 +88,9 @@ class ReplayResult:
             "samples": self.samples,
             "blocks": self.blocks,
             "simulated": self.simulated,
+            "slowest_good_s": round(self.slowest_good_s, 6),
         }
-        for name in _MEASURES:
+        for name in MEASURES:
             estimate: Estimate = getattr(self, name)
             document[name] = {
                 "value": round(estimate.value, 6),
@@ -100,8 +101,11 @@ class ReplayResult:
 
 
 _SHARES: Final = ("success", "attempts_per_request", "budget_denied", "hedges_per_request", "mean_good")
-_RATIOS: Final = ("budget_used", "wasted_work")
-_MEASURES: Final = ("p50", "p95", "p99", "p99_good", *_SHARES, *_RATIOS)
+MEASURES: Final = (
+    *("success", "p50", "p95", "p99", "p99_good", "mean_good"),
+    *("attempts_per_request", "hedges_per_request", "budget_denied", "budget_used", "wasted_work"),
+)
+"""What a replay estimates, each with its interval."""
 
 
 def replay(
