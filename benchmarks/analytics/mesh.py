@@ -18,7 +18,7 @@ FINE_S: Final = 600
 MINUTES_S: Final = 2 * 3600
 """Seconds before those with rows of a minute."""
 DAY_S: Final = 86_400
-_CHUNK_ROWS: Final = 400_000
+_CHUNK_ROWS: Final = 100_000
 """Rows written by one statement, at most."""
 
 _ROWS: Final = """

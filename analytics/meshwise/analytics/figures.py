@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -47,8 +47,11 @@ def layers(edges: Iterable[tuple[str, str]], nodes: Iterable[str]) -> dict[str, 
     }
 
 
-def map_figure(found: ServiceMap) -> go.Figure:
-    """Return the service map: callers left, callees right, width by rate, colour by error share."""
+def map_figure(found: ServiceMap, asynchronous: Collection[tuple[str, str]] = ()) -> go.Figure:
+    """Return the service map: callers left, callees right, width by rate, colour by error share.
+
+    Edges of ``asynchronous``, which nobody waits for, are dotted.
+    """
     places = layers(((e.source, e.destination) for e in found.edges), (n.name for n in found.nodes))
     figure = go.Figure()
     busiest = max((edge.request_rate for edge in found.edges), default=0.0) or 1.0
@@ -57,6 +60,8 @@ def map_figure(found: ServiceMap) -> go.Figure:
             continue
         (x0, y0), (x1, y1) = places[edge.source], places[edge.destination]
         style: dict[str, Any] = {"width": 1 + 5 * edge.request_rate / busiest, "color": _colour(edge.error_share)}
+        if (edge.source, edge.destination) in asynchronous:
+            style["dash"] = "dot"
         figure.add_scatter(x=[x0, x1], y=[y0, y1], mode="lines", line=style, hoverinfo="skip")
         figure.add_scatter(
             x=[(x0 + x1) / 2],

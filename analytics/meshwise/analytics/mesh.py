@@ -3,6 +3,7 @@
 mesh = connect()
 mesh.map(seconds=900).figure()
 mesh.map(start=datetime(…, tzinfo=UTC), end=…).to_frame()
+mesh.map(traces=True)           with edges of queues, and estimates where only a sample of spans exists
 mesh.edges().figure("frontend", "recommendation")
 mesh.replay(policy)             what it would have done to the requests of a window
 mesh.verdicts()                 what the judge said about rollouts, with the counts it rested on
@@ -30,7 +31,7 @@ from meshwise.analytics.slo.audit import SloAudit
 from meshwise.analytics.slo.promises import Promises
 from meshwise.analytics.sql import load_sql
 from meshwise.analytics.traces.deadlines import misfits
-from meshwise.analytics.traces.load import MAX_TRACES, load_traces
+from meshwise.analytics.traces.load import MAX_TRACES, count_traces, load_traces
 from meshwise.analytics.views import (
     AlertTable,
     AnomalyTable,
@@ -89,11 +90,21 @@ class Mesh:
         return load_world(self._client, window, resolution_for(window, datetime.now(UTC)))
 
     def map(
-        self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None
+        self,
+        seconds: float | None = None,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        traces: bool = False,
     ) -> MapView:
-        """Return the service map of a window."""
+        """Return the service map of a window.
+
+        With ``traces`` also what they say: edges that nobody waits for, and estimates where nobody counts.
+        """
         window = self._window(seconds, start, end)
-        return MapView(service_map(load_totals(self._client, window, datetime.now(UTC))))
+        found = service_map(load_totals(self._client, window, datetime.now(UTC)))
+        told = self.traces(start=window.start, end=window.end).calls() if traces else ()
+        return MapView(found, tuple(told))
 
     def edges(
         self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None
@@ -162,7 +173,10 @@ class Mesh:
     ) -> TraceSet:
         """Return at most ``limit`` traces of a window, those through ``service`` when one is named."""
         window = self._window(seconds, start, end)
-        return TraceSet(load_traces(self._client, window, service=service, limit=limit))
+        found = load_traces(self._client, window, service=service, limit=limit)
+        # Where they are as many as were asked for, there may be more.
+        full = len(found) >= min(limit, MAX_TRACES)
+        return TraceSet(found, count_traces(self._client, window, service=service) if full else 0)
 
     def deadlines(
         self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -171,10 +172,14 @@ class MisfitTable(Table[Misfit]):
 
 
 class TraceSet:
-    """Traces, and the questions to ask of them. ``problems`` counts what was mended in them."""
+    """Traces, and the questions to ask of them. ``problems`` counts what was mended in them.
 
-    def __init__(self, traces: Sequence[Trace]) -> None:
+    ``total`` is how many there are, where only some are looked at.
+    """
+
+    def __init__(self, traces: Sequence[Trace], total: int = 0) -> None:
         self.traces = tuple(traces)
+        self.total = max(total, len(self.traces))
 
     @property
     def problems(self) -> dict[str, int]:
@@ -187,7 +192,7 @@ class TraceSet:
 
     def calls(self) -> CallTable:
         """Return who called whom, with error bars where only a sample was traced."""
-        return CallTable(calls(self.traces))
+        return CallTable(calls(self.traces, self.total / max(1, len(self.traces))))
 
     def critical_paths(self) -> PathTable:
         """Return what each operation takes of the critical path of every route, and its slack elsewhere."""
@@ -330,9 +335,10 @@ class RehearsalTable(Table[Rehearsal]):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MapView:
-    """The service map of a window."""
+    """The service map of a window; with ``calls`` also what traces say of its edges."""
 
     found: ServiceMap
+    calls: tuple[Call, ...] = ()
 
     @property
     def edges(self) -> EdgeTable:
@@ -340,8 +346,19 @@ class MapView:
         return EdgeTable(self.found.edges)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per edge."""
-        return self.edges.to_frame()
+        """Return one row per edge.
+
+        With ``calls`` a row also has ``asynchronous``, how many spans were ``sampled``, and the rate of calls that
+        these stand for, ``sampled_rate`` between ``sampled_rate_low`` and ``_high`` (95 %). Edges that nobody counts
+        have nothing else.
+        """
+        frame = self.edges.to_frame()
+        if not self.calls:
+            return frame
+        told = _sampled(self.calls, self.found.window.seconds)
+        return told.merge(frame, on=["source", "destination"], how="outer").reindex(
+            columns=[*frame.columns, *(name for name in told.columns if name not in frame.columns)]
+        )
 
     def export(self, form: str) -> str:
         """Return the map as ``json``, ``dot``, ``mermaid`` or ``graphml``.
@@ -359,7 +376,8 @@ class MapView:
 
     def figure(self) -> Figure:
         """Return the map as a plot: callers left, callees right, width by rate, colour by error share."""
-        return figures.map_figure(self.found)
+        late = {(one.source, one.destination) for one in self.calls if one.asynchronous}
+        return figures.map_figure(self.found, late)
 
     def __repr__(self) -> str:
         window = self.found.window
@@ -370,6 +388,31 @@ class MapView:
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(repr(self))}</p>{_table(self.to_frame())}"
+
+
+def _sampled(found: Sequence[Call], seconds: float) -> pd.DataFrame:
+    """Return one row per edge: a call that is waited for and one that is not may be of the same two."""
+    edges: dict[tuple[str, str], list[Call]] = {}
+    for one in found:
+        edges.setdefault((one.source, one.destination), []).append(one)
+    rows = []
+    for (source, destination), ones in edges.items():
+        total = sum(one.calls for one in ones)
+        # The intervals are independent, so their halves add up in squares.
+        half = math.hypot(*(one.high - one.calls for one in ones))
+        sampled = sum(one.sampled for one in ones)
+        rows.append(
+            {
+                "source": source,
+                "destination": destination,
+                "asynchronous": all(one.asynchronous for one in ones),
+                "sampled": sampled,
+                "sampled_rate": total / seconds,
+                "sampled_rate_low": max(float(sampled), total - half) / seconds,
+                "sampled_rate_high": (total + half) / seconds,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,10 +1,11 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from meshwise.analytics.traces.calls import ADDRESSES, MAX_VIRTUAL, OTHERS, calls, peer
+from meshwise.analytics.traces.calls import ADDRESSES, MAX_VIRTUAL, OTHERS, calls, peer, weight_of
 from meshwise.analytics.traces.deadlines import misfits, wasted
-from meshwise.analytics.traces.model import Span, assemble
+from meshwise.analytics.traces.model import Link, Span, assemble
 from meshwise.analytics.world import EdgeKey
 from meshwise.contracts.policy import parse_policy
 
@@ -43,9 +44,23 @@ class TestCalls:
 
     def test_queues_are_asynchronous(self) -> None:
         """A consumer's work, by parent or by link, is an edge that nobody waits for."""
-        spans = [span("1", "", "shop", "producer"), span("2", "", "mail", "consumer", links=("1",), start=5000)]
+        spans = [
+            span("1", "", "shop", "producer"),
+            span("2", "", "mail", "consumer", links=(Link("t", "1"),), start=5000),
+        ]
         (found,) = calls(assemble(spans))
         assert (found.source, found.destination, found.asynchronous) == ("shop", "mail", True)
+
+    def test_a_queue_between_traces(self) -> None:
+        """A consumer in a trace of its own is linked to its producer's, which then called nobody unknown."""
+        queue = {"messaging.destination.name": "orders"}
+        spans = [
+            span("1", "", "shop", "producer", attributes=queue),
+            replace(span("2", "", "mail", "consumer", links=(Link("t", "1"),), start=5000), trace_id="other"),
+            span("3", "", "shop", "producer", attributes=queue),
+        ]
+        found = [(one.source, one.destination, one.virtual, one.asynchronous) for one in calls(assemble(spans))]
+        assert found == [("shop", "mail", False, True), ("shop", "orders", True, True)]
 
     def test_samples_stand_for_more(self) -> None:
         """Sampled spans are re-weighted, with an interval that is as wide as the sampling is thin."""
@@ -61,6 +76,29 @@ class TestCalls:
         assert (found.sampled, found.calls) == (100, 1000.0)
         assert found.low == pytest.approx(1000 - 1.96 * (100 * 90) ** 0.5)
         assert found.low < 1000 < found.high
+
+    @pytest.mark.parametrize(
+        ("state", "weight"),
+        [
+            ("ot=th:c", 4.0),
+            ("vendor=1,ot=rv:1;th:8", 2.0),
+            ("ot=th:0", 1.0),
+            ("ot=th:ffffffffffffff", 2.0**20),
+            ("ot=th:zz", 1.0),
+            ("ot=th:", 1.0),
+            ("th:c", 1.0),
+        ],
+    )
+    def test_a_threshold_in_the_trace_state(self, state: str, weight: float) -> None:
+        """OpenTelemetry's samplers say how much they left out; what is no threshold is no sampling."""
+        assert weight_of(replace(span("1", "", "a", "server"), state=state)) == weight
+
+    def test_some_of_the_traces(self) -> None:
+        """Where only some traces were looked at, each stands for its share of all."""
+        (found,) = calls(assemble([span("1", "", "a", "client"), span("2", "1", "b", "server")]), 5.0)
+        assert (found.sampled, found.calls) == (1, 5.0)
+        assert found.low == 1.0
+        assert found.high > 5.0
 
     def test_too_many_names(self) -> None:
         """A caller that makes up names does not make a node of each."""

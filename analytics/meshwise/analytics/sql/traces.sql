@@ -2,7 +2,7 @@
 -- the window belong to them. Parameters: start, end (Unix seconds), service (empty: any), limit (traces).
 SELECT
     TraceId, SpanId, ParentSpanId, ServiceName, SpanName, SpanKind, toUnixTimestamp64Nano(Timestamp) AS start, Duration,
-    StatusCode, SpanAttributes, `Links.SpanId`
+    StatusCode, SpanAttributes, `Links.TraceId`, `Links.SpanId`, TraceState
 FROM otel_traces
 WHERE Timestamp >= toDateTime64({start:Float64} - 3600, 9, 'UTC') AND Timestamp < toDateTime64({end:Float64} + 3600, 9, 'UTC')
     AND TraceId IN

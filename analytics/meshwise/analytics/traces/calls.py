@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from meshwise.analytics.traces.model import Span, Trace
+from meshwise.analytics.traces.model import Link, Span, Trace
 
 PEERS: Final = (
     "service.peer.name", "peer.service", "db.system.name", "db.system", "messaging.destination.name", "server.address",
@@ -25,6 +26,10 @@ ADDRESSES: Final = "(addresses)"
 OTHERS: Final = "(others)"
 MAX_VIRTUAL: Final = 200
 """Virtual nodes kept by name; the rest are one node, and counted."""
+MAX_WEIGHT: Final = 2.0**20
+"""Most spans that one is believed to stand for."""
+_HEX: Final = re.compile(r"[0-9a-f]{1,14}")
+_WHOLE: Final = 2**56
 _Z: Final = 1.96
 
 
@@ -45,23 +50,37 @@ class Call:
     mean_s: float
 
 
-def calls(traces: Iterable[Trace]) -> tuple[Call, ...]:
-    """Return the edges of ``traces``, in order of caller and callee."""
+def calls(traces: Iterable[Trace], scale: float = 1.0) -> tuple[Call, ...]:
+    """Return the edges of ``traces``, in order of caller and callee.
+
+    ``scale`` says how many traces there are for each of these, where only some were looked at.
+    """
     found: dict[tuple[str, str, bool, bool], list[tuple[float, Span]]] = defaultdict(list)
-    for trace in traces:
+    chosen = tuple(traces)
+    # Who takes a message from a queue begins a trace of their own, linked to that of its sender.
+    sent = {
+        Link(span.trace_id, span.span_id): span for trace in chosen for span in trace.spans if span.kind == "producer"
+    }
+    taken = {link for trace in chosen for span in trace.spans for link in span.links if span.kind == "consumer"}
+    for trace in chosen:
         by_id = {span.span_id: span for span in trace.spans}
         answered = {
             span.parent_id for span in trace.spans if (p := by_id.get(span.parent_id)) and p.service != span.service
         }
         for span in trace.spans:
-            weight = weight_of(span)
-            producers = [by_id[one] for one in (span.parent_id, *span.links) if one in by_id]
+            weight = weight_of(span) * max(1.0, scale)
+            linked = [by_id.get(one.span_id) or sent.get(one) for one in span.links]
+            producers = [one for one in (by_id.get(span.parent_id), *linked) if one is not None]
             callers = [one for one in producers if one.service != span.service]
             if callers:
                 late = span.kind == "consumer" or callers[0].kind == "producer"
                 found[callers[0].service, span.service, False, late].append((weight, span))
             name = peer(span.attributes) if span.kind in ("client", "producer") else ""
-            if span.span_id not in answered and name not in ("", span.service):
+            if (
+                span.span_id not in answered
+                and Link(span.trace_id, span.span_id) not in taken
+                and name not in ("", span.service)
+            ):
                 found[span.service, name, True, span.kind == "producer"].append((weight, span))
     kept = _kept(found)
     edges: dict[tuple[str, str, bool, bool], list[tuple[float, Span]]] = defaultdict(list)
@@ -92,12 +111,23 @@ def _is_address(text: str) -> bool:
 
 
 def weight_of(span: Span) -> float:
-    """Return how many spans this one stands for, by the sampling it carries: 1 when it carries none."""
+    """Return how many spans this one stands for, by the sampling it carries: 1 when it carries none.
+
+    OpenTelemetry's samplers write the threshold below which they rejected into the trace state (``ot=th:c``: 14
+    hexadecimal digits, zeros at the end left out); others an attribute ``SampleRate``.
+    """
+    for member in span.state.split(","):
+        name, _, value = member.strip().partition("=")
+        if name == "ot":
+            for part in value.split(";"):
+                key, _, threshold = part.partition(":")
+                if key == "th" and _HEX.fullmatch(threshold):
+                    return min(MAX_WEIGHT, _WHOLE / (_WHOLE - int(threshold.ljust(14, "0"), 16)))
     try:
         weight = float(span.attributes.get("SampleRate", "1"))
     except ValueError:
         return 1.0
-    return weight if math.isfinite(weight) and weight >= 1.0 else 1.0
+    return min(weight, MAX_WEIGHT) if math.isfinite(weight) and weight >= 1.0 else 1.0
 
 
 def _kept(found: Mapping[tuple[str, str, bool, bool], list[tuple[float, Span]]]) -> set[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshwise.analytics.traces.model import KINDS, Span
+from meshwise.analytics.traces.model import KINDS, Link, Span
 
 _MICRO = 1000
 
@@ -59,7 +59,11 @@ def _span(
         end=start + int(raw["duration"]) * _MICRO,
         error=tags.get("error", "") in ("true", "True", "1") or tags.get("otel.status_code") == "ERROR",
         attributes=tags,
-        links=tuple(str(one["spanID"]) for one in references if one is not parent),
+        links=tuple(
+            Link(str(one.get("traceID") or raw["traceID"]), str(one["spanID"]))
+            for one in references
+            if one is not parent
+        ),
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from meshwise.analytics.keys import Window
 from meshwise.analytics.load import Client
 from meshwise.analytics.sql import load_sql
-from meshwise.analytics.traces.model import Span, Trace, assemble
+from meshwise.analytics.traces.model import Link, Span, Trace, assemble
 
 MAX_TRACES: Final = 2000
 
@@ -24,19 +25,30 @@ def load_traces(client: Client, window: Window, *, service: str = "", limit: int
         "limit": max(1, min(limit, MAX_TRACES)),
     }
     rows = client.query(load_sql("traces"), parameters=parameters).result_rows
-    return assemble(
-        Span(
-            trace_id=trace_id,
-            span_id=span_id,
-            parent_id=parent_id,
-            service=name,
-            name=operation,
-            kind=kind.lower() if kind != "Unspecified" else "",
-            start=int(start),
-            end=int(start) + int(duration),
-            error=status == "Error",
-            attributes=dict(attributes),
-            links=tuple(links),
-        )
-        for trace_id, span_id, parent_id, name, operation, kind, start, duration, status, attributes, links in rows
+    return assemble(_span(row) for row in rows)
+
+
+def count_traces(client: Client, window: Window, *, service: str = "") -> int:
+    """Return of how many traces ``load_traces`` chooses."""
+    parameters = {"start": window.start.timestamp(), "end": window.end.timestamp(), "service": service}
+    return int(client.query(load_sql("traces_count"), parameters=parameters).result_rows[0][0])
+
+
+def _span(row: Sequence[Any]) -> Span:
+    trace_id, span_id, parent_id, name, operation, kind, start, duration, status, attributes, traces, linked, state = (
+        row
+    )
+    return Span(
+        trace_id=trace_id,
+        span_id=span_id,
+        parent_id=parent_id,
+        service=name,
+        name=operation,
+        kind=kind.lower() if kind != "Unspecified" else "",
+        start=int(start),
+        end=int(start) + int(duration),
+        error=status == "Error",
+        attributes=dict(attributes),
+        links=tuple(map(Link, traces, linked)),
+        state=state,
     )

@@ -15,15 +15,25 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 NANO: Final = 1_000_000_000
 KINDS: Final = ("", "internal", "server", "client", "producer", "consumer")
 
 
+class Link(NamedTuple):
+    """A span of this or another trace that a span has to do with."""
+
+    trace_id: str
+    span_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One span; times in nanoseconds since 1970, ``kind`` one of ``KINDS``, ``links`` ids of spans."""
+    """One span; times in nanoseconds since 1970, ``kind`` one of ``KINDS``.
+
+    ``state`` is the W3C trace state, in which samplers say how many spans one stands for.
+    """
 
     trace_id: str
     span_id: str
@@ -35,7 +45,8 @@ class Span:
     end: int
     error: bool = False
     attributes: Mapping[str, str] = field(default_factory=dict)
-    links: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
+    state: str = ""
 
     @property
     def seconds(self) -> float:

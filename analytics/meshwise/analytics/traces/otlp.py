@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from meshwise.analytics.traces.model import Span
+from meshwise.analytics.traces.model import Link, Span
 
 _KINDS = ("", "internal", "server", "client", "producer", "consumer")
 _ERROR = 2
@@ -35,13 +35,14 @@ def request_of(spans: Iterable[Span]) -> dict[str, Any]:
                 "traceId": span.trace_id.lower().rjust(32, "0"),
                 "spanId": span.span_id.lower().rjust(16, "0"),
                 "parentSpanId": span.parent_id.lower().rjust(16, "0") if span.parent_id else "",
+                "traceState": span.state,
                 "name": span.name,
                 "kind": _KINDS.index(span.kind) if span.kind in _KINDS else 0,
                 "startTimeUnixNano": str(span.start),
                 "endTimeUnixNano": str(max(span.start, span.end)),
                 "attributes": [{"key": key, "value": {"stringValue": text}} for key, text in span.attributes.items()],
                 "links": [
-                    {"traceId": span.trace_id.lower().rjust(32, "0"), "spanId": one.lower().rjust(16, "0")}
+                    {"traceId": one.trace_id.lower().rjust(32, "0"), "spanId": one.span_id.lower().rjust(16, "0")}
                     for one in span.links
                 ],
                 "status": {"code": _ERROR} if span.error else {},
@@ -74,7 +75,11 @@ def _span(raw: Mapping[str, Any], about: Mapping[str, str]) -> Span:
         end=int(raw["endTimeUnixNano"]),
         error=status.get("code") in (_ERROR, "STATUS_CODE_ERROR"),
         attributes=_attributes(raw.get("attributes")),
-        links=tuple(str(one["spanId"]).lower() for one in raw.get("links") or ()),
+        links=tuple(
+            Link(str(one.get("traceId") or raw["traceId"]).lower(), str(one["spanId"]).lower())
+            for one in raw.get("links") or ()
+        ),
+        state=str(raw.get("traceState") or ""),
     )
 
 
