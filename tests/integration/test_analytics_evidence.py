@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from meshwise.analytics.audits import audits_for
+from meshwise.analytics.cause.shared import read_shared
 from meshwise.analytics.proposal import load_attempts, propose
 from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.rollout import judge_from_store, load_arms
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.span_attempts import EXPORT_ONLY, load_span_attempts
 from meshwise.analytics.steering import steer
-from meshwise.analytics.world import Window, World
+from meshwise.analytics.world import EdgeKey, Window, World
 from meshwise.contracts import telemetry
 from meshwise.contracts.histogram import bucket_index
 from meshwise.contracts.policy import parse_policy
@@ -178,6 +179,26 @@ ROLLOUT: dict[str, Any] = {
     "stage": 0,
     "stage_started_at": (END - timedelta(seconds=58)).isoformat(),
 }
+
+
+def test_bad_attempts_share_the_version_of_their_callee(client: Any) -> None:
+    """What the callee is, its own spans say: half of the instances run the version that all bad attempts met."""
+    end = END - timedelta(hours=30)
+    rows = []
+    for number in range(80):
+        at, bad = end - timedelta(seconds=5, milliseconds=number), number % 2 == 0
+        ids = [f"{number:032x}", f"{number:016x}", ""]
+        attributes = {telemetry.SERVICE_PEER_NAME: "cart", telemetry.ENDPOINT: f"10.0.0.{number % 8}:80"}
+        client_span = [at, "Client", "web", "", 10**6, attributes, {telemetry.SERVICE_INSTANCE_ID: "web-1"}]
+        rows.append([*client_span, *ids, "Error" if bad else "Unset"])
+        if number % 10:
+            about = {"service.version": "2.0" if bad else "1.9", telemetry.SERVICE_INSTANCE_ID: f"cart-{number % 8}"}
+            served = [at + timedelta(milliseconds=1), "Server", "cart", "", 10**5, {}, about]
+            rows.append([*served, ids[0], f"{number + 1000:016x}", ids[1], "Unset"])
+    client.insert("otel_traces", rows, column_names=[*_SPAN, "TraceId", "SpanId", "ParentSpanId", "StatusCode"])
+    found = read_shared(client, EdgeKey("web", "cart"), end - timedelta(seconds=60), end)
+    assert found is not None
+    assert (found.attribute, found.value, found.of_bad) == ("callee version", "2.0", 1.0)
 
 
 class TestLoadArms:

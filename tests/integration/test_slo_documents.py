@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+import meshwise.analytics as mw
+from meshwise.analytics.slo.backtest import Incident
 from meshwise.analytics.slo.counts import read_series
 from meshwise.analytics.slo.waits import Waits, find_waits
 from meshwise.contracts.histogram import bucket_index
@@ -207,7 +209,7 @@ class TestDocuments:
         assert [row.removed for row in history] == [False, False, False, True, True, True]
         assert "Traceback" not in process.stderr
 
-    def test_the_past_is_asked(self, analytics: tuple[str, Process], client: Any, tmp_path: Path) -> None:
+    def test_the_past_is_asked(self, analytics: tuple[str, Process], store: Store, client: Any, tmp_path: Path) -> None:
         """Suggestions are documents to apply, a backtest tells what would have fired and how much of it was true."""
         url, process = analytics
         now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -248,6 +250,15 @@ class TestDocuments:
         assert 0 < delay <= 1200
         printed = meshwise(*arguments, url=url)[1]
         assert "pages: 100 % about an incident; 1 of 1 incidents told" in printed
+        mesh = mw.connect(store.url)
+        frame = mesh.suggest(7, "desk").to_frame()
+        assert frame[frame["suggested"] & (frame["indicator"] == "availability")]["target"].tolist() == [0.95]
+        assert {one["kind"] for one in mesh.suggest(7, "desk").documents()} == {"SLO"}
+        marked_one = Incident(outage_from, outage_from + 3 * HOUR)
+        tested = mesh.backtest([slo("desk", service="desk")], days=5, incidents=[marked_one])
+        assert set(tested.to_frame()["severity"]) == {"page", "ticket"}
+        assert (tested.found.pages.precision, tested.found.pages.recall) == (1.0, 1.0)
+        mesh.close()
         assert fetch(f"{url}/v1/slo/documents")[1] == {"documents": []}
         for body in ({"days": "x"}, {"days": 0}, {"days": 1e9}, {"incidents": [1]}, {"documents": [1]}):
             assert fetch(f"{url}/v1/slo/backtest", method="POST", document=body)[0] == 400, body

@@ -8,6 +8,8 @@ mesh.edges().figure("frontend", "recommendation")
 mesh.replay(policy)             what it would have done to the requests of a window
 mesh.verdicts()                 what the judge said about rollouts, with the counts it rested on
 mesh.rehearse(policy)           whether the mesh would come back with it when something breaks
+mesh.suggest()                  objectives that services could promise, by what they kept
+mesh.backtest(documents)        which alerts would have fired, and how well they tell marked incidents
 mesh.propose()                  computed now; mesh.proposals() are those on record
 """
 
@@ -28,13 +30,18 @@ from meshwise.analytics.load import BulkClient, load_totals, load_world, resolut
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo.audit import SloAudit
+from meshwise.analytics.slo.backtest import Incident
+from meshwise.analytics.slo.inquiry import run_backtest
 from meshwise.analytics.slo.promises import Promises
+from meshwise.analytics.slo.suggest import suggest
+from meshwise.analytics.slo.waits import find_waits
 from meshwise.analytics.sql import load_sql
 from meshwise.analytics.traces.deadlines import misfits
 from meshwise.analytics.traces.load import MAX_TRACES, count_traces, load_traces
 from meshwise.analytics.views import (
     AlertTable,
     AnomalyTable,
+    BacktestTable,
     CauseTable,
     MapView,
     MisfitTable,
@@ -44,6 +51,7 @@ from meshwise.analytics.views import (
     ReplayTable,
     SeriesView,
     SloTable,
+    SuggestionTable,
     TraceSet,
     VerdictTable,
 )
@@ -115,16 +123,53 @@ class Mesh:
     def slo(self, end: datetime | None = None) -> SloTable:
         """Return the state of every objective as of ``end`` (now by default)."""
         end = end or datetime.now(UTC)
-        settings = self._settings
-        audit = SloAudit(
-            self._client,
-            settings.default_objective,
-            settings.objectives,
-            min_bad=settings.slo_min_bad_requests,
-            wait_s=settings.slo_wait_s,
-        )
-        states = audit.run(Promises(self._client, persist).refresh().objectives, end, end)
+        states = self._slo_audit().run(Promises(self._client, persist).refresh().objectives, end, end)
         return SloTable([state.finding for state in states])
+
+    def suggest(self, days: float = 28.0, service: str = "", end: datetime | None = None) -> SuggestionTable:
+        """Return what services, or ``service`` alone, could promise by their last ``days``, with what would be left."""
+        end = end or datetime.now(UTC)
+        waits = find_waits(self._client, int(end.timestamp()), self._settings.slo_wait_s)
+        return SuggestionTable(suggest(self._client, end - timedelta(days=days), end, waits, service))
+
+    def backtest(
+        self,
+        documents: Sequence[object] | None = None,
+        *,
+        days: float = 28.0,
+        end: datetime | None = None,
+        incidents: Sequence[Incident] = (),
+    ) -> BacktestTable:
+        """Return which alerts of OpenSLO ``documents`` would have fired in the last ``days``, scored by ``incidents``.
+
+        Without documents every objective in force is tested, those that services have by default too.
+
+        Raises:
+            WrongDocumentsError: the documents are wrong; every problem is named.
+            DocumentError: there is nothing to test, or too much at once.
+        """
+        end, settings = end or datetime.now(UTC), self._settings
+        promises = Promises(self._client, persist, None)  # whom alerts are told matters not
+        if documents is None:
+            audit = self._slo_audit()
+            audit.run(promises.refresh().objectives, end, end)
+            objectives = audit.objectives
+        else:
+            promises.refresh()
+            objectives = promises.objectives_of(documents)
+        return BacktestTable(
+            run_backtest(
+                self._client,
+                objectives,
+                incidents,
+                end=end,
+                days=days,
+                waits=find_waits(self._client, int(end.timestamp()), settings.slo_wait_s),
+                min_bad=settings.slo_min_bad_requests,
+                for_s=settings.alert_for_s,
+                keep_s=settings.alert_keep_s,
+            )
+        )
 
     def anomalies(
         self, seconds: float | None = None, *, start: datetime | None = None, end: datetime | None = None
@@ -277,6 +322,16 @@ class Mesh:
                 rehearse(learned.graph, edge, policy_of(edge), parsed, config, assumptions=learned.assumptions)
             )
         return RehearsalTable(found)
+
+    def _slo_audit(self) -> SloAudit:
+        settings = self._settings
+        return SloAudit(
+            self._client,
+            settings.default_objective,
+            settings.objectives,
+            min_bad=settings.slo_min_bad_requests,
+            wait_s=settings.slo_wait_s,
+        )
 
     def _policies(self) -> tuple[Policy, ...]:
         return self._control.policies() if self._control else ()

@@ -30,7 +30,6 @@ from meshwise.analytics.slo.inquiry import read_incidents, run_backtest
 from meshwise.analytics.slo.promises import WrongDocumentsError
 from meshwise.analytics.slo.suggest import document_of, suggest
 from meshwise.contracts.errors import DocumentError
-from meshwise.contracts.openslo import index_documents
 from meshwise.contracts.slo import Objective
 
 
@@ -125,9 +124,7 @@ def _objectives(cycle: Cycle, documents: object) -> tuple[Objective, ...]:
         return cycle.slos.objectives
     if not isinstance(documents, list):
         raise DocumentError("documents", "must be a list")
-    given, _ = index_documents(documents)
-    found = cycle.promises.with_documents(documents)
-    return tuple(one for kind, name in given if kind == "SLO" for one in found.objectives.get(name, ()))
+    return cycle.promises.objectives_of(documents)
 
 
 def _shown(row: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pandas as pd
 
@@ -21,6 +21,9 @@ from meshwise.analytics.map_export import FORMATS
 from meshwise.analytics.rehearsal.compare import Rehearsal
 from meshwise.analytics.replay.simulate import ASSUMPTIONS, MEASURES, ReplayResult
 from meshwise.analytics.service_map import ServiceMap
+from meshwise.analytics.slo.backtest import PastAlert
+from meshwise.analytics.slo.inquiry import Backtest
+from meshwise.analytics.slo.suggest import Suggestion, Suggestions, document_of
 from meshwise.analytics.traces.calls import Call, calls
 from meshwise.analytics.traces.critical import PathPart, by_route
 from meshwise.analytics.traces.deadlines import Misfit, Waste, wasted
@@ -83,6 +86,30 @@ class SloTable(Table[SloFinding]):
     """States of objectives."""
 
     title = "objectives"
+
+
+class SuggestionTable(Table[Suggestion]):
+    """Objectives that services could promise; ``refused`` says by service why there are none."""
+
+    title = "suggested objectives"
+
+    def __init__(self, found: Suggestions) -> None:
+        super().__init__(found.suggestions)
+        self.refused = dict(found.refused)
+
+    def documents(self) -> list[dict[str, Any]]:
+        """Return the suggested ones as OpenSLO documents, for ``meshwise slo apply``."""
+        return [document_of(one) for one in self.rows if one.suggested]
+
+
+class BacktestTable(Table[PastAlert]):
+    """Alerts that would have fired; ``found`` has the score against marked incidents, of all and of pages alone."""
+
+    title = "past alerts"
+
+    def __init__(self, found: Backtest) -> None:
+        super().__init__(found.alerts)
+        self.found = found
 
 
 class AnomalyTable(Table[AnomalyFinding]):

@@ -20,6 +20,7 @@ from meshwise.analytics.sql import load_sql
 from meshwise.contracts.errors import MeshwiseError
 from meshwise.contracts.openslo import DocumentSet, Problem, index_documents, read_documents
 from meshwise.contracts.rows import SloDocument
+from meshwise.contracts.slo import Objective
 from meshwise.store.findings import rows_from
 
 log = structlog.get_logger(__name__)
@@ -49,10 +50,11 @@ class Applied:
 class Promises:
     """The documents in force, read through ``client``. Safe to use from several threads."""
 
-    def __init__(self, client: Client, insert: Insert, receivers: Collection[str] = ()) -> None:
+    def __init__(self, client: Client, insert: Insert, receivers: Collection[str] | None = ()) -> None:
+        """``receivers`` are the names that alerts may go to; with ``None`` any name will do."""
         self._client = client
         self._insert = insert
-        self._receivers = tuple(receivers)
+        self._receivers = tuple(receivers) if receivers is not None else None
         self._lock = threading.Lock()
         self._seen: tuple[tuple[str, str, datetime], ...] = ()
         self.rows: tuple[SloDocument, ...] = ()
@@ -111,14 +113,25 @@ class Promises:
         """
         return self.apply(documents, "", datetime.now(UTC), dry_run=True).found
 
+    def objectives_of(self, documents: Sequence[object]) -> tuple[Objective, ...]:
+        """Return what the SLOs among ``documents`` promise, with those in force beside them to refer to.
+
+        Raises:
+            WrongDocumentsError: they are wrong.
+        """
+        given, _ = index_documents(documents)
+        found = self.with_documents(documents)
+        return tuple(one for kind, name in given if kind == "SLO" for one in found.objectives.get(name, ()))
+
     def _check(self, documents: dict[tuple[str, str], Any]) -> DocumentSet:
         if len(documents) > MAX_IN_FORCE:
             raise WrongDocumentsError([Problem("", f"more than {MAX_IN_FORCE} documents in force")])
         found = read_documents(documents.values())
         if found.problems:
             raise WrongDocumentsError(found.problems)
-        for target in sorted(found.targets - set(self._receivers)):
-            known = ", ".join(sorted(self._receivers)) or "none"
+        unknown = found.targets - set(self._receivers) if self._receivers is not None else ()
+        for target in sorted(unknown):
+            known = ", ".join(sorted(self._receivers or ())) or "none"
             problem = f"no receiver of analytics.webhooks is named {target!r}; there are: {known}"
             raise WrongDocumentsError([Problem("AlertNotificationTarget", problem)])
         return found
