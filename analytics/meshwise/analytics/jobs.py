@@ -26,6 +26,7 @@ from meshwise.analytics.audits import Audits
 from meshwise.analytics.board import Board
 from meshwise.analytics.cause.suspects import Suspect
 from meshwise.analytics.control_api import ControlApi, RefusedError
+from meshwise.analytics.lease import Lease
 from meshwise.analytics.load import BulkClient, load_world, settled
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
@@ -70,7 +71,9 @@ class Cycle:
         derive: Callable[[datetime], object],
         promises: Promises,
         silences: Silences,
+        lease: Lease | None = None,
     ) -> None:
+        """Without a ``lease`` this is the only process there is."""
         self._settings = settings
         self._client = client
         self._control = control
@@ -80,6 +83,7 @@ class Cycle:
         self._derive = derive
         self.promises = promises
         self.silences = silences
+        self.lease = lease
         self.telling = Telling(
             settings.alert_group_by, {webhook.name for webhook in settings.webhooks}, settings.external_url
         )
@@ -112,7 +116,9 @@ class Cycle:
         window = settled(settings.map_window_s, now, settings.settle_s)
         snapshot_rows: list[object] = []
 
-        self._stage("spans", lambda: self._derive(now))
+        leads = self._leads()
+        if leads:
+            self._stage("spans", lambda: self._derive(now))
         world = self._stage("load", lambda: load_world(self._client, window))
         if world is not None:
             board = replace(board, loaded_at=now)
@@ -124,12 +130,16 @@ class Cycle:
         if states is not None:
             board = replace(board, slos=tuple(state.finding for state in states))
             snapshot_rows += board.slos
-            snapshot_rows += self._stage("burn-down", lambda: self.slos.burn_downs(window.end, now)) or ()
+            # What is drawn up once an hour must be by the one that writes it.
+            if leads:
+                snapshot_rows += self._stage("burn-down", lambda: self.slos.burn_downs(window.end, now)) or ()
         if world is not None:
             anomalies = self._stage("anomaly", lambda: tuple(self._audits.detect(self._client, world)))
             if anomalies is not None:
                 board = replace(board, anomalies=anomalies)
                 snapshot_rows += anomalies
+        if not leads:
+            return self._finish(self._followed(board, now), now)
         if states is not None:
             changes = self._stage("alert", lambda: self._alert(states, board, world, now))
             if changes is not None:
@@ -151,12 +161,33 @@ class Cycle:
             board = replace(board, held={})
         board = self._judged(board, now)
         self._stage("persist", lambda: self._write(snapshot_rows))
+        return self._finish(board, now)
 
+    def _leads(self) -> bool:
+        lease = self.lease
+        if lease is None:
+            return True
+        before = lease.leads
+        # While the store is away everything stays as it is.
+        leads = before if self._stage("lease", lease.renew) is None else lease.leads
+        if leads != before:
+            log.info("leads now" if leads else "another process leads now", holder=lease.holder)
+        return leads
+
+    def _followed(self, board: Board, now: datetime) -> Board:
+        """Return the board of a process that only looks on: alerts as the one that leads wrote them down."""
+        self._alerts = None
+        alerts = self._stage("alert", lambda: restore_alerts(self._client, now))
+        return replace(board, held={}, alerts=board.alerts if alerts is None else alerts)
+
+    def _finish(self, board: Board, now: datetime) -> Board:
         self.board = replace(board, finished_at=now, stages_s=dict(self._stages), failed=tuple(self._failed))
         return self.board
 
     def judge(self, now: datetime) -> Board:
         """Only judge the rollouts under way: a canary that harms should not wait for a long cycle to come round."""
+        if self.lease is not None and not self.lease.leads:
+            return self.board
         self._stages, self._failed = {}, []
         self.board = self._judged(self.board, now)
         if self._unsaved:

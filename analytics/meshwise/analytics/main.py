@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 
 import structlog
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from meshwise.analytics.alerts.courier import Courier
 from meshwise.analytics.alerts.outbox import Outbox
@@ -14,6 +16,7 @@ from meshwise.analytics.audits import audits_for
 from meshwise.analytics.control_api import ControlApi
 from meshwise.analytics.findings import persist
 from meshwise.analytics.jobs import Cycle
+from meshwise.analytics.lease import Lease
 from meshwise.analytics.metrics import registry_for
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo.objectives import dead_rules, objectives_for
@@ -53,6 +56,8 @@ def run(settings: AnalyticsSettings) -> None:
             timeout_s=settings.control_timeout_s,
             tls=client_context(settings.control_ca, settings.control_client_cert),
         )
+        # The same after a restart, so that nobody waits for a process that is only starting again.
+        lease = Lease(client, settings.cycle_s, f"{socket.gethostname()}:{settings.port}:{settings.data_dir.resolve()}")
         try:
             cycle = Cycle(
                 settings,
@@ -64,11 +69,13 @@ def run(settings: AnalyticsSettings) -> None:
                 derive=SpanEdges(client, settle_s=settings.spans_settle_s).advance,
                 promises=Promises(reader, persist, [webhook.name for webhook in settings.webhooks]),
                 silences=Silences(reader, persist),
+                lease=lease,
             )
             courier = Courier(outbox, settings.webhooks)
             app = create_app(settings, cycle, courier, registry_for(cycle, outbox, courier), reader)
             serve(Access(app, door), door, listener)
         finally:
+            _release(lease)
             control.close()
             outbox.close()
             client.close()
@@ -85,6 +92,13 @@ def store_of(settings: AnalyticsSettings) -> StoreAddress:
         settings.store_ca,
         settings.store_client_cert,
     )
+
+
+def _release(lease: Lease) -> None:
+    try:
+        lease.release()
+    except (ClickHouseError, OSError) as error:
+        log.info("the store was not told that this process is gone; another waits for it", problem=str(error)[:200])
 
 
 def _door(settings: AnalyticsSettings) -> Door:

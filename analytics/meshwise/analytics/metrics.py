@@ -37,6 +37,8 @@ class CycleCollector(Collector):
         yield GaugeMetricFamily(
             "meshwise_analytics_cycle_finished_timestamp_seconds", "As of the last cycle.", finished
         )
+        leads = cycle.lease is None or cycle.lease.leads
+        yield GaugeMetricFamily("meshwise_analytics_leader", "1 where alerts and proposals are made.", float(leads))
         yield CounterMetricFamily("meshwise_analytics_cycles", "Cycles run.", cycle.runs)
         failures = CounterMetricFamily("meshwise_analytics_stage_failures", "Stages that failed.", labels=["stage"])
         for stage, count in cycle.failures.items():

@@ -18,6 +18,7 @@ from meshwise.contracts.errors import UnavailableError
 from meshwise.contracts.rows import (
     AlertFinding,
     AnomalyFinding,
+    BurnDownFinding,
     EdgeFinding,
     ProposalFinding,
     RolloutFinding,
@@ -116,6 +117,7 @@ class Bench:
         self.settings = AnalyticsSettings.model_validate(
             {"webhooks": webhooks, "alert_for_s": 0, "proposal_every_s": 30, **settings}
         )
+        self.lease: Any = None
         self.cycle = self.restarted()
 
     def restarted(self) -> Cycle:
@@ -136,6 +138,7 @@ class Bench:
             derive=self._derive,
             promises=Promises(self.store, self._save),
             silences=Silences(self.store, self._save),
+            lease=self.lease,
         )
 
     def _or_break(self, name: str, value: Any) -> Any:
@@ -161,6 +164,51 @@ def bench() -> Iterator[Bench]:
     made = Bench()
     yield made
     made.outbox.close()
+
+
+class FakeLease:
+    def __init__(self) -> None:
+        self.holder, self.leads, self.next, self.down = "b", False, False, False
+
+    def renew(self) -> bool:
+        if self.down:
+            raise UnavailableError("the store is away")
+        self.leads = self.next
+        return self.leads
+
+
+class TestSeveralProcesses:
+    def test_one_that_only_looks_on(self, bench: Bench) -> None:
+        """It knows the map and the scores, and neither tells nor writes nor proposes nor judges anything."""
+        bench.control.found = [CANARY]
+        bench.lease = FakeLease()
+        cycle = bench.restarted()
+        board = cycle.run(NOW)
+        assert board.failed == ()
+        assert cycle.judge(NOW) is board
+        assert board.service_map is not None
+        assert board.anomalies == (ANOMALY,)
+        assert (bench.saved, bench.derived, bench.outbox.count()) == ([], [], 0)
+        assert (bench.control.submitted, bench.control.verdicts) == ([], [])
+
+    def test_one_that_takes_over(self, bench: Bench) -> None:
+        """What is already firing is not told again by the next one, and goes on while the store does not answer."""
+        bench.lease = lease = FakeLease()
+        cycle = bench.restarted()
+        cycle.run(NOW)
+        lease.next = True
+        assert not bench.of(BurnDownFinding)
+        for seconds in (10, 20):
+            states = {alert.state for alert in cycle.run(NOW + timedelta(seconds=seconds)).alerts.values()}
+        assert states == {"firing"}
+        assert bench.of(BurnDownFinding)
+        told = bench.outbox.count()
+        assert told
+        lease.down = True
+        cycle.run(NOW + timedelta(seconds=30))
+        assert bench.outbox.count() == told
+        lease.down = lease.next = False
+        assert cycle.run(NOW + timedelta(seconds=40)).alerts == {}
 
 
 class TestCycle:
