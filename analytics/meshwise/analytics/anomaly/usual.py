@@ -34,6 +34,7 @@ MAX_Z: Final = 12.0
 _MAD_EFFICIENCY: Final = 0.37
 """A MAD of ``n`` values knows the scale of a normal as well as the variance of 0.37 n."""
 _MANY: Final = 20
+_SEVERAL: Final = 8
 _A_THIRD: Final = 0.3
 _TAILS: Final = ("slow", "p95", "p99")
 _SHARES: Final = (*COUNTED, *_TAILS)
@@ -178,7 +179,9 @@ def deviations(usual: Usual, sums: Sums, seconds: float, config: AnomalyConfig) 
         chance = 1.0 / np.maximum(1.0, sums.arriving * np.exp(usual.log_calls)[:, None])
         t = -per_request / np.sqrt(usual.calls_scale[:, None] ** 2 + chance)
         told = known & (sums.arriving >= config.min_requests) & (expected[:, None] >= config.min_requests)
-        found[FEATURES.index("calls")] = np.where(told, _student(t, sure[:, None]), 0.0)
+        # Ten other days are enough here, as a share of the caller's requests follows neither the day nor the week.
+        few = np.where(usual.buckets >= _SEVERAL, 1e6, freedom)
+        found[FEATURES.index("calls")] = np.where(told, _student(t, few[:, None]), 0.0)
         t = (sums.logs / sums.latencies - usual.level[:, None]) / np.sqrt(
             usual.level_scale[:, None] ** 2 + usual.within[:, None] / sums.latencies
         )
