@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,6 +31,11 @@ class Rollups:
     def series(self, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Answer ``world_series``."""
         rows = self._asked(parameters)
+        if "most_routes" in parameters:
+            routes = sorted({(one.source, one.destination, one.route) for one in rows})
+            return [(*edge, count) for edge, count in Counter(route[:2] for route in routes).items()]
+        if "edges" in parameters:
+            return [(route,) for route in sorted({one.route for one in rows})][: parameters["most"]]
         names = sorted({(one.source, one.destination, one.route, one.method) for one in rows})
         since = {name: min(one.bucket for one in rows if one.source == name[0]) for name in names}
         return [(*name, position, since[name]) for position, name in enumerate(names)][: parameters["most"]]

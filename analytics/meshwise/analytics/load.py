@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from meshwise.analytics.keys import RouteKey, Window
+from meshwise.analytics.keys import EdgeKey, RouteKey, Window
 from meshwise.analytics.sql import load_sql
 from meshwise.analytics.tally import CELLS, COUNTS, Columns
+from meshwise.analytics.templates import learn
 from meshwise.analytics.world import World
 from meshwise.contracts.rows import EDGE_1H, EDGE_1M, EDGE_10S
 from meshwise.contracts.telemetry import OUTCOMES, SIDE_CLIENT, SIDE_SERVER
@@ -34,7 +35,11 @@ LONG_S: Final = 6 * 3600.0
 """From here on a few minutes more at the start of a map matter less than the time to read them."""
 
 MAX_SERIES: Final = 50_000
-"""Most routes of a world; where there are more, each edge is one."""
+"""Most routes of a world; where there are more, those of crowded edges are told by template."""
+MAX_ROUTES: Final = 1000
+"""Routes of one edge from which it is crowded then."""
+SAMPLED_ROUTES: Final = 20_000
+"""Routes from which templates are learnt."""
 _NOTHING: Final = Columns((), np.zeros(0, COUNTS), np.zeros(0, CELLS))
 
 log = structlog.get_logger(__name__)
@@ -69,12 +74,22 @@ def load_world(client: BulkClient, window: Window, bucket_s: int = 10, *, sides:
     window = window.aligned(bucket_s)
     bounds = {**_ranges(window, rollup_for(bucket_s)), "sides": list(sides), "by_route": True}
     columns, _ = _read(client, bounds, bucket_s)
-    if columns is None:
-        # A route for every request names nothing: whoever made them up, the edges are still told.
-        columns, _ = _read(client, {**bounds, "by_route": False}, bucket_s)
-        log.warning("routes left out: too many", most=MAX_SERIES, window=str(window.start))
-        return World(window, bucket_s, columns or _NOTHING, has_routes=False)
-    return World(window, bucket_s, columns)
+    if columns is not None:
+        return World(window, bucket_s, columns)
+    # A route for every request names nothing: what they have in common does, and the rest has no name.
+    crowded, templates = _crowded(client, bounds)
+    log.warning(
+        "routes told by template: too many",
+        routes=sum(crowded.values()),
+        edges=[" -> ".join(edge)[:200] for edge in list(crowded)[:5]],
+        templates=len(templates),
+        window=str(window.start),
+    )
+    columns, _ = _read(client, {**bounds, "crowded": list(crowded), "templates": list(templates)}, bucket_s)
+    if columns is not None:
+        return World(window, bucket_s, columns, crowded=crowded)
+    columns, _ = _read(client, {**bounds, "by_route": False}, bucket_s)
+    return World(window, bucket_s, columns or _NOTHING, has_routes=False, crowded=crowded)
 
 
 def load_totals(client: BulkClient, window: Window, now: datetime) -> World:
@@ -116,6 +131,7 @@ def _read(
 ) -> tuple[Columns | None, float | None]:
     """Return the rows and when the first was measured; nothing when there are more series than ``MAX_SERIES``."""
     source = load_sql(rows)
+    ranges = {"crowded": [], "templates": [], **ranges}
     named = client.query(source + load_sql("world_series"), parameters={**ranges, "most": MAX_SERIES + 1}).result_rows
     if not named:
         return _NOTHING, None
@@ -133,6 +149,18 @@ def _read(
     hashes = np.array([row[4] for row in named], dtype=np.uint64)
     counts, cells = (_called(rows, hashes) for rows in (counts, cells))
     return Columns.sorted(keys, counts, cells), min(utc(row[5]).timestamp() for row in named)
+
+
+def _crowded(client: BulkClient, ranges: dict[str, Any]) -> tuple[dict[EdgeKey, int], tuple[str, ...]]:
+    """Return how many routes the edges have that have too many, and templates of these."""
+    source, parameters = load_sql("rollups"), {**ranges, "crowded": [], "templates": []}
+    rows = client.query(
+        source + load_sql("crowded_edges"), parameters={**parameters, "most_routes": MAX_ROUTES}
+    ).result_rows
+    crowded = {EdgeKey(*row[:2]): int(row[2]) for row in rows}
+    asked = {**parameters, "edges": list(crowded), "most": SAMPLED_ROUTES}
+    found = client.query(source + load_sql("crowded_routes"), parameters=asked).result_rows
+    return crowded, learn(row[0] for row in found)
 
 
 def _called(rows: npt.NDArray[Any], hashes: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:

@@ -16,7 +16,7 @@ Arrays are read-only; add series with ``+`` rather than by editing them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -162,6 +162,8 @@ class World:
 
     ``measured_from`` (Unix seconds) is when the first of it was measured, where that is known better than by bucket.
     Without ``has_routes`` all routes of an edge are one, without a name: not asked for, or there were too many.
+    ``crowded`` edges had so many routes that they are told by template, those that fit none as one without a name; it
+    says how many there were.
     """
 
     window: Window
@@ -169,6 +171,7 @@ class World:
     columns: Columns
     measured_from: float | None = None
     has_routes: bool = True
+    crowded: Mapping[EdgeKey, int] = field(default_factory=dict)
 
     @classmethod
     def from_buckets(cls, window: Window, rows: Iterable[EdgeBucket], bucket_s: int = 10) -> World:

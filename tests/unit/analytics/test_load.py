@@ -72,11 +72,12 @@ class TestLoadWorld:
         assert tuple(asked[name] - int(start.timestamp()) for name in names) == bounds
 
     def test_too_many_routes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where every request has a route of its own, edges are told whole and the world says so."""
+        """Where templates do not help either, edges are told whole and the world says so."""
         monkeypatch.setattr("meshwise.analytics.load.MAX_SERIES", 10)
         rows = [row(AT, "web", "cart", f"/{i}", "GET", "client", "ok", 1, 1, 0, 0, {3: 1}) for i in range(30)]
         world = load_world(RecordingClient(rows), Window(NOW - timedelta(seconds=7), NOW))
         assert not world.has_routes
+        assert world.crowded == {EdgeKey("web", "cart"): 30}
         assert len(world.routes) == 1
         assert world.edges[EdgeKey("web", "cart")].client.requests[0] == 30
         few = load_world(RecordingClient(rows[:10]), Window(NOW - timedelta(seconds=7), NOW))
