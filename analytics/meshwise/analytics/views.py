@@ -18,6 +18,7 @@ from meshwise.analytics import figures
 from meshwise.analytics.cause.suspects import Incident, Suspect
 from meshwise.analytics.map_compare import EdgeChange, MapChange, compare
 from meshwise.analytics.map_export import FORMATS
+from meshwise.analytics.map_paths import Path, amplified
 from meshwise.analytics.rehearsal.compare import Rehearsal
 from meshwise.analytics.replay.simulate import ASSUMPTIONS, MEASURES, ReplayResult
 from meshwise.analytics.service_map import ServiceMap
@@ -360,6 +361,12 @@ class RehearsalTable(Table[Rehearsal]):
         return pd.DataFrame(rows)
 
 
+class AmplifiedTable(Table[Path]):
+    """Paths from an entry of the mesh, and how many attempts one request becomes at their end."""
+
+    title = "paths whose retries multiply"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class MapView:
     """The service map of a window; with ``calls`` also what traces say of its edges."""
@@ -396,6 +403,10 @@ class MapView:
         if form not in FORMATS:
             raise ValueError(f"a map can be {', '.join(FORMATS)}, not {form!r}")
         return FORMATS[form](self.found)
+
+    def paths(self) -> AmplifiedTable:
+        """Return the paths along which retries multiply, the worst to every service."""
+        return AmplifiedTable(amplified(self.found))
 
     def compared_with(self, earlier: MapView) -> ChangeTable:
         """Return what changed since an earlier window: what appeared, vanished, slowed, failed or grew."""
