@@ -445,10 +445,11 @@ class InboundDispatcher(Dispatcher):
         identity = exchange.downstream.identity
         hops = self.settings.trusted_hops
         if hops is not None and not head.raw:
-            passed = [field for field in head.passed_on() if field[0] in forwarded.NAMES]
+            fields = head.passed_on()
+            passed = [field for field in fields if field[0] in forwarded.NAMES]
             peer = exchange.downstream.peer
             anew = forwarded.rewrite(passed, hops=hops, peer=peer, secure=bool(identity), authority=head.authority)
-            head.edit(forwarded.NAMES, anew.fields)
+            head.edit(forwarded.names_in(fields), anew.fields)
             exchange.client = anew.client
         if identity and head.source != identity.encode():
             self.count("source_mismatch")

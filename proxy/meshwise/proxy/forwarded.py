@@ -28,6 +28,7 @@ NAMES: Final = frozenset(
         b"x-forwarded-scheme",
         b"x-forwarded-ssl",
         b"x-forwarded-by",
+        b"x-forwarded-client-cert",
         b"x-forwarded-server",
         b"x-real-ip",
     )
@@ -72,6 +73,14 @@ def rewrite(fields: Iterable[Field], *, hops: int, peer: str, secure: bool, auth
         ours = b"for=%b;proto=%b;host=%b" % (_node(peer), proto, _quoted(host))
         sent.append((b"forwarded", b", ".join([*kept, ours])))
     return Rewritten(tuple(sent), _address(chain[0]) or peer)
+
+
+def names_in(fields: Iterable[Field]) -> frozenset[bytes]:
+    """Return the names (lower case) in ``fields`` that are one of ``NAMES``, or that a gateway takes for one.
+
+    CGI and WSGI make the same variable of a dash and an underscore.
+    """
+    return frozenset(name for name, _ in fields if name in NAMES or name.replace(b"_", b"-") in NAMES)
 
 
 def _last(said: dict[bytes, list[bytes]], name: bytes, hops: int) -> bytes:

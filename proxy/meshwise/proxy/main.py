@@ -20,7 +20,7 @@ from meshwise.proxy.net.listeners import Listeners, port_of
 from meshwise.proxy.proxy import FLUSH_S, Proxy, load_snapshot_file
 from meshwise.proxy.settings import ProxySettings
 from meshwise.proxy.telemetry.recorder import RingRecorder
-from meshwise.proxy.tuning import keep_what_is_there
+from meshwise.proxy.tuning import keep_what_is_there, within_descriptors
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ def run(settings: ProxySettings) -> None:
         ConfigError: a port is taken, a file cannot be read; nothing was started.
     """
     keep_what_is_there()
-    uvloop.run(serve(settings))
+    uvloop.run(serve(within_descriptors(settings)))
 
 
 async def serve(settings: ProxySettings, stop: asyncio.Event | None = None) -> None:

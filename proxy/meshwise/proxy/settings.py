@@ -194,7 +194,10 @@ class ProxySettings(BaseModel):
     )
 
     max_connections: int = Field(
-        default=10_000, ge=1, le=1_000_000, description="Most downstream connections per listener."
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="Most downstream connections per listener; fewer where the limit of open files asks for it.",
     )
     max_request_line_bytes: int = Field(default=16_384, ge=256, le=65_536, description="Longest request line.")
     max_head_bytes: int = Field(

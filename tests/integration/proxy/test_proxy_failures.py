@@ -338,6 +338,26 @@ async def test_slow_head_is_408_and_idle_connection_closes() -> None:
             assert await one.reader.read() == b""
 
 
+async def test_a_caller_that_never_reads_is_given_up() -> None:
+    """An answer that its caller does not take keeps the connection no longer than a gap in a body may last."""
+    large = b"HTTP/1.1 200 OK\r\ncontent-length: 24000\r\n\r\n" + b"x" * 24_000
+    async with (
+        Upstream(say(large)) as app,
+        outbound({"catalog": [app]}, keep_alive_s=0.1, body_gap_s=0.2) as mesh,
+    ):
+        ours = socket.socket()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        ours.connect(("127.0.0.1", mesh.port))
+        await until(lambda: mesh.proxy.outbound.connections)
+        (connection,) = mesh.proxy.outbound.connections
+        connection._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)  # type: ignore[attr-defined]
+        ours.sendall(b"GET / HTTP/1.1\r\nhost: catalog\r\n\r\n")
+        await until(lambda: mesh.outcomes() == ["ok"])
+        assert connection in mesh.proxy.outbound.connections
+        await until(lambda: not mesh.proxy.outbound.connections)
+        ours.close()
+
+
 async def test_body_that_stops_coming_is_408() -> None:
     """An upload that stalls is answered 408 and counts neither for nor against anybody."""
     async with Upstream() as app, outbound({"catalog": [app]}, body_gap_s=0.1) as mesh, client(mesh.port) as one:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshwise.proxy.forwarded import Rewritten, rewrite
+from meshwise.proxy.forwarded import Rewritten, names_in, rewrite
 
 EVIL = (
     (b"x-forwarded-for", b"6.6.6.6"),
@@ -81,3 +81,9 @@ def test_forwarded_is_cut_alike() -> None:
     got = dict(rewritten(field, hops=1, peer="2001:db8::9").fields)
     assert got[b"forwarded"] == b'for="[2001:db8::2]";proto=https, for="[2001:db8::9]";proto=http;host=shop'
     assert b"forwarded" not in dict(rewritten(hops=1).fields)
+
+
+def test_what_a_gateway_takes_for_the_same_goes_too() -> None:
+    """Dashes and underscores, in any mixture; what only resembles a name stays."""
+    names = (b"x-forwarded-for", b"x_forwarded_for", b"x-forwarded_proto", b"x-forwarded-client-cert", b"x-forwarded")
+    assert names_in((name, b"") for name in names) == frozenset(names[:-1])

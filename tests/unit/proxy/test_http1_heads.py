@@ -149,6 +149,8 @@ def test_what_is_kept() -> None:
             b"Keep-Alive: 5",
             b"X-MESHWISE-Source: a",
             b"x-meshwise-anything: a",
+            b"X_Meshwise_Source: b",
+            b"x-meshwise_deadline: 1",
             b"TE: trailers",
             b"Proxy-Connection: x",
             b"traceparent: 00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01",
@@ -156,7 +158,7 @@ def test_what_is_kept() -> None:
         )
     )
     assert head.kept == b"X-One:1\r\nAuthorization: mine\r\nX-Two:  2 \r\n"
-    assert head.source == b"a"
+    assert (head.source, head.deadline) == (b"a", b"")
     assert head.keep_alive
     assert head.has(b"x-two")
     assert not head.has(b"x-thre")

@@ -40,6 +40,8 @@ def test_what_is_passed_on() -> None:
             (b"x-meshwise-source", b"evil"),
             (b"x-meshwise-deadline", b"900"),
             (b"x-meshwise-attempt", b"2"),
+            (b"x_meshwise_source", b"worse"),
+            (b"x-meshwise_attempt", b"3"),
             (b"grpc-timeout", b"1S"),
             (b"x-a", b"2"),
         ]

@@ -4,7 +4,8 @@ A head is matched as a whole against the grammar of RFC 9112 without its toleran
 before the colon). Then only the fields the proxy acts on are looked at; the others stay raw lines in ``kept``.
 
 What is never forwarded: hop-by-hop fields, fields named by ``Connection``, framing fields (set anew), ``traceparent``
-and ``tracestate`` (set anew), and everything under ``x-meshwise-``.
+and ``tracestate`` (set anew), and everything under ``x-meshwise-``, with underscores too: gateways such as CGI and WSGI
+take either for the same.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _ANY_VERSION = re.compile(rb"[^ \r\n]+ [^ \r\n]+ HTTP/[0-9]+(?:\.[0-9]+)?\r\n")
 
 # A field the proxy acts on, in a lower-cased block that starts with the CRLF before its first line.
 _REQUEST_FIELD = re.compile(
-    rb"\r\n(host|content-length|transfer-encoding|connection|traceparent|tracestate|x-meshwise-[^:]*+|keep-alive"
+    rb"\r\n(host|content-length|transfer-encoding|connection|traceparent|tracestate|x[-_]meshwise[-_][^:]*+|keep-alive"
     rb"|expect|upgrade|te|trailer|proxy-connection|proxy-authorization|http2-settings):[ \t]*+([^\r]*+)"
 )
 _RESPONSE_FIELD = re.compile(

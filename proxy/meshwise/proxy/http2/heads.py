@@ -33,6 +33,8 @@ _MILLISECONDS = re.compile(rb"[0-9]{1,8}")
 _CONNECTION: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"http2-settings")
 )
+_OURS: Final = frozenset((b"x-meshwise", b"x_meshwise"))
+"""Gateways such as CGI and WSGI take a dash and an underscore for the same."""
 _REQUEST_PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority", b":protocol"))
 
 
@@ -129,7 +131,7 @@ def read_request(fields: Sequence[Field]) -> StreamHead:
             head.traceparent = value if head.traceparent is None else b""
         elif name == b"tracestate":
             head.tracestate = value if head.tracestate is None else head.tracestate + b"," + value
-        elif name.startswith(b"x-meshwise-"):
+        elif name[:10] in _OURS and name[10:11] in (b"-", b"_"):
             _read_ours(head, name, value)
         elif name == b"host":
             if authority is not None and authority.lower() != value.lower():

@@ -192,7 +192,8 @@ class _Arrival:
             anew = forwarded.rewrite(
                 passed, hops=hops, peer=self._client, secure=scope.get("scheme") == "https", authority=host
             )
-            kept = [field for field in headers if field[0] not in forwarded.NAMES]
+            gone = forwarded.names_in(headers)
+            kept = [field for field in headers if field[0] not in gone]
             scope = {**scope, "headers": [*kept, *anew.fields]}
             self._client = anew.client
         self._scope = scope

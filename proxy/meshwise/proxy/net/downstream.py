@@ -361,5 +361,9 @@ class DownstreamConnection(asyncio.Protocol):
 
     def _end(self) -> None:
         self.timer.close()
-        if self._transport is not None:
-            self._transport.close()
+        transport = self._transport
+        if transport is not None:
+            transport.close()
+            if transport.get_write_buffer_size():
+                # A caller who never reads its answers would keep the connection for ever.
+                self._loop.call_later(self._dispatcher.settings.body_gap_s, transport.abort)

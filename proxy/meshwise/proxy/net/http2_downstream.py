@@ -402,3 +402,5 @@ class Http2Downstream(asyncio.Protocol):
             self._ended = True
             self.timers.close()
             self._transport.close()
+            if self._transport.get_write_buffer_size():
+                self._loop.call_later(self.dispatcher.settings.body_gap_s, self._transport.abort)
