@@ -131,6 +131,7 @@ class TestHedges:
         assert "a hedge after" in finding.sentence
         delays = {point["hedge_delay_s"] for point in evidence["refinements"]} - {None}
         assert len(delays) >= 3
+        assert len(evidence["curve"]) == 1, "nothing else could help, so nothing else was replayed"
         assert any("not enough hedges" in text for text in evidence["would_change_mind"])
 
     def test_settles(self) -> None:

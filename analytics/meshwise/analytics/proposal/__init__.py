@@ -3,8 +3,12 @@
     config      limits, floors and steps
     regime      which part of the window speaks for now; thin, stale and drifting data
     gates       what must not be retried: load, side effects, failures that come from further down
-    candidates  the policies worth trying, all of them valid documents
-    advice      replay each, choose, and say why in one sentence
+    ceiling     how much load the callee bears
+    candidates  timeouts and retries worth trying, all of them valid documents
+    refinements hedges, waits, conditions, budgets and deadlines worth trying on the best of them
+    search      replay them
+    choice      which is best, and whether it is worth a change
+    advice      choose, and say why in one sentence
     evidence    the curve, the intervals, the assumptions, and what would change our mind
 
 Better no proposal than a wrong one: whatever cannot be told from the data is refused by name.

@@ -163,8 +163,10 @@ class _Route:
             None if most is None else most.attempts,
         )
         # A proposal costs a replay per candidate, and most edges are well: no need to try what cannot gain.
-        if ceiling.code or self._may_gain(current, tried, regime.now):
+        if ceiling.code or self._may_gain(current, tried):
             search.run(tried, regime.now)
+        elif self._hedge_may_gain(current, regime.now):
+            search.hedge(tried.own, regime.now)
         allowed = search.allowed()
         evidence = self._evidence(regime, tried, search, ceiling)
         evidence["load_ceiling"] = None if most is None else {"attempts": round(most.attempts, 4), "why": most.reason}
@@ -265,24 +267,26 @@ class _Route:
         kept = tuple(p for p in tried.variations if _is_tamer(p, self.current))
         return replace(tried, variations=kept)
 
-    def _may_gain(self, current: Trial, tried: Grid, now: Attempts) -> bool:
-        """Tell whether any candidate could be worth it.
-
-        p99 after a retry is never below the shortest safe attempt. With hedges for a twentieth of the requests it is
-        not below the time that a twentieth takes longer than, and no mean is below the usual answer.
-        """
+    def _may_gain(self, current: Trial, tried: Grid) -> bool:
+        """Tell whether any candidate could be worth it: p99 after a retry is never below the shortest safe attempt."""
         result, config = current.result, self.config
         if result.attempts_per_request.value >= 1.0 + config.min_load_gain:
             return True
         if result.success.value + config.min_success_gain <= 1.0:
             return True
-        wanted = (1.0 - config.min_p99_gain) * result.p99_good.value
-        if tried.floor_s is not None and tried.floor_s < wanted:
-            return True
-        usual = float(np.median(now.duration[now.ok])) if now.ok.any() else 0.0
-        if config.hedge_percent <= 0.0:
+        return tried.floor_s is not None and tried.floor_s < (1.0 - config.min_p99_gain) * result.p99_good.value
+
+    def _hedge_may_gain(self, current: Trial, now: Attempts) -> bool:
+        """Tell whether a hedge alone could be worth it, of a twentieth of the requests.
+
+        p99 is then not below the time that a twentieth takes longer than, and no mean is below the usual answer.
+        """
+        result, config = current.result, self.config
+        if not config.hedge_percent or not now.ok.any():
             return False
-        return result.p95.value + usual < wanted or usual <= (1.0 - MEAN_GAIN) * result.mean_good.value
+        usual = float(np.median(now.duration[now.ok]))
+        shorter = result.p95.value + usual < (1.0 - config.min_p99_gain) * result.p99_good.value
+        return shorter or usual <= (1.0 - MEAN_GAIN) * result.mean_good.value
 
     def _rehearsed(self, allowed: list[Trial], current: Trial) -> tuple[list[Trial], Rehearsed]:
         """Return the trials from the best one that passes its rehearsal on, and that rehearsal.

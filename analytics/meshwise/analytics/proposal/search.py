@@ -34,13 +34,16 @@ class Search:
     def run(self, tried: Grid, now: Attempts) -> None:
         """Replay the grid, hedges of its best and of the policy in force, then everything else about the best."""
         self.grid = [self.replayed(policy) for policy in tried.variations]
-        delays = hedge_delays(now, self.current.policy, self.config)
         for start in (tried.own, *(trial.policy for trial in self.allowed()[:1])):
-            self._try(hedged(start, delays, self.config))
+            self.hedge(start, now)
         best = self.allowed()
         # The policy in force may be the best, and its patience or its conditions too much all the same.
         for trial in (*best[:1], Trial(tried.own, self.current.result)):
             self._try(varied(trial.policy, now, trial.result, self.config))
+
+    def hedge(self, start: Policy, now: Attempts) -> None:
+        """Replay one policy with hedges, and without one that it has."""
+        self._try(hedged(start, hedge_delays(now, self.current.policy, self.config), self.config))
 
     def allowed(self) -> list[Trial]:
         """Return the trials within all limits, the best first.

@@ -4,6 +4,7 @@
     graph      services, the calls between them and the streams that enter: what is simulated
     learn      such a graph from a window of the mesh
     trigger    a slow backend, lost replicas, a spike of load, a burst of errors
+    window     the budgets of an edge
     engine     the discrete-event simulation: queues, slots, timeouts, retries, budgets, breakers, ejection
     recovery   one run, read: is goodput back after the trigger, or does the failure feed itself?
     compare    the policy in force and a proposed one side by side, and the load up to which each recovers

@@ -31,12 +31,11 @@ import numpy as np
 
 from meshwise.analytics.rehearsal.graph import Call, Graph, Service, Stream
 from meshwise.analytics.rehearsal.trigger import Trigger
+from meshwise.analytics.rehearsal.window import SLOTS, Window
 from meshwise.contracts.policy import Policy
 
 _WORKED, _EXPIRED, _AGAIN, _HEDGE, _BEGIN, _END = range(6)
 _OK, _ERROR, _TIMEOUT, _CONNECT, _RESET, _SHED = range(6)
-_SLOTS: Final = 10
-"""Parts of a budget's interval, as in the proxy."""
 _HEDGE_WINDOW_S: Final = 10.0
 _DRAWN: Final = 4096
 _EJECT_LONGEST_S: Final = 300.0
@@ -66,46 +65,6 @@ class _Site:
         self.once = True
         """Every call is made exactly once per request."""
         self.replicas = [_Replica(self, spec.slots) for _ in range(spec.replicas)]
-
-
-class _Window:
-    """What a budget counts in the running tenth of its interval and the nine before it."""
-
-    __slots__ = ("floor", "requests", "share", "slot", "slot_s", "spent", "sum_requests", "sum_spent")
-
-    def __init__(self, percent: float, interval_s: float, floor: float) -> None:
-        self.share, self.slot_s, self.floor = percent / 100.0, interval_s / _SLOTS, floor
-        self.slot, self.sum_requests, self.sum_spent = 0, 0, 0
-        self.requests, self.spent = [0] * _SLOTS, [0] * _SLOTS
-
-    def roll(self, slot: int) -> None:
-        """Forget what has passed."""
-        for number in range(self.slot + 1, min(slot, self.slot + _SLOTS) + 1):
-            index = number % _SLOTS
-            self.sum_requests -= self.requests[index]
-            self.sum_spent -= self.spent[index]
-            self.requests[index] = self.spent[index] = 0
-        self.slot = slot
-
-    def request(self, now: float) -> None:
-        """Count one request."""
-        slot = int(now / self.slot_s)
-        if slot != self.slot:
-            self.roll(slot)
-        self.requests[slot % _SLOTS] += 1
-        self.sum_requests += 1
-
-    def room(self, now: float) -> bool:
-        """Tell whether one more may be spent."""
-        slot = int(now / self.slot_s)
-        if slot != self.slot:
-            self.roll(slot)
-        return self.sum_spent + 1 <= max(self.share * self.sum_requests, self.floor) + 1e-9
-
-    def take(self) -> None:
-        """Spend one of what ``room`` has just found."""
-        self.spent[self.slot % _SLOTS] += 1
-        self.sum_spent += 1
 
 
 class _Link:
@@ -149,11 +108,11 @@ class _Link:
         self.base_s, self.longest_s = retry.backoff.base, retry.backoff.max
         budget = retry.budget
         # Every proxy of the caller keeps a budget of its own, so the floors add up.
-        self.budget = _Window(budget.percent, budget.interval, budget.min_per_second * budget.interval * callers)
+        self.budget = Window(budget.percent, budget.interval, budget.min_per_second * budget.interval * callers)
         # A hedge is for who can still win: not after the attempt is cut off.
         hedges = hedge is not None and hedge.delay < self.attempt_s
         self.hedge_s = hedge.delay if hedge is not None and hedges else math.inf
-        self.hedges = _Window(hedge.max_extra_percent, _HEDGE_WINDOW_S, 0.0) if hedge is not None and hedges else None
+        self.hedges = Window(hedge.max_extra_percent, _HEDGE_WINDOW_S, 0.0) if hedge is not None and hedges else None
         self.in_flight, self.most = 0, policy.breaker.max_requests * callers
         many = len(site.replicas)
         self.eject_after, self.eject_base = policy.outlier.consecutive, policy.outlier.eject_base
@@ -283,7 +242,7 @@ class Simulation:
         slot = int(now / budget.slot_s)
         if slot != budget.slot:
             budget.roll(slot)
-        budget.requests[slot % _SLOTS] += 1
+        budget.requests[slot % SLOTS] += 1
         budget.sum_requests += 1
         if link.hedges is not None:
             link.hedges.request(now)

@@ -142,6 +142,31 @@ def curve_figure(curve: Sequence[Mapping[str, Any]], chosen_attempt_s: float | N
     return themed(figure, 280)
 
 
+def hedge_figure(points: Sequence[Mapping[str, Any]], chosen_delay_s: float | None) -> go.Figure:
+    """Return the hedges tried for a proposal: delay against predicted p99 of good answers, a line per policy hedged.
+
+    ``points`` are those of ``curve_figure`` with a ``hedge_delay_s`` and a ``p99_good`` (s).
+    """
+    figure = go.Figure()
+    lines: dict[tuple[float, int], list[Mapping[str, Any]]] = {}
+    for point in sorted(points, key=lambda one: float(one["hedge_delay_s"])):
+        lines.setdefault((_cut_off_ms(point), int(point["retries"])), []).append(point)
+    for (cut_off_ms, retries), line in sorted(lines.items()):
+        figure.add_scatter(
+            x=[float(point["hedge_delay_s"]) * 1000 for point in line],
+            y=[float(point["p99_good"]) * 1000 for point in line],
+            customdata=[[float(point["success"]) * 100, point.get("amplification")] for point in line],
+            hovertemplate="p99 %{y:.0f} ms, %{customdata[0]:.2f} % success, %{customdata[1]:.2f}× load",
+            name=f"{cut_off_ms:.0f} ms, {retries} {'retry' if retries == 1 else 'retries'}",
+            mode="lines+markers",
+        )
+    if chosen_delay_s is not None:
+        figure.add_vline(x=chosen_delay_s * 1000, line={"color": GREEN, "dash": "dot"}, annotation_text="proposed")
+    figure.update_xaxes(title_text="delay of the hedge (ms)", rangemode="tozero")
+    figure.update_yaxes(title_text="p99 of good answers (ms)", rangemode="tozero")
+    return themed(figure, 280)
+
+
 def _cut_off_ms(point: Mapping[str, Any]) -> float:
     seconds = point.get("attempt_timeout_s")
     return float(point["request_timeout_s"] if seconds is None else seconds) * 1000

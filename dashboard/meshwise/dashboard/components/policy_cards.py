@@ -42,6 +42,10 @@ def render_proposal(row: ProposalFinding, *, can_submit: bool) -> Component:
     if curve:
         figure = figures.curve_figure(curve, _attempt_s(policy))
         parts.append(dcc.Graph(figure=figure, config={"displayModeBar": False}))
+    hedges = [one for one in evidence.get("refinements") or () if isinstance(one, Mapping) and one.get("hedge_delay_s")]
+    if hedges:
+        figure = figures.hedge_figure(hedges, _hedge_s(policy))
+        parts.append(dcc.Graph(figure=figure, config={"displayModeBar": False}))
     for key, title in (("assumptions", "What this assumes"), ("would_change_mind", "What would change its mind")):
         if lines := [html.Li(str(item)[:300]) for item in evidence.get(key) or ()]:
             parts.append(html.Details([html.Summary(title), html.Ul(lines)]))
@@ -199,6 +203,14 @@ def _attempt_s(policy: Mapping[str, Any]) -> float | None:
         return parse_policy(policy).timeout.attempt
     except DocumentError:
         return None
+
+
+def _hedge_s(policy: Mapping[str, Any]) -> float | None:
+    try:
+        hedge = parse_policy(policy).hedge
+    except DocumentError:
+        return None
+    return None if hedge is None else hedge.delay
 
 
 def _decision_tone(decision: object) -> str:
