@@ -171,6 +171,19 @@ class TestHedges:
         assert 1.15 < link.attempts / link.calls <= 1.21
         assert sum(run.good[0]) == 0
 
+    @pytest.mark.parametrize("share", [0.0, 0.5])
+    def test_side_effects(self, share: float) -> None:
+        """What must not be sent twice is neither hedged nor retried once it may have arrived."""
+        policy = edge_policy("in", "a", "1s", max=1, on={"codes": [500]}, budget={"percent": 20, "min_per_second": 10})
+        graph = single(
+            Service("a", (0.1,), replicas=2, slots=100, errors=0.1), 100.0, replace(policy, hedge=Hedge(0.05))
+        )
+        run = Simulation(Graph(graph.services, (replace(graph.streams[0], repeatable=share),)), None, 30.0)
+        run.advance(35.0)
+        link = run.links["in", "a"]
+        assert (link.hedged > 0) is (share > 0)
+        assert link.attempts - link.calls - link.hedged == pytest.approx(0.1 * share * link.calls, rel=0.25)
+
 
 class TestTriggers:
     """A callee at two fifths of what it bears, whose caller hedges and retries within a budget."""

@@ -55,6 +55,14 @@ class TestLearn:
         assert max(service.times) > 1.0
         assert np.median(service.times) < 0.03
 
+    def test_what_may_not_be_repeated(self) -> None:
+        """Of an edge with POSTs only the share that may be repeated is retried or hedged in the simulation."""
+        attempts = heavy_tail(120, 20, method=np.where(np.arange(2400) % 4 == 0, "GET", "POST"))
+        graph = learn(shop(), attempts, EDGE, default, CONFIG).graph
+        (call,) = (one for one in graph.services["frontend"].calls if one.destination == "recommendation")
+        assert call.repeatable == 0.25
+        assert all(stream.repeatable == 1.0 for stream in graph.streams)
+
     def test_unknown_edge(self) -> None:
         """An edge on which nothing was measured cannot be rehearsed, and is named."""
         with pytest.raises(ValueError, match="x → y"):

@@ -9,8 +9,9 @@ Rules
    and all of its calls went well.
 4. When the attempt timeout or the deadline passes, the caller goes. The replica does not notice and works on, unless
    its service forgets those still waiting.
-5. A failed attempt is repeated when the policy names its outcome, retries and time are left, and the budget of the edge
-   allows it: a share of the requests of the running tenth of its interval and the nine before, or its floor.
+5. A failed attempt is repeated when the policy names its outcome, the request may be repeated or never arrived, retries
+   and time are left, and the budget of the edge allows it: a share of the requests of the running tenth of its interval
+   and the nine before, or its floor.
 6. Where the policy hedges, a first attempt without an answer after the delay gets a second one beside it, at another
    replica: for a share of the requests of ten seconds, and out of the retry budget. A loser's replica works on, too.
 7. Above ``breaker.max_requests`` attempts in flight an edge answers 503 by itself, which is not repeated.
@@ -90,6 +91,7 @@ class _Link:
         "on_error",
         "on_reset",
         "on_timeout",
+        "repeatable",
         "request_s",
         "resting",
         "site",
@@ -119,14 +121,15 @@ class _Link:
         self.eject_most = max(1 if many >= 2 else 0, int(many * policy.outlier.max_eject_percent / 100.0))
         self.resting = 0
         self.calls, self.attempts, self.hedged = 0, 0, 0
+        self.repeatable = 1.0
 
 
 class _CallState:
-    __slots__ = ("born", "deadline", "link", "made", "pair", "parent", "stream")
+    __slots__ = ("born", "deadline", "link", "made", "pair", "parent", "repeatable", "stream")
 
     def __init__(self, link: _Link, parent: _Attempt | None, stream: int, born: float, deadline: float) -> None:
         self.link, self.parent, self.stream, self.born, self.deadline = link, parent, stream, born, deadline
-        self.made = 0
+        self.made, self.repeatable = 0, True
         self.pair: tuple[_Attempt, _Attempt] | None = None
         """The two attempts of a hedged call, until one of them has ended."""
 
@@ -162,7 +165,9 @@ class Simulation:
                 self._sites[name].links.append(self._link(name, call, replicas.get(name, 1)))
                 self._sites[name].means.append(call.mean)
                 self._sites[name].once &= call.mean == 1.0
-        self._entries = [self._link(s.source, Call(s.destination, s.policy), 1) for s in graph.streams]
+        self._entries = [
+            self._link(s.source, Call(s.destination, s.policy, 1.0, s.repeatable), 1) for s in graph.streams
+        ]
         size = math.ceil(seconds) + 1
         self.offered = [[0] * size for _ in graph.streams]
         self.good = [[0] * size for _ in graph.streams]
@@ -177,6 +182,7 @@ class Simulation:
 
     def _link(self, source: str, call: Call, callers: int) -> _Link:
         link = _Link(self._sites[call.destination], call.policy, callers)
+        link.repeatable = call.repeatable
         self.links[source, call.destination] = link
         return link
 
@@ -246,7 +252,10 @@ class Simulation:
         budget.sum_requests += 1
         if link.hedges is not None:
             link.hedges.request(now)
-        self._attempt(_CallState(link, parent, stream, now, min(deadline, now + link.request_s)), now)
+        call = _CallState(link, parent, stream, now, min(deadline, now + link.request_s))
+        if link.repeatable < 1.0:
+            call.repeatable = self._random.random() < link.repeatable
+        self._attempt(call, now)
 
     def _attempt(self, call: _CallState, now: float) -> None:
         link = call.link
@@ -258,7 +267,7 @@ class Simulation:
         link.attempts += 1
         replica = self._choose(link, now)
         attempt = _Attempt(call, replica, min(now + link.attempt_s, call.deadline))
-        if call.made == 1 and link.hedges is not None and now + link.hedge_s < attempt.expires:
+        if call.made == 1 and call.repeatable and now + link.hedge_s < attempt.expires:
             attempt.hedge_at = now + link.hedge_s
         self._send(attempt, replica, now)
 
@@ -421,7 +430,8 @@ class Simulation:
         if other is not None:
             return  # it takes the place of the one that failed
         retries = attempt.ordinal - 1
-        if attempt.ordinal < link.tries and self._is_wanted(link, outcome):
+        may_repeat = call.repeatable or outcome == _CONNECT
+        if attempt.ordinal < link.tries and may_repeat and self._is_wanted(link, outcome):
             wait = self._random.random() * min(link.longest_s, link.base_s * 2.0**retries)
             if now + wait < call.deadline and link.budget.room(now):
                 link.budget.take()

@@ -10,11 +10,15 @@ from meshwise.contracts.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request to ``service`` costs ``mean`` calls of ``destination`` on average, each under ``policy``."""
+    """A request to ``service`` costs ``mean`` calls of ``destination`` on average, each under ``policy``.
+
+    ``repeatable`` is the share (0–1) of them that may be sent again once they may have arrived, and so hedged.
+    """
 
     destination: str
     policy: Policy
     mean: float = 1.0
+    repeatable: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class Stream:
     destination: str
     rate: float
     policy: Policy
+    repeatable: float = 1.0
+    """As of a call."""
 
 
 @dataclass(frozen=True, slots=True)

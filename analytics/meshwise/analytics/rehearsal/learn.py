@@ -62,16 +62,26 @@ def learn(world: World, attempts: Attempts, edge: EdgeKey, policy_of: PolicyOf, 
     into: dict[str, FloatArray] = {}
     for key, series in edges.items():
         into[key.destination] = into.get(key.destination, np.zeros(world.size)) + _calls(series) / world.bucket_s
-    replicas = _replicas(attempts)
+    replicas, repeatable = _replicas(attempts), _repeatable(attempts, edges, policy_of)
     answer_s = {name: _answer_times(name, edges, attempts) for name in into}
     services = {
-        name: _service(name, edges, into, answer_s, replicas=replicas.get(name, 1), policy_of=policy_of, config=config)
+        name: _service(
+            name,
+            edges,
+            into,
+            answer_s,
+            replicas=replicas.get(name, 1),
+            policy_of=policy_of,
+            repeatable=repeatable,
+            config=config,
+        )
         for name in into
     }
     streams = []
     for key, series in edges.items():
         if key.source not in into:
-            streams.append(Stream(key.source, key.destination, _busy(_calls(series) / world.bucket_s), policy_of(key)))
+            rate = _busy(_calls(series) / world.bucket_s)
+            streams.append(Stream(key.source, key.destination, rate, policy_of(key), repeatable[key]))
     graph = scaled(Graph(services, tuple(streams)), config.max_visits_per_s)
     return Learned(graph, _assumptions(services, replicas, config))
 
@@ -125,6 +135,16 @@ def _replicas(attempts: Attempts) -> dict[str, int]:
     return found
 
 
+def _repeatable(attempts: Attempts, edges: Mapping[EdgeKey, EdgeSeries], policy_of: PolicyOf) -> dict[EdgeKey, float]:
+    """Share (0–1) of each edge's requests whose method its policy lets repeat; all of them where none was recorded."""
+    found = {}
+    for key in edges:
+        mine = (attempts.ordinal == 1) & (attempts.source == key.source) & (attempts.destination == key.destination)
+        may = np.isin(attempts.method[mine], policy_of(key).retry.methods)
+        found[key] = float(may.mean()) if mine.any() else 1.0
+    return found
+
+
 def _answer_times(name: str, edges: Mapping[EdgeKey, EdgeSeries], attempts: Attempts) -> FloatArray:
     """Samples of the time until ``name`` answers, in seconds, its own calls included."""
     here = attempts.select(attempts.destination == name) if len(attempts) else attempts
@@ -155,6 +175,7 @@ def _service(
     *,
     replicas: int,
     policy_of: PolicyOf,
+    repeatable: Mapping[EdgeKey, float],
     config: RehearsalConfig,
 ) -> Service:
     requests = float(into[name].sum())
@@ -166,7 +187,7 @@ def _service(
         mean = float(_calls(series).sum()) / bucket_s / requests
         if mean < _LEAST_CALLS:
             continue
-        calls.append(Call(key.destination, policy_of(key), mean))
+        calls.append(Call(key.destination, policy_of(key), mean, repeatable[key]))
         waited.append(mean * float(answer_s[key.destination].mean()))
         failed_below += mean * _share(series, series.observed.failures)
     answer = answer_s[name]
@@ -212,6 +233,7 @@ def _assumptions(
         "as come together by chance then",
         "a service does not notice that its caller has gone, and works on",
         "what enters comes independently of what was answered",
+        "requests may be repeated as often as the recorded ones might have been",
     ]
     single = sorted(name for name in services if name not in replicas)
     if single:
