@@ -25,9 +25,10 @@ ROLLOUT: dict[str, Any] = {"created_at": BEGAN.isoformat(), "policy": POLICY}
 CONFIG = RolloutConfig()
 
 
-def at(*cells: ShadowCell, now: datetime = NOW, promised: float | None = None) -> Verdict:
+def at(*cells: ShadowCell, now: datetime = NOW, promised: float | None = None, hedge: str = "") -> Verdict:
     replay = {"success": {"value": promised, "low": promised, "high": 1.0}}
-    evidence = None if promised is None else {"chosen": {"replay": replay}}
+    policy = {"hedge": {"delay": hedge}} if hedge else {}
+    evidence = None if promised is None else {"chosen": {"replay": replay, "policy": policy}}
     return judge_shadow({**ROLLOUT, "evidence": evidence}, cells, now, CONFIG)
 
 
@@ -77,6 +78,12 @@ class TestRules:
         assert verdict.decision == "rollback"
         assert "contradicts the replay" in verdict.reason
         assert at(cell(kept=900, again_bad=60, failed=40), promised=0.99).decision == "advance"
+
+    def test_a_hedge_cannot_be_seen(self) -> None:
+        """What a hedge is to answer no shadow sees: that it falls short of the promise is no contradiction."""
+        cells = (cell(kept=900, failed=100),)
+        assert at(*cells, promised=0.99).decision == "rollback"
+        assert at(*cells, promised=0.99, hedge="80ms").decision == "advance"
 
     def test_what_the_timeout_in_force_hides(self) -> None:
         """Attempts ended before the candidate's longer timeout tell nothing against it."""

@@ -231,8 +231,15 @@ def judge_shadow_again(evidence: Mapping[str, Any], rollout: Mapping[str, Any]) 
 
 
 def predicted(evidence: object) -> dict[str, Any]:
-    """Return what the replay behind a rollout promised: success and attempts per request, each with its interval."""
+    """Return what the replay behind a rollout promised: success and attempts per request, each with its interval.
+
+    Nothing of a candidate that hedges: what a hedge would have answered no shadow can see, so that it falls short of
+    the promise however right that is.
+    """
     chosen = evidence.get("chosen") if isinstance(evidence, Mapping) else None
+    policy = chosen.get("policy") if isinstance(chosen, Mapping) else None
+    if isinstance(policy, Mapping) and policy.get("hedge"):
+        return {}
     replay = chosen.get("replay") if isinstance(chosen, Mapping) else None
     if not isinstance(replay, Mapping):
         return {}
