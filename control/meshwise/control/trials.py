@@ -118,7 +118,8 @@ def judge(tx: Writing, rollout_id: str, verdict: Verdict) -> Rollout:
         ConflictError: the verdict does not fit the rollout's state or stage, or the mesh is frozen.
     """
     before = find(tx, rollout_id)
-    if verdict.decision == "advance":
+    waits = verdict.shadow and before.state == "awaiting_approval"  # then a good verdict moves nothing
+    if verdict.decision == "advance" and not waits:
         require_unfrozen(tx)
     after = rollouts.on_verdict(before, verdict, tx.proxies())
     folded = len(after.verdicts) == len(before.verdicts)

@@ -1,4 +1,5 @@
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from meshwise.contracts.policy import Match, Policy, Timeout
 from meshwise.control import policies, trials
 from meshwise.control.errors import ConflictError, NotFoundError
 from meshwise.control.registry import ProxyRecord
-from meshwise.control.rollouts import Plan
+from meshwise.control.rollouts import Plan, Verdict
 from meshwise.control.storage import Storage, open_storage
-from meshwise.control.transactions import Writing
+from meshwise.control.transactions import Freeze, Writing
 from support.untimed import UNTIMED
 
 
@@ -91,6 +92,35 @@ def test_a_freeze_stops_changes_and_promotion_but_not_the_way_back(storage: Stor
                 change()
         assert trials.roll_back(tx, "r1", 3.0, "ann", "").state == "rolled_back"
         assert undo(tx, "a.c") is None
+
+
+def test_a_freeze_holds_the_shadow_too(storage: Storage) -> None:
+    """Frozen, a good verdict lets no canary begin; of a rollout that waits for approval it is only written down."""
+    with storage.write() as tx:
+        fill(tx)
+        put(tx, policy(1.0))
+        begin(tx, policy(2.0))
+        waiting = trials.RolloutRequest(policy(2.0, "c"), Plan(mode="approval"), "", None, None)
+        trials.begin(tx, waiting, "r2", 1.0, "analytics")
+        tx.set_freeze(Freeze(True, "incident", "bob", 2.0))
+        good = Verdict(3.0, 0, "advance", "fit", None, "analytics", shadow=True)
+        with pytest.raises(ConflictError, match="frozen by bob"):
+            trials.judge(tx, "r1", good)
+        assert trials.judge(tx, "r2", good).state == "awaiting_approval"
+        assert trials.find(tx, "r1").state == "shadow"
+        assert trials.find(tx, "r2").shadow_passed
+
+
+def test_a_candidate_never_has_a_version_of_its_neighbours(storage: Storage) -> None:
+    """Proxies count requests by version: two policies that may govern the same requests must differ in it."""
+    with storage.write() as tx:
+        fill(tx)
+        put(tx, policy(1.0))
+        put(tx, policy(2.0))
+        put(tx, replace(policy(1.0), name="other"))
+        candidate = replace(policy(3.0), name="third")
+        assert {v.version for v in tx.policies_in_force()} == {1, 2}
+        assert begin(tx, candidate).policy.version == 3
 
 
 def test_undo_ends_the_rollout_of_the_same_policy(storage: Storage) -> None:
