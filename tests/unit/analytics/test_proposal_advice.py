@@ -197,6 +197,9 @@ class TestLessPatience:
         assert evidence["gain"]["by"] == "wait"
         assert evidence["gain"]["load"][0] <= 0.0
         assert "p99 2.00 s →" in finding.sentence
+        below = parse_policy({"match": {"source": "recommendation", "service": "db"}, "timeout": {"request": "1800ms"}})
+        (held,) = propose(attempts, quiet_world(180), [policy(request="2s"), below], CONFIG)
+        assert held.policy == "", "a callee must not wait longer than its caller"
 
 
 class TestOutage:

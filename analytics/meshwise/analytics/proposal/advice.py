@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from meshwise.analytics.proposal import evidence as show
-from meshwise.analytics.proposal.candidates import Grid, governing, grid
+from meshwise.analytics.proposal.candidates import Grid, fits_chain, governing, grid
 from meshwise.analytics.proposal.ceiling import load_ceiling
 from meshwise.analytics.proposal.choice import MEAN_GAIN, Trial, gain
 from meshwise.analytics.proposal.config import ProposalConfig
@@ -159,7 +159,7 @@ class _Route:
             blocks,
             current,
             config,
-            lambda policy: not ceiling.code or _is_tamer(policy, self.current),
+            lambda policy: self._is_open(policy, ceiling),
             None if most is None else most.attempts,
         )
         # A proposal costs a replay per candidate, and most edges are well: no need to try what cannot gain.
@@ -266,6 +266,12 @@ class _Route:
         # Held down: nothing may wait longer, retry more or retry on more than now.
         kept = tuple(p for p in tried.variations if _is_tamer(p, self.current))
         return replace(tried, variations=kept)
+
+    def _is_open(self, policy: Policy, ceiling: _Ceiling) -> bool:
+        """Tell whether a policy may be tried: what its callees' timeouts leave room for, and no more if held down."""
+        if policy.timeout.request < self.current.timeout.request and not fits_chain(policy, self.policies):
+            return False
+        return not ceiling.code or _is_tamer(policy, self.current)
 
     def _may_gain(self, current: Trial, tried: Grid) -> bool:
         """Tell whether any candidate could be worth it: p99 after a retry is never below the shortest safe attempt."""

@@ -77,6 +77,15 @@ def fit_chain(policy: Policy, policies: Sequence[Policy]) -> Policy:
     return parse_policy(fitted.to_document())
 
 
+def fits_chain(policy: Policy, policies: Sequence[Policy]) -> bool:
+    """Tell whether ``policy`` fits between the timeouts of its callers and those of its callees."""
+    try:
+        check_chain([*(other for other in policies if other.name != policy.name), policy])
+    except DocumentError:
+        return False
+    return True
+
+
 def grid(
     key: AttemptKey,
     base: Policy,
