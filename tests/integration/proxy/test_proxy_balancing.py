@@ -148,5 +148,18 @@ async def test_idle_connections_make_room_for_other_endpoints() -> None:
         assert [bool(one.peers) for one in (a2, b2, c2)] == [True] * 3
 
 
+async def test_few_connections_serve_many_endpoints() -> None:
+    """With twice as many endpoints as connections only a small share of the requests has to open one."""
+    rule = {"match": {"service": "catalog"}, "breaker": {"max_connections": 30}}
+    async with Upstream() as app, outbound({"catalog": [app] * 60}, rule) as mesh, client(mesh.port) as one:
+        for _ in range(300):
+            assert (await one.request("GET", "catalog")).status == 200
+        full = app.connections
+        for _ in range(300):
+            assert (await one.request("GET", "catalog")).status == 200
+        assert mesh.proxy.clusters()["catalog"]["connections"] == 30
+        assert app.connections - full < 75, "half of all, 150, without a preference; a sixteenth, 19, with it"
+
+
 def _ended(stream: int, frame: Frame) -> bool:
     return frame.stream == stream and ends_request(frame)
