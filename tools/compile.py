@@ -33,7 +33,7 @@ _DATA_PATH: Final = """
     http2.answers http2.codes http2.decoder http2.encoder http2.frames http2.grpc http2.guards http2.heads
     http2.huffman http2.limits http2.messages http2.session http2.streams http2.tables
     inprocess.call
-    net.downstream net.http2_downstream net.http2_pool net.http2_upstream
+    net.closing net.downstream net.http2_downstream net.http2_pool net.http2_upstream
     net.original_destination net.pool net.timers net.tunnel net.upstream
     telemetry.metrics telemetry.otlp telemetry.recorder telemetry.records telemetry.wire
 """

@@ -234,7 +234,7 @@ class ProxySettings(BaseModel):
         description="Seconds without a byte after which an upgraded, CONNECT or TCP connection is closed.",
     )
     write_high_bytes: int = Field(
-        default=32_768, ge=1024, le=16_777_216, description="Unsent bytes that pause the sender."
+        default=65_536, ge=1024, le=16_777_216, description="Unsent bytes that pause the sender."
     )
 
     @field_validator("service")

@@ -16,6 +16,7 @@ from meshwise.proxy.exchange import Exchange
 from meshwise.proxy.http1.heads import RequestHead
 from meshwise.proxy.http1.readers import RequestReader
 from meshwise.proxy.http2.frames import PREFACE
+from meshwise.proxy.net.closing import close_within
 from meshwise.proxy.net.http2_downstream import Http2Downstream
 from meshwise.proxy.net.original_destination import original_destination
 from meshwise.proxy.net.timers import LazyTimer
@@ -361,9 +362,5 @@ class DownstreamConnection(asyncio.Protocol):
 
     def _end(self) -> None:
         self.timer.close()
-        transport = self._transport
-        if transport is not None:
-            transport.close()
-            if transport.get_write_buffer_size():
-                # A caller who never reads its answers would keep the connection for ever.
-                self._loop.call_later(self._dispatcher.settings.body_gap_s, transport.abort)
+        if self._transport is not None:
+            close_within(self._loop, self._transport, self._dispatcher.settings.body_gap_s)

@@ -25,6 +25,7 @@ from meshwise.proxy.http2.heads import StreamHead, read_request, read_trailers
 from meshwise.proxy.http2.session import Session
 from meshwise.proxy.http2.streams import Stream, StreamOwner
 from meshwise.proxy.http2.tables import Field
+from meshwise.proxy.net.closing import close_within
 from meshwise.proxy.net.timers import MemberTimer, SharedTimer
 from meshwise.proxy.stream_exchange import StreamExchange
 
@@ -401,6 +402,4 @@ class Http2Downstream(asyncio.Protocol):
             self._send()
             self._ended = True
             self.timers.close()
-            self._transport.close()
-            if self._transport.get_write_buffer_size():
-                self._loop.call_later(self.dispatcher.settings.body_gap_s, self._transport.abort)
+            close_within(self._loop, self._transport, self.dispatcher.settings.body_gap_s)

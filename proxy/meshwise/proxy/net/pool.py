@@ -24,7 +24,7 @@ class UpstreamPool:
         limits: Limits,
         *,
         idle_s: float,
-        write_high: int = 32_768,
+        write_high: int = 65_536,
         tls: MeshTls | None = None,
     ) -> None:
         self.limits = limits
