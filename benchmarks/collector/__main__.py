@@ -6,6 +6,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.collector.measure import Row, Size, acknowledgement, crashes, outage, throughput
@@ -32,15 +33,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="file for the figures")
     parser.add_argument("--plot", type=Path, help="file for the plot of query times (SVG)")
     parser.add_argument("--only", choices=[name for name, _ in MEASUREMENTS], help="one measurement alone")
+    parser.add_argument("--kept", type=Path, help="directory for the filled stores, to use them again; else they go")
     given = parser.parse_args()
     quick = Size(
-        throughput_s=15, baseline_s=8, steady_s=10, outage_s=10, crashes_s=15, tables=(100_000, 300_000, 1_000_000)
+        throughput_s=15, baseline_s=8, steady_s=10, outage_s=10, crashes_s=15, tables=(100_000, 500_000, 1_000_000)
     )
     size = (
         quick
         if given.quick
         else Size(throughput_s=60, baseline_s=20, steady_s=30, outage_s=60, crashes_s=60, tables=MILLIONS)
     )
+    size = replace(size, kept=given.kept)
     rows: list[Row] = []
     absent: dict[str, str] = {}
     for name, measure in MEASUREMENTS:

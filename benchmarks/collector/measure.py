@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
@@ -36,7 +37,9 @@ class Size:
     outage_s: float
     crashes_s: float
     tables: tuple[int, ...]
-    """Spans in the table at which queries are timed."""
+    """Spans in the table at which queries are timed; half a million, or whole multiples of it."""
+    kept: Path | None = None
+    """Directory for the stores of those, which are used again where they are there already."""
 
 
 class Watch:
@@ -65,11 +68,14 @@ class Watch:
             self.collector_mb.append(self._collector.rss_mb())
             self.store_mb.append(self._store.rss_mb() if self._store else 0.0)
 
-    def rates(self) -> list[float]:
-        """Return spans a second into the table over each whole window but the first, in which caches are cold."""
+    def rates(self, begun: float) -> list[float]:
+        """Return spans a second into the table over each whole window from ``begun`` on (monotonic).
+
+        The first is left out: nothing is inserted yet when it begins, and caches are cold.
+        """
         if not self.samples:
             return []
-        begun, found = self.samples[0][0], []
+        found = []
         ends = np.arange(begun, self.samples[-1][0] + 1e-9, WINDOW_S)
         inserted = np.interp(ends, [at for at, _, _ in self.samples], [count for _, count, _ in self.samples])
         for before, after in itertools.pairwise(inserted[1:]):
@@ -99,15 +105,15 @@ def throughput(size: Size) -> list[Row]:
     rows: list[Row] = []
     for name, starter, seconds in plans:
         with system() as here:
-            store = here.start_store()
+            here.share_cores()
+            store = here.start_store(wide=True)
             collector = starter(here)
             port = here.collector_port
             used = collector.cpu_s(), store.cpu_s()
-            begun = time.monotonic()
             with Watch(port, collector, store) as watch:
                 sent = send(port, seconds=seconds)
                 catching_up = wait_inserted(port, sent["spans"])
-            took = time.monotonic() - begun
+            took = time.monotonic() - sent["begun"]
             count, distinct = here.query("SELECT count(), uniqExact(SpanId) FROM otel_traces")
             (size_on_disk,) = here.query(
                 "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND table = 'otel_traces'"
@@ -115,7 +121,7 @@ def throughput(size: Size) -> list[Row]:
             rows.append({
                 "measurement": "throughput", "collector": name, "spans": count, "distinct": distinct,
                 "acknowledged": sent["spans"], "refused": sent["refused"], "seconds": round(took, 2),
-                "spans_per_s": round(count / took), "windows": [round(rate) for rate in watch.rates()],
+                "spans_per_s": round(count / took), "windows": [round(rate) for rate in watch.rates(sent["begun"])],
                 "catching_up_s": round(catching_up, 2), "bytes_per_span": round(size_on_disk / count, 1),
                 "collector_cpu_us": round((collector.cpu_s() - used[0]) / count * 1e6, 2),
                 "store_cpu_us": round((store.cpu_s() - used[1]) / count * 1e6, 2),

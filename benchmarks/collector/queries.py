@@ -1,7 +1,8 @@
 """How long a reader waits as spans pile up: a trace by its id, and the map of a day from the rollups.
 
-Spans are made in the store itself, as wide as those of ``spans``, so that fifty million take minutes. The rollups hold
-what 500 services and 5,000 edges leave behind in a day, whatever the number of spans.
+Spans are made in the store itself, as wide as those of ``spans``: half a million, and the others as copies of them
+under ids of their own and at other times of the day, so that fifty million take minutes. The rollups hold what 500
+services and 5,000 edges leave behind in a day, whatever the number of spans.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
@@ -28,6 +30,8 @@ EDGES: Final = 5000
 DAY_S: Final = 86_400
 STEP: Final = 250_000
 """Spans made by one statement."""
+COPIED: Final = 500_000
+"""Spans that are made; beyond, they are copied."""
 ASKED: Final = 15
 """Traces that are looked up, none of them twice."""
 
@@ -63,6 +67,19 @@ FROM numbers({first:UInt64}, {count:UInt64})
 SETTINGS materialize_skip_indexes_on_insert = 0, max_partitions_per_insert_block = 10
 """
 
+_COPY: Final = """
+INSERT INTO otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, ResourceAttributes,
+    ScopeName, ScopeVersion, SpanAttributes, Duration, StatusCode, Events.Timestamp, Events.Name, Events.Attributes)
+WITH {start:UInt64} + (toUnixTimestamp64Nano(Timestamp) - {start:UInt64}
+    + {copy:UInt64} * 1003000000000) % 86400000000000 AS at_ns
+SELECT fromUnixTimestamp64Nano(toInt64(at_ns), 'UTC'), lower(hex(sipHash128(TraceId, {copy:UInt64}))),
+    lower(hex(sipHash64(SpanId, {copy:UInt64}))), lower(hex(sipHash64(ParentSpanId, {copy:UInt64}))), SpanName,
+    SpanKind, ServiceName, ResourceAttributes, ScopeName, ScopeVersion, SpanAttributes, Duration, StatusCode,
+    Events.Timestamp, Events.Name, Events.Attributes
+FROM copied_spans
+SETTINGS materialize_skip_indexes_on_insert = 0, max_partitions_per_insert_block = 10
+"""
+
 _ROLLUP: Final = """
 INSERT INTO {table} (bucket, source, destination, route, method, side, outcome, requests, attempts, latency)
 WITH number % {{edges:UInt64}} AS edge, intDiv(number, {{edges:UInt64}}) AS turn
@@ -84,42 +101,70 @@ WHERE TraceId = {trace:String} AND Timestamp >= {low:DateTime} AND Timestamp <= 
 
 
 def queries(size: Size) -> list[Row]:
-    """Let the table grow to each of ``size.tables`` spans and ask both questions there; one row a step."""
-    rows: list[Row] = []
-    with system() as here:
+    """Ask both questions in a store with each of ``size.tables`` spans; one row a store."""
+    return [_asked(spans, size.kept and size.kept / str(spans)) for spans in size.tables]
+
+
+def _asked(spans: int, directory: Path | None) -> Row:
+    """Make a store with ``spans`` spans, or take the one in ``directory``, and ask there."""
+    begun = time.monotonic()
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+    with system(directory) as here:
+        store = here.start_store(wide=True)
+        with connect(here.store_url) as client:
+            now = _prepare(client, spans)
+        store.stop()
+        made_s = time.monotonic() - begun
         here.start_store()
         with connect(here.store_url) as client:
-            now = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
-            fill_rollups(client, now)
-            there = 0
-            for step in size.tables:
-                begun = time.monotonic()
-                make_spans(client, there, step, now - timedelta(days=1))
-                there = step
-                settle(client)
-                made_s = time.monotonic() - begun
-                trace_ms = [timed(lambda one=one: trace_by_id(client, one)) for one in some_traces(client)]  # type: ignore[misc]
-                maps_ms = [timed(lambda: day_map(client, now)) for _ in range(7)]
-                ((parts, on_disk),) = client.query(
-                    "SELECT count(), sum(bytes_on_disk) FROM system.parts WHERE active AND table = 'otel_traces'"
-                ).result_rows
-                rows.append({
-                    "measurement": "queries", "spans": step, "parts": parts, "bytes_per_span": round(on_disk / step, 1),
-                    "made_s": round(made_s, 1), "trace_ms": round(statistics.median(trace_ms), 1),
-                    "trace_spread_ms": [round(min(trace_ms), 1), round(max(trace_ms), 1)],
-                    "map_ms": round(statistics.median(maps_ms), 1),
-                    "map_spread_ms": [round(min(maps_ms), 1), round(max(maps_ms), 1)],
-                })  # fmt: skip
-                print(rows[-1], file=sys.stderr, flush=True)
-    return rows
+            trace_ms = [timed(lambda one=one: trace_by_id(client, one)) for one in some_traces(client)]  # type: ignore[misc]
+            maps_ms = [timed(lambda: day_map(client, now)) for _ in range(7)]
+            ((parts, on_disk),) = client.query(
+                "SELECT count(), sum(bytes_on_disk) FROM system.parts WHERE active AND table = 'otel_traces'"
+            ).result_rows
+    row: Row = {
+        "measurement": "queries", "spans": spans, "parts": parts, "bytes_per_span": round(on_disk / spans, 1),
+        "made_s": round(made_s, 1), "trace_ms": round(statistics.median(trace_ms), 1),
+        "trace_spread_ms": [round(min(trace_ms), 1), round(max(trace_ms), 1)],
+        "map_ms": round(statistics.median(maps_ms), 1),
+        "map_spread_ms": [round(min(maps_ms), 1), round(max(maps_ms), 1)],
+    }  # fmt: skip
+    print(row, file=sys.stderr, flush=True)
+    return row
 
 
-def make_spans(client: Client, there: int, wanted: int, start: datetime) -> None:
-    """Make spans number ``there`` to ``wanted`` of the day that begins at ``start``."""
+def _prepare(client: Client, spans: int) -> datetime:
+    """Fill a store that is empty; return the end of the day that it holds."""
+    now = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
+    ((there, last),) = client.query("SELECT count(), max(bucket) FROM mesh_edge_1m").result_rows
+    if there:
+        now = last.replace(tzinfo=UTC)
+    else:
+        fill_rollups(client, now)
+    ((held,),) = client.query("SELECT count() FROM otel_traces").result_rows
+    if not held:
+        make_spans(client, spans, now - timedelta(days=1))
+        settle(client)
+    elif held != spans:
+        raise RuntimeError(f"the store holds {held} spans, not {spans}: delete its directory")
+    return now
+
+
+def make_spans(client: Client, wanted: int, start: datetime) -> None:
+    """Make ``wanted`` spans of the day that begins at ``start``."""
     start_ns = int(start.timestamp()) * 10**9
-    for first in range(there, wanted, STEP):
-        given = {"first": first, "count": min(STEP, wanted - first), "start": start_ns}
+    first = min(COPIED, wanted)
+    for at in range(0, first, STEP):
+        given = {"first": at, "count": min(STEP, first - at), "start": start_ns}
         client.command(_SPANS, parameters={**given, "services": SERVICES, "per_trace": SPANS_PER_TRACE})
+    if wanted == first:
+        return
+    client.command("CREATE TABLE copied_spans AS otel_traces")
+    client.command("INSERT INTO copied_spans SELECT * FROM otel_traces")
+    for copy in range(1, wanted // COPIED):
+        client.command(_COPY, parameters={"copy": copy, "start": start_ns})
+    client.command("DROP TABLE copied_spans SYNC")
 
 
 def fill_rollups(client: Client, now: datetime) -> None:
@@ -135,7 +180,7 @@ def fill_rollups(client: Client, now: datetime) -> None:
             client.command(_ROLLUP.format(table=table), parameters={**given, **part})
 
 
-def settle(client: Client, longest_s: float = 300.0) -> None:
+def settle(client: Client, longest_s: float = 1800.0) -> None:
     """Wait until the store merges nothing any more."""
     deadline = time.monotonic() + longest_s
     while time.monotonic() < deadline:

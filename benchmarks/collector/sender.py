@@ -22,8 +22,9 @@ HEADERS = {"content-type": "application/x-protobuf"}
 
 @dataclass(slots=True)
 class Sent:
-    """What senders saw: spans acknowledged, seconds it took, answers that were no success, seconds per answer."""
+    """What senders saw: spans acknowledged, when they began (monotonic), seconds it took, refusals, time per answer."""
 
+    begun: float = 0.0
     spans: int = 0
     seconds: float = 0.0
     refused: int = 0
@@ -75,7 +76,7 @@ def saturate(port: int, connections: int, seconds: float, most_waiting: int) -> 
         thread.start()
     for thread in threads:
         thread.join()
-    sent.seconds = time.monotonic() - begun
+    sent.begun, sent.seconds = begun, time.monotonic() - begun
     return sent
 
 
@@ -105,7 +106,7 @@ def steady(port: int, connections: int, seconds: float, rate: float) -> Sent:
         thread.start()
     for thread in threads:
         thread.join()
-    sent.seconds = time.monotonic() - begun
+    sent.begun, sent.seconds = begun, time.monotonic() - begun
     return sent
 
 

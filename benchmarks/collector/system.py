@@ -31,6 +31,8 @@ class System:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.collector_core: int | str
+        self.store_core: int | str
         self.collector_core, self.store_core = cores()
         self.store_port = free_port()
         self.collector_port = free_port()
@@ -41,10 +43,16 @@ class System:
         """Where the store answers."""
         return f"http://127.0.0.1:{self.store_port}/meshwise"
 
-    def start_store(self) -> Server:
-        """Start the store, again after an outage, and wait until it answers."""
+    def share_cores(self) -> None:
+        """Start what comes next on both cores."""
+        self.collector_core = self.store_core = f"{self.store_core},{self.collector_core}"
+
+    def start_store(self, *, wide: bool = False) -> Server:
+        """Start the store, again after an outage, and wait until it answers; ``wide`` on both cores."""
         command = (*CLI, "store", "--port", str(self.store_port), "--data-dir", str(self.directory / "store"))
-        server = self._run("store", command, self.store_core, MESHWISE_STORE__THREADS="1")
+        core = f"{self.store_core},{self.collector_core}" if wide else self.store_core
+        limits = {"MESHWISE_STORE__THREADS": "2" if wide else "1", "MESHWISE_STORE__QUERY_TIMEOUT_S": "600"}
+        server = self._run("store", command, core, **limits)
         server.wait_listening(self.store_port)
         return server
 
@@ -82,15 +90,15 @@ class System:
         """Stop everything, the last started first."""
         self._stack.close()
 
-    def _run(self, name: str, command: tuple[str, ...], core: int, **environment: str) -> Server:
+    def _run(self, name: str, command: tuple[str, ...], core: int | str, **environment: str) -> Server:
         return self._stack.enter_context(Server(name, command, self.directory, core, environment))
 
 
 @contextlib.contextmanager
-def system() -> Iterator[System]:
-    """A directory and free ports for the length of a ``with`` block; what was started is stopped."""
+def system(directory: Path | None = None) -> Iterator[System]:
+    """Free ports, and a directory unless one is given, for a ``with`` block; what was started is stopped."""
     with tempfile.TemporaryDirectory(prefix="collector-bench-") as name:
-        one = System(Path(name))
+        one = System(directory or Path(name))
         try:
             yield one
         finally:
