@@ -67,8 +67,8 @@ class _NoControl:
     def policies(self) -> tuple[()]:
         return ()
 
-    def rollouts(self, state: str | None = None) -> list[dict[str, Any]]:
-        del state
+    def rollouts(self, *states: str) -> list[dict[str, Any]]:
+        del states
         return []
 
 
