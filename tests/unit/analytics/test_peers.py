@@ -52,7 +52,7 @@ def of_ten(attempts: Attempts) -> dict[str, np.ndarray]:
 
 
 class TestALyingMinority:
-    """One proxy of ten lies; what is proposed does not move."""
+    """One proxy of ten lies; what is proposed is what the mesh might have proposed without it."""
 
     def proposed(self, attempts: Attempts) -> tuple[str, float]:
         believed, left_out = trusted(attempts)
@@ -66,9 +66,13 @@ class TestALyingMinority:
         return document["timeout"]["attempt"], document["retry"]["max"]
 
     def test_whatever_it_says(self) -> None:
-        """Everything ten times, only failures, or answers ten times as quick: the same policy is proposed."""
+        """Everything ten times, failures only, answers ten times as quick: none moves more than an honest proxy."""
         honest = heavy_tail(120, 20)
-        usual = self.proposed(Attempts.from_columns(**of_ten(honest)))
+        columns = of_ten(honest)
+        without_one = {
+            self.proposed(Attempts.from_columns(**{name: column[left] for name, column in columns.items()}))
+            for left in (columns["instance"] != f"frontend-{number}" for number in range(10))
+        }
         for lie in ("ten times", "failures", "quick"):
             columns = of_ten(honest)
             liar = columns["instance"] == "frontend-0"
@@ -82,4 +86,4 @@ class TestALyingMinority:
                 rows = np.concatenate([np.arange(len(liar)), *[np.flatnonzero(liar)] * 9])
                 columns = {name: column[rows] for name, column in columns.items()}
                 columns["duration"][len(liar) :] *= 0.1
-            assert self.proposed(Attempts.from_columns(**columns)) == usual, lie
+            assert self.proposed(Attempts.from_columns(**columns)) in without_one, lie
