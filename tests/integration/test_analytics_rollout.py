@@ -16,14 +16,21 @@ from support.store import running_store
 CANDIDATE = {"match": {"source": "web", "service": "cart"}, "timeout": {"request": "5ms"}}
 
 
-def _traffic(canary: str, control: list[str]) -> list[EdgeBucket]:
+def _traffic(version: int, canary: str, control: list[str]) -> list[EdgeBucket]:
     # Traffic goes on beyond now, so that whole buckets after the stage's start are there as soon as they are over.
     end = datetime.now(UTC) + timedelta(seconds=90)
     fine, broken = {"ok": (200, 0.02)}, {"ok": (40, 0.02), "timeout": (160, 0.005)}
     rows = []
-    for proxy, outcomes in [(canary, broken), *((proxy, fine) for proxy in control)]:
+    for proxy, governed, outcomes in [(canary, version, broken), *((proxy, 0, fine) for proxy in control)]:
         rows += edge_rows(
-            end, seconds=150, source="web", destination="cart", outcomes=outcomes, instance=proxy, sides=("client",)
+            end,
+            seconds=150,
+            source="web",
+            destination="cart",
+            outcomes=outcomes,
+            instance=proxy,
+            sides=("client",),
+            policy_version=governed,
         )
     return rows
 
@@ -69,7 +76,7 @@ def test_bad_candidates_are_ended_by_themselves(tmp_path: Path) -> None:
         )[1]
         assert (shadowed["state"], shadowed["canary_proxies"]) == ("shadow", [])
         with connect(store.url) as client:
-            insert_buckets(client, _traffic(canary, rollout["control_proxies"]))
+            insert_buckets(client, _traffic(rollout["policy"]["version"], canary, rollout["control_proxies"]))
             client.insert("otel_metrics_sum", _shadow_rows(shadowed["policy"]["version"]), column_names=SUM_COLUMNS)
             settings = {
                 "port": free_port(),

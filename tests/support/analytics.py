@@ -44,6 +44,7 @@ def edge_rows(
     instance: str = "proxy-1",
     sides: tuple[str, ...] = ("client", "server"),
     retries: int = 0,
+    policy_version: int = 1,
 ) -> list[EdgeBucket]:
     """Return rollup rows for the ``seconds`` before ``end``: per bucket and outcome a count and a latency in seconds.
 
@@ -66,7 +67,7 @@ def edge_rows(
                         method="GET",
                         side=side,
                         instance=instance,
-                        policy_version=1,
+                        policy_version=policy_version,
                         outcome=outcome,
                         requests=count,
                         attempts=count + retries if client else 0,
