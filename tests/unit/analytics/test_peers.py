@@ -71,7 +71,7 @@ class TestALyingMinority:
         columns = of_ten(honest)
         without_one = {
             self.proposed(Attempts.from_columns(**{name: column[left] for name, column in columns.items()}))
-            for left in (columns["instance"] != f"frontend-{number}" for number in range(10))
+            for left in (columns["instance"] != f"frontend-{number}" for number in (0, 2, 3, 9))
         }
         for lie in ("ten times", "failures", "quick"):
             columns = of_ten(honest)
