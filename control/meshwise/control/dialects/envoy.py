@@ -10,11 +10,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from meshwise.contracts.policy import ANY, IDEMPOTENT_METHODS, Policy
-from meshwise.control.dialects.export import Export, left_out, template_regex, title_of
+from meshwise.control.dialects.export import GRPC_CONDITIONS, Export, left_out, template_regex, title_of
 
 _TYPE: Final = "type.googleapis.com/envoy."
-_GRPC: Final = ("cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable")
-"""gRPC statuses that Envoy has a retry condition for."""
 _LB: Final = {
     "round_robin": "ROUND_ROBIN",
     "random": "RANDOM",
@@ -111,8 +109,8 @@ def _retry(policy: Policy, notes: list[str]) -> dict[str, Any]:
             notes.append(f"retry.on.{kept}: Envoy's condition reset covers it and {gained} alike")
     if on.codes:
         conditions.append("retriable-status-codes")
-    conditions += [status for status in on.grpc if status in _GRPC]
-    if unknown := [status for status in on.grpc if status not in _GRPC]:
+    conditions += [status for status in on.grpc if status in GRPC_CONDITIONS]
+    if unknown := [status for status in on.grpc if status not in GRPC_CONDITIONS]:
         notes.append(f"retry.on.grpc: Envoy has no condition for {', '.join(unknown)}")
     # Envoy wants a name where nothing is to be retried, and keeps the timeout of an attempt in this section.
     found: dict[str, Any] = {"retry_on": ",".join(conditions) or "connect-failure", "num_retries": retry.max}

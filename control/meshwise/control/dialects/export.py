@@ -5,11 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from meshwise.contracts.policy import ANY, Policy
+
+GRPC_CONDITIONS: Final = ("cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable")
+"""gRPC statuses that Envoy, and Istio through it, has a retry condition for."""
 
 _WIDTH = 100
 

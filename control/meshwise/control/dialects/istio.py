@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from meshwise.contracts.policy import ANY, Policy
-from meshwise.control.dialects.export import Export, left_out, template_regex, title_of
+from meshwise.control.dialects.export import GRPC_CONDITIONS, Export, left_out, template_regex, title_of
 
 _API: Final = "networking.istio.io/v1"
-_GRPC: Final = ("cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable")
 _SIMPLE: Final = {
     "round_robin": "ROUND_ROBIN",
     "random": "RANDOM",
@@ -85,8 +84,8 @@ def _retries(policy: Policy, notes: list[str]) -> dict[str, Any]:
             kept, gained = ("reset", "timeout") if on.reset else ("timeout", "reset")
             notes.append(f"retry.on.{kept}: Istio's condition reset covers it and {gained} alike")
     conditions += [str(code) for code in on.codes]
-    conditions += [status for status in on.grpc if status in _GRPC]
-    if unknown := [status for status in on.grpc if status not in _GRPC]:
+    conditions += [status for status in on.grpc if status in GRPC_CONDITIONS]
+    if unknown := [status for status in on.grpc if status not in GRPC_CONDITIONS]:
         notes.append(f"retry.on.grpc: Istio has no condition for {', '.join(unknown)}")
     attempts = retry.max if conditions else 0
     found: dict[str, Any] = {"attempts": attempts}
