@@ -240,6 +240,15 @@ class TestRefusals:
         assert finding.status == "refused"
         assert "last changed" in finding.sentence
 
+    @pytest.mark.parametrize("seed", range(1, 6))
+    def test_a_few_blocks_that_differ(self, seed: int) -> None:
+        """Four blocks, one of before the fault, never end in a lesser policy than cutting short and retrying."""
+        finding = advise(heavy_tail(100, 30, seed=seed, healthy_s=66), policy(), 100)
+        if finding.status == "refused":
+            assert json.loads(finding.evidence)["reason"] == "vague"
+        else:
+            assert json.loads(finding.policy)["retry"]["max"] >= 1
+
     def test_chain(self) -> None:
         """A policy that cannot fit between its neighbours' timeouts is refused with their names."""
         inner = parse_policy({"match": {"source": "recommendation", "service": "db"}, "timeout": {"request": "3s"}})

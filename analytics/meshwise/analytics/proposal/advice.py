@@ -8,7 +8,7 @@ The order of questions, each of which ends in a finding with its reason:
 3. Does the best of the grid gain enough over the policy in force, with an interval that leaves out zero? Else
    ``unchanged``.
 4. Does the mesh come back after a trigger with it, as it does now? The best that does is ``proposed``; where none of
-   the best few does, ``refused``.
+   the best few does, or where the interval of the success it is for is too wide to mean anything, ``refused``.
 """
 
 from __future__ import annotations
@@ -182,6 +182,8 @@ class _Route:
         allowed, rehearsed = self._rehearsed(allowed, current)
         best, runner_up = allowed[0], allowed[1] if len(allowed) > 1 else None
         change = gain(best, current, config)
+        if change.by == "success" or search.promises_more(best):
+            self._refuse_vague(best)
         evidence["chosen"], evidence["runner_up"] = show.shown(best), show.shown(runner_up)
         evidence["rehearsal"] = rehearsed.document
         evidence["gain"] = {
@@ -222,6 +224,16 @@ class _Route:
                 "model",
                 f"replaying the policy in force gives {show.percent(replayed.value)} success, "
                 f"but {show.percent(seen)} was observed",
+            )
+
+    def _refuse_vague(self, best: Trial) -> None:
+        """Refuse what the replay can say next to nothing about: more blocks may show that another policy is better."""
+        success = best.result.success
+        if success.high - success.low > self.config.max_interval:
+            raise _RefusedError(
+                "vague",
+                f"with {show.limits(best.policy)}, {show.percent(success.low)} to {show.percent(success.high)} would "
+                "succeed, which is too wide an interval; it takes more blocks, or such as differ less",
             )
 
     def _ceiling(self, now: Attempts) -> _Ceiling:

@@ -59,9 +59,17 @@ def within_limits(trial: Trial, current: Trial, config: ProposalConfig, ceiling:
 
     ``ceiling`` is the most attempts per request that the callee bears, where that is known.
     """
+    return trial.result.attempts_per_request.high <= _most_load(current, config, ceiling)
+
+
+def may_be_within_limits(trial: Trial, current: Trial, config: ProposalConfig, ceiling: float | None = None) -> bool:
+    """Tell whether a policy's extra load is inside the limits by what is known so far, the interval left aside."""
+    return trial.result.attempts_per_request.value <= _most_load(current, config, ceiling)
+
+
+def _most_load(current: Trial, config: ProposalConfig, ceiling: float | None) -> float:
     allowed = config.max_amplification if ceiling is None else min(ceiling, config.max_amplification)
-    allowed = max(allowed, current.result.attempts_per_request.value)
-    return trial.result.attempts_per_request.high <= allowed + 1e-9
+    return max(allowed, current.result.attempts_per_request.value) + 1e-9
 
 
 def ranked(trials: Sequence[Trial], by: Sequence[str] = ("p99_good", "mean_good")) -> list[Trial]:

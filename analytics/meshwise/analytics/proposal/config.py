@@ -15,6 +15,12 @@ class ProposalConfig(BaseModel):
     block_s: float = Field(default=10.0, gt=0, description="Length of a time block of correlated attempts, in seconds.")
     min_attempts: int = Field(default=200, ge=20, description="Fewest recorded attempts a proposal may rest on.")
     min_blocks: int = Field(default=3, ge=2, description="Fewest time blocks a proposal may rest on.")
+    max_interval: float = Field(
+        default=0.15,
+        gt=0,
+        le=1,
+        description="Widest 95 % interval of success a proposal may predict; few blocks that differ widen it.",
+    )
     max_age_s: float = Field(
         default=60.0, gt=0, description="Oldest the newest attempt may be at the window's end, in seconds."
     )

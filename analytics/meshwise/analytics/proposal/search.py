@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from meshwise.analytics.proposal.candidates import Grid, same
-from meshwise.analytics.proposal.choice import Trial, gain, ranked, within_limits
+from meshwise.analytics.proposal.choice import Trial, gain, may_be_within_limits, ranked, within_limits
 from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.proposal.refinements import hedge_delays, hedged, varied
 from meshwise.analytics.replay.attempts import Attempts
@@ -62,6 +62,16 @@ class Search:
         request = self.current.policy.timeout.request
         shorter = [one for one in found if one.policy.timeout.request < request and self._is_worth_it(one)]
         return [*shorter, *(one for one in found if one not in shorter)]
+
+    def promises_more(self, best: Trial) -> bool:
+        """Tell whether a policy that is left out only because its load is not sure yet would answer more requests."""
+        least = best.result.success.value + self.config.min_success_gain
+        return any(
+            trial.result.success.value >= least
+            and may_be_within_limits(trial, self.current, self.config, self.ceiling)
+            and not within_limits(trial, self.current, self.config, self.ceiling)
+            for trial in (*self.grid, *self.more)
+        )
 
     def _is_worth_it(self, trial: Trial) -> bool:
         return gain(trial, self.current, self.config).is_worth_it
