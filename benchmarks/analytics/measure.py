@@ -17,10 +17,11 @@ from meshwise.analytics.audits import audits_for
 from meshwise.analytics.control_api import ControlApi
 from meshwise.analytics.findings import persist
 from meshwise.analytics.jobs import Cycle
-from meshwise.analytics.load import load_totals, settled
+from meshwise.analytics.load import settled
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo.promises import Promises
+from meshwise.analytics.totals import load_totals
 from meshwise.store.client import connect
 from meshwise.store.span_edges import SpanEdges
 

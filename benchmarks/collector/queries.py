@@ -21,8 +21,8 @@ from benchmarks.collector.measure import Row, Size
 from benchmarks.collector.spans import SPANS_PER_TRACE
 from benchmarks.collector.system import system
 from meshwise.analytics.keys import Window
-from meshwise.analytics.load import load_totals
 from meshwise.analytics.service_map import service_map
+from meshwise.analytics.totals import load_totals
 from meshwise.store.client import connect
 
 SERVICES: Final = 500
@@ -64,7 +64,7 @@ SELECT
         'app.cache.hit', if(noise % 2 = 0, 'true', 'false')),
     noise % 50000000, 'Unset', [at], ['db.query'], [map('db.query.summary', 'SELECT orders')]
 FROM numbers({first:UInt64}, {count:UInt64})
-SETTINGS materialize_skip_indexes_on_insert = 0, max_partitions_per_insert_block = 10
+SETTINGS max_partitions_per_insert_block = 10
 """
 
 _COPY: Final = """
@@ -77,7 +77,7 @@ SELECT fromUnixTimestamp64Nano(toInt64(at_ns), 'UTC'), lower(hex(sipHash128(Trac
     SpanKind, ServiceName, ResourceAttributes, ScopeName, ScopeVersion, SpanAttributes, Duration, StatusCode,
     Events.Timestamp, Events.Name, Events.Attributes
 FROM copied_spans
-SETTINGS materialize_skip_indexes_on_insert = 0, max_partitions_per_insert_block = 10
+SETTINGS max_partitions_per_insert_block = 10
 """
 
 _ROLLUP: Final = """
@@ -90,7 +90,7 @@ SELECT
     '/api/v1/orders', 'GET', side, outcome, 100 + edge % 900, 101 + edge % 900,
     mapFromArrays(arrayMap(i -> toInt32(edge % 40 + i - 120), range(20)), arrayMap(i -> toUInt64(5 + i), range(20)))
 FROM numbers({{first:UInt64}}, {{count:UInt64}}) ARRAY JOIN ['client', 'server'] AS side
-ARRAY JOIN ['success', 'error'] AS outcome
+ARRAY JOIN ['ok', 'error'] AS outcome
 """
 
 _TRACE_TIMES: Final = "SELECT min(Start), max(End) + 1 FROM otel_traces_trace_id_ts WHERE TraceId = {trace:String}"
@@ -136,7 +136,7 @@ def _asked(spans: int, directory: Path | None) -> Row:
 
 def _prepare(client: Client, spans: int) -> datetime:
     """Fill a store that is empty; return the end of the day that it holds."""
-    now = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
+    now = _end_of_day(datetime.now(UTC))
     ((there, last),) = client.query("SELECT count(), max(bucket) FROM mesh_edge_1m").result_rows
     if there:
         now = last.replace(tzinfo=UTC)
@@ -151,6 +151,12 @@ def _prepare(client: Client, spans: int) -> datetime:
     elif held != spans:
         raise RuntimeError(f"the store holds {held} spans, not {spans}: delete its directory")
     return now
+
+
+def _end_of_day(now: datetime) -> datetime:
+    """Return the last half hour amid six hours: a day up to it takes as many stretches whenever one asks."""
+    end = now.replace(hour=now.hour // 6 * 6 + 3, minute=30, second=0, microsecond=0)
+    return end if end <= now else end - timedelta(hours=6)
 
 
 def make_spans(client: Client, wanted: int, start: datetime) -> None:

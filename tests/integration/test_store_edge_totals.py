@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from meshwise.analytics.keys import Window
-from meshwise.analytics.load import load_totals, load_world
+from meshwise.analytics.load import load_world
+from meshwise.analytics.totals import load_totals
 from meshwise.contracts.histogram import bucket_index
 from meshwise.store.client import connect
 from meshwise.store.migrations import history
@@ -56,7 +57,6 @@ def told(world: Any) -> dict[Any, Any]:
         (key, name): (
             {outcome: int(count.sum()) for outcome, count in side.outcomes.items() if count.sum()},
             side.histogram(),
-            side.histogram(ok=True),
             int(series.attempts.sum()),
             int(series.retries.sum()),
         )

@@ -28,11 +28,12 @@ from meshwise.analytics.alerts_api import add_alert_routes
 from meshwise.analytics.answers import as_json, refusal
 from meshwise.analytics.bodies import is_local
 from meshwise.analytics.jobs import Cycle
-from meshwise.analytics.load import BulkClient, load_totals, settled
+from meshwise.analytics.load import BulkClient, settled
 from meshwise.analytics.map_export import FORMATS
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo_api import add_slo_routes
+from meshwise.analytics.totals import load_totals
 from meshwise.analytics.world import Window
 
 log = structlog.get_logger(__name__)

@@ -20,7 +20,6 @@ from meshwise.analytics.templates import learn
 from meshwise.analytics.world import World
 from meshwise.contracts.rows import EDGE_1H, EDGE_1M, EDGE_10S
 from meshwise.contracts.telemetry import OUTCOMES, SIDE_CLIENT, SIDE_SERVER
-from meshwise.store.findings import utc
 
 _DAY_S: Final = 86_400.0
 ROLLUPS: Final[tuple[tuple[int, str, float], ...]] = (
@@ -31,16 +30,14 @@ ROLLUPS: Final[tuple[tuple[int, str, float], ...]] = (
 """Bucket length in seconds, rollup table, and for how many seconds its rows are certainly kept; the coarsest first."""
 
 FINEST_S: Final = 10
-LONG_S: Final = 6 * 3600.0
-"""From here on a few minutes more at the start of a map matter less than the time to read them."""
-
 MAX_SERIES: Final = 50_000
 """Most routes of a world; where there are more, those of crowded edges are told by template."""
 MAX_ROUTES: Final = 1000
 """Routes of one edge from which it is crowded then."""
 SAMPLED_ROUTES: Final = 20_000
 """Routes from which templates are learnt."""
-_NOTHING: Final = Columns((), np.zeros(0, COUNTS), np.zeros(0, CELLS))
+NOTHING: Final = Columns((), np.zeros(0, COUNTS), np.zeros(0, CELLS))
+"""A world without rows."""
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +69,8 @@ def load_world(client: BulkClient, window: Window, bucket_s: int = 10, *, sides:
         ValueError: ``bucket_s`` is no multiple of a rollup's 10 seconds.
     """
     window = window.aligned(bucket_s)
-    bounds = {**_ranges(window, rollup_for(bucket_s)), "sides": list(sides), "by_route": True}
-    columns, _ = _read(client, bounds, bucket_s)
+    bounds = {**ranges(window, rollup_for(bucket_s)), "sides": list(sides), "by_route": True}
+    columns = _read(client, bounds, bucket_s)
     if columns is not None:
         return World(window, bucket_s, columns)
     # A route for every request names nothing: what they have in common does, and the rest has no name.
@@ -85,25 +82,11 @@ def load_world(client: BulkClient, window: Window, bucket_s: int = 10, *, sides:
         templates=len(templates),
         window=str(window.start),
     )
-    columns, _ = _read(client, {**bounds, "crowded": list(crowded), "templates": list(templates)}, bucket_s)
+    columns = _read(client, {**bounds, "crowded": list(crowded), "templates": list(templates)}, bucket_s)
     if columns is not None:
         return World(window, bucket_s, columns, crowded=crowded)
-    columns, _ = _read(client, {**bounds, "by_route": False}, bucket_s)
-    return World(window, bucket_s, columns or _NOTHING, has_routes=False, crowded=crowded)
-
-
-def load_totals(client: BulkClient, window: Window, now: datetime) -> World:
-    """Return ``window`` as a world of a single bucket: all that a map of it needs, whatever its length.
-
-    It is put together from whole hours, the whole minutes around them, and 10 s at its ends. It is widened to whole
-    minutes, or hours, where nothing finer is kept any more at ``now``; and one of ``LONG_S`` begins at a whole hour.
-    """
-    window = window.aligned(resolution_for(Window(window.start, window.start + timedelta(seconds=FINEST_S)), now))
-    if window.seconds >= LONG_S:
-        window = Window(Window(window.start, window.end).aligned(3600).start, window.end)
-    bounds = {**_ranges(window, None), "sides": list(SIDES), "by_route": False}
-    columns, since = _read(client, bounds, round(window.seconds), rows="rollups_in_total")
-    return World(window, round(window.seconds), columns or _NOTHING, measured_from=since, has_routes=False)
+    columns = _read(client, {**bounds, "by_route": False}, bucket_s)
+    return World(window, bucket_s, columns or NOTHING, has_routes=False, crowded=crowded)
 
 
 def load_days(
@@ -122,22 +105,20 @@ def load_days(
     days = round(window.seconds / _DAY_S)
     minutes = [end - day * 86_400 + second for day in days_ago for second in range(0, slot_s, 60)]
     bounds = {"fine_start": end - days * 86_400, "minutes": minutes, "sides": list(sides), "by_route": False}
-    columns, _ = _read(client, bounds, 86_400, rows="rollups_of_days")
-    return World(window, 86_400, columns or _NOTHING, has_routes=False)
+    columns = _read(client, bounds, 86_400, rows="rollups_of_days")
+    return World(window, 86_400, columns or NOTHING, has_routes=False)
 
 
-def _read(
-    client: BulkClient, ranges: dict[str, Any], bucket_s: int, rows: str = "rollups"
-) -> tuple[Columns | None, float | None]:
-    """Return the rows and when the first was measured; nothing when there are more series than ``MAX_SERIES``."""
+def _read(client: BulkClient, asked: dict[str, Any], bucket_s: int, rows: str = "rollups") -> Columns | None:
+    """Return the rows, or nothing when there are more series than ``MAX_SERIES``."""
     source = load_sql(rows)
-    ranges = {"crowded": [], "templates": [], **ranges}
-    named = client.query(source + load_sql("world_series"), parameters={**ranges, "most": MAX_SERIES + 1}).result_rows
+    asked = {"crowded": [], "templates": [], **asked}
+    named = client.query(source + load_sql("world_series"), parameters={**asked, "most": MAX_SERIES + 1}).result_rows
     if not named:
-        return _NOTHING, None
-    if len(named) > MAX_SERIES and ranges["by_route"]:
-        return None, None
-    parameters = {**ranges, "bucket_s": bucket_s}
+        return NOTHING
+    if len(named) > MAX_SERIES and asked["by_route"]:
+        return None
+    parameters = {**asked, "bucket_s": bucket_s}
     counts, cells = (
         np.frombuffer(client.raw_query(source + load_sql(name), parameters=given, fmt="RowBinary"), kind).copy()
         for name, kind, given in (
@@ -148,7 +129,7 @@ def _read(
     keys = [RouteKey(*row[:4]) for row in named]
     hashes = np.array([row[4] for row in named], dtype=np.uint64)
     counts, cells = (_called(rows, hashes) for rows in (counts, cells))
-    return Columns.sorted(keys, counts, cells), min(utc(row[5]).timestamp() for row in named)
+    return Columns.sorted(keys, counts, cells)
 
 
 def _crowded(client: BulkClient, ranges: dict[str, Any]) -> tuple[dict[EdgeKey, int], tuple[str, ...]]:
@@ -165,14 +146,29 @@ def _crowded(client: BulkClient, ranges: dict[str, Any]) -> tuple[dict[EdgeKey, 
 
 def _called(rows: npt.NDArray[Any], hashes: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:
     """Number the series by their place in ``hashes``; one that appeared since those were read is left out."""
-    order = np.argsort(hashes)
-    place = np.minimum(np.searchsorted(hashes, rows["series"], sorter=order), len(hashes) - 1)
-    known = hashes[order][place] == rows["series"]
-    rows["series"] = order[place]
+    place, known = places(rows["series"], hashes)
+    rows["series"] = place
     return rows if known.all() else rows[known]
 
 
-def _ranges(window: Window, table: str | None) -> dict[str, int]:
+def places(
+    asked: npt.NDArray[Any], hashes: npt.NDArray[np.uint64]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """Return where in ``hashes`` each of ``asked`` is, and whether it is there at all.
+
+    Equal neighbours are looked up once: what belongs to a series comes in one piece, most of the time.
+    """
+    if not len(asked) or not len(hashes):
+        return np.zeros(len(asked), np.intp), np.zeros(len(asked), np.bool_)
+    asked = np.ascontiguousarray(asked)
+    first = np.flatnonzero(np.concatenate(([True], asked[1:] != asked[:-1])))
+    order = np.argsort(hashes)
+    place = order[np.minimum(np.searchsorted(hashes, asked[first], sorter=order), len(hashes) - 1)]
+    each = np.diff(first, append=len(asked))
+    return np.repeat(place, each), np.repeat(hashes[place] == asked[first], each)
+
+
+def ranges(window: Window, table: str | None) -> dict[str, int]:
     """Return the bounds that ``rollups.sql`` takes: all of ``window`` from ``table``, or each part from what fits."""
     start, end = int(window.start.timestamp()), int(window.end.timestamp())
     bounds = {"fine_start": start, "minute_start": end, "hour_start": end, "hour_end": end, "minute_end": end}

@@ -26,7 +26,7 @@ from meshwise.analytics.cause.suspects import suspects
 from meshwise.analytics.cause.table import Metric
 from meshwise.analytics.control_api import ControlApi
 from meshwise.analytics.findings import persist
-from meshwise.analytics.load import BulkClient, load_totals, load_world, resolution_for, settled
+from meshwise.analytics.load import BulkClient, load_world, resolution_for, settled
 from meshwise.analytics.service_map import service_map
 from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo.audit import SloAudit
@@ -36,6 +36,7 @@ from meshwise.analytics.slo.promises import Promises
 from meshwise.analytics.slo.suggest import suggest
 from meshwise.analytics.slo.waits import find_waits
 from meshwise.analytics.sql import load_sql
+from meshwise.analytics.totals import load_totals
 from meshwise.analytics.traces.deadlines import misfits
 from meshwise.analytics.traces.load import MAX_TRACES, count_traces, load_traces
 from meshwise.analytics.views import (

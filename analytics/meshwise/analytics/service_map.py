@@ -55,9 +55,9 @@ def service_map(world: World, computed_at: datetime | None = None) -> ServiceMap
 class _Side:
     """Numbers of one side of every group, over the whole window."""
 
-    requests: list[int]
-    failures: list[int]
-    cancelled: list[int]
+    requests: IntArray
+    failures: IntArray
+    cancelled: IntArray
     p50: list[float | None]
     p95: list[float | None]
     p99: list[float | None]
@@ -67,9 +67,9 @@ def _side(tally: Tally, side: int) -> _Side:
     totals = tally.outcomes[:, side].sum(axis=-1)
     p50, p95, p99 = (_or_none(tally.quantiles(q)[:, side]) for q in (0.50, 0.95, 0.99))
     return _Side(
-        requests=totals[:, FINISHED].sum(axis=1).tolist(),
-        failures=totals[:, FAILED].sum(axis=1).tolist(),
-        cancelled=totals[:, CANCELLED].tolist(),
+        requests=totals[:, FINISHED].sum(axis=1),
+        failures=totals[:, FAILED].sum(axis=1),
+        cancelled=totals[:, CANCELLED],
         p50=p50,
         p95=p95,
         p99=p99,
@@ -79,60 +79,63 @@ def _side(tally: Tally, side: int) -> _Side:
 def _edges(world: World, computed_at: datetime) -> Iterable[EdgeFinding]:
     tally = world.edge_tally
     client, server = _side(tally, CLIENT), _side(tally, SERVER)
-    wire = tally.wire.sum(axis=-1).tolist()
-    told = _told_by(tally).tolist()
-    for i, key in enumerate(world.edge_keys):
-        attempts, _, retries, denied = wire[i]
-        logical = client.requests[i] + client.cancelled[i]
-        seen = client if told[i] == CLIENT else server
+    attempts, _, retries, denied = np.moveaxis(tally.wire.sum(axis=-1), 1, 0)
+    by_caller = _told_by(tally) == CLIENT
+    requests = np.where(by_caller, client.requests, server.requests)
+    failures = np.where(by_caller, client.failures, server.failures)
+    logical = client.requests + client.cancelled
+    columns = (
+        client.requests, attempts, client.failures, retries, denied, _rates(world, requests),
+        _shares(failures, requests), np.where(logical > 0, attempts / np.maximum(logical, 1), 1.0),
+        server.requests, server.failures,
+    )  # fmt: skip
+    told = zip(
+        world.edge_keys, zip(*(column.tolist() for column in columns), strict=True),
+        zip(client.p50, client.p95, client.p99, server.p50, server.p95, server.p99, strict=True), strict=True,
+    )  # fmt: skip
+    for key, counted, waited in told:
         yield EdgeFinding(
             computed_at=computed_at,
             window_start=world.window.start,
             window_end=world.window.end,
             source=key.source,
             destination=key.destination,
-            requests=client.requests[i],
-            attempts=attempts,
-            failures=client.failures[i],
-            retries=retries,
-            retries_denied=denied,
-            request_rate=_rate(world, seen.requests[i]),
-            error_share=_share(seen.failures[i], seen.requests[i]),
-            amplification=attempts / logical if logical else 1.0,
-            client_p50=client.p50[i],
-            client_p95=client.p95[i],
-            client_p99=client.p99[i],
-            server_requests=server.requests[i],
-            server_failures=server.failures[i],
-            server_p50=server.p50[i],
-            server_p95=server.p95[i],
-            server_p99=server.p99[i],
+            requests=counted[0],
+            attempts=counted[1],
+            failures=counted[2],
+            retries=counted[3],
+            retries_denied=counted[4],
+            request_rate=counted[5],
+            error_share=counted[6],
+            amplification=counted[7],
+            client_p50=waited[0],
+            client_p95=waited[1],
+            client_p99=waited[2],
+            server_requests=counted[8],
+            server_failures=counted[9],
+            server_p50=waited[3],
+            server_p95=waited[4],
+            server_p99=waited[5],
         )
 
 
 def _nodes(world: World) -> Iterable[Node]:
     names = world.services
-    place = {name: position for position, name in enumerate(names)}
-    tally = inbound(world, names)
-    side = _side(tally, CLIENT)
+    side = _side(inbound(world, names), CLIENT)
     reporting: set[str] = set()
     counted = np.asarray(world.edge_tally.outcomes.any(axis=(2, 3)))
-    for key, caller, callee in zip(world.edge_keys, counted[:, CLIENT], counted[:, SERVER], strict=True):
-        reporting |= ({key.source} if caller else set()) | ({key.destination} if callee else set())
-    for name in names:
-        i = place[name]
-        yield Node(
-            name=name,
-            virtual=name not in reporting,
-            requests=side.requests[i],
-            failures=side.failures[i],
-            cancelled=side.cancelled[i],
-            request_rate=_rate(world, side.requests[i]),
-            error_share=_share(side.failures[i], side.requests[i]),
-            p50=side.p50[i],
-            p95=side.p95[i],
-            p99=side.p99[i],
-        )
+    for key, caller, callee in zip(world.edge_keys, *counted.T.tolist(), strict=True):
+        if caller:
+            reporting.add(key.source)
+        if callee:
+            reporting.add(key.destination)
+    columns = (
+        side.requests, side.failures, side.cancelled, _rates(world, side.requests),
+        _shares(side.failures, side.requests),
+    )  # fmt: skip
+    told = zip(*(column.tolist() for column in columns), side.p50, side.p95, side.p99, strict=True)
+    for name, (requests, failures, cancelled, rate, share, *waited) in zip(names, told, strict=True):
+        yield Node(name, name not in reporting, requests, failures, cancelled, rate, share, *waited)
 
 
 def inbound(world: World, names: Sequence[str]) -> Tally:
@@ -157,9 +160,9 @@ def _or_none(values: FloatArray) -> list[float | None]:
     return [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  # not a number
 
 
-def _rate(world: World, count: int) -> float:
-    return count / world.measured_s if world.measured_s else 0.0
+def _rates(world: World, counts: IntArray) -> FloatArray:
+    return np.asarray(counts / world.measured_s) if world.measured_s else np.zeros(len(counts))
 
 
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
+def _shares(part: IntArray, whole: IntArray) -> FloatArray:
+    return np.where(whole > 0, part / np.maximum(whole, 1), 0.0)

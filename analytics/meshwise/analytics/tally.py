@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -163,9 +164,14 @@ class Tally:
         """[G, 2, T] requests that count against an objective."""
         return np.asarray(self.outcomes[:, :, FAILED].sum(axis=2))
 
+    @cached_property
+    def _cumulative(self) -> IntArray:
+        """[C + 1]: requests in all rows of latency before each, over all buckets of time."""
+        return np.concatenate([[0], np.cumsum(self.latency.sum(axis=1))])
+
     def quantiles(self, q: float) -> FloatArray:
         """[G, 2] latency quantile in seconds over all buckets of time (nearest rank), NaN where there is none."""
-        cumulative = np.concatenate([[0], np.cumsum(self.latency.sum(axis=1))])
+        cumulative = self._cumulative
         below = cumulative[self.starts[:-1]]
         total = cumulative[self.starts[1:]] - below
         found = np.full(len(total), np.nan)

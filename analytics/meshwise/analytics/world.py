@@ -162,6 +162,7 @@ class World:
 
     ``measured_from`` (Unix seconds) is when the first of it was measured, where that is known better than by bucket.
     Without ``has_routes`` all routes of an edge are one, without a name: not asked for, or there were too many.
+    Without ``has_successes`` latency of successes was not asked for apart, and ``latency_ok`` is zero everywhere.
     ``crowded`` edges had so many routes that they are told by template, those that fit none as one without a name; it
     says how many there were.
     """
@@ -171,6 +172,7 @@ class World:
     columns: Columns
     measured_from: float | None = None
     has_routes: bool = True
+    has_successes: bool = True
     crowded: Mapping[EdgeKey, int] = field(default_factory=dict)
 
     @classmethod

@@ -18,6 +18,12 @@ _ON_DATABASE: Final = (
     "SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP, TRUNCATE, OPTIMIZE, SHOW, CHECK"
 )
 _MIB: Final = 2**20
+_GRANULE_BYTES: Final = _MIB
+"""Most of a granule, the least that is unpacked for a row: about a thousand spans instead of up to 8,192.
+
+The spans of a trace lie in as many granules, so reading it took twice as long with the engine's own 10 MiB. Said here
+and not in a table's settings, where the engine lets nobody change it, it counts for every part written from now on.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,7 @@ def write_config(directory: Path, settings: StoreSettings) -> Path:
         "  <background_merges_mutations_concurrency_ratio>2</background_merges_mutations_concurrency_ratio>\n"
         "  <background_schedule_pool_size>8</background_schedule_pool_size>\n"
         "  <mark_cache_size>268435456</mark_cache_size>\n"
+        f"  <merge_tree><index_granularity_bytes>{_GRANULE_BYTES}</index_granularity_bytes></merge_tree>\n"
         "</clickhouse>\n",
         encoding="utf-8",
     )

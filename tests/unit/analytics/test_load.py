@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from meshwise.analytics.load import load_totals, load_world, resolution_for, rollup_for, settled
+from meshwise.analytics.load import load_world, resolution_for, rollup_for, settled
 from meshwise.analytics.world import EdgeKey, Window
 from meshwise.contracts.rows import EdgeBucket
 from support.rollups import Rollups, row
@@ -83,38 +83,6 @@ class TestLoadWorld:
         few = load_world(RecordingClient(rows[:10]), Window(NOW - timedelta(seconds=7), NOW))
         assert few.has_routes
         assert len(few.routes) == 10
-
-
-class TestLoadTotals:
-    def test_hours_minutes_and_seconds(self) -> None:
-        """A long window is read from whole hours, the minutes around them, and the seconds at its ends."""
-        start = datetime(2026, 3, 2, 9, 58, 40, tzinfo=UTC)
-        client = RecordingClient([])
-        load_totals(client, Window(start, start + timedelta(hours=2)), NOW)
-        ((_, asked),) = client.asked
-        names = ("fine_start", "minute_start", "hour_start", "hour_end", "minute_end", "fine_end")
-        assert [asked[name] - int(start.timestamp()) for name in names] == [0, 20, 80, 3680, 7160, 7200]
-
-    def test_short_windows_need_no_hours(self) -> None:
-        """A window without a whole minute is read from the finest rollup."""
-        start = datetime(2026, 3, 2, 11, 58, 10, tzinfo=UTC)
-        client = RecordingClient([])
-        load_totals(client, Window(start, start + timedelta(seconds=40)), NOW)
-        ((_, asked),) = client.asked
-        assert asked["minute_start"] == asked["minute_end"] == asked["fine_end"]
-
-    def test_old_windows_are_widened(self) -> None:
-        """Where only minutes are kept, the window is widened to whole minutes."""
-        start = datetime(2026, 2, 26, 11, 58, 10, tzinfo=UTC)
-        world = load_totals(RecordingClient([]), Window(start, start + timedelta(seconds=40)), NOW)
-        assert world.window == Window(start - timedelta(seconds=10), start + timedelta(seconds=50))
-
-    def test_one_bucket(self) -> None:
-        """The window is one bucket, and rates count from when the first of it was measured."""
-        rows = [row(AT - 3600 + 10 * i, "web", "cart", "", "GET", "client", "ok", 5, 5, 0, 0, {3: 5}) for i in range(3)]
-        world = load_totals(RecordingClient(rows), Window(NOW - timedelta(hours=2), NOW), NOW)
-        assert world.edges[EdgeKey("web", "cart")].client.requests.tolist() == [15]
-        assert world.measured_s == 3610
 
 
 class TestResolution:

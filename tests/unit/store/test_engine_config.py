@@ -45,3 +45,9 @@ def test_files_are_written(tmp_path: Path) -> None:
     users = ET.parse(main).getroot().findtext("users_config")
     assert users is not None
     assert ET.parse(users).getroot().tag == "clickhouse"
+
+
+def test_granules_are_small(tmp_path: Path) -> None:
+    """A row is found by unpacking a mebibyte at most, in tables that were made before as well."""
+    main = write_config(tmp_path, StoreSettings())
+    assert ET.parse(main).getroot().findtext("merge_tree/index_granularity_bytes") == str(2**20)
