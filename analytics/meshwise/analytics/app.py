@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import math
+import time
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -42,24 +44,41 @@ MAX_SPAN_S = 30 * 86_400.0
 """Longest window of a map, in seconds."""
 
 
-class Pulse:
-    """Runs the cycle every ``cycle_s`` seconds, in a thread, one at a time; in between it only judges rollouts."""
+MOMENT_S = 0.05
+"""Ticks come so much after the telemetry they are for has settled, so that no rounding puts them before."""
 
-    def __init__(self, cycle: Cycle, cycle_s: float, judge_s: float) -> None:
+
+class Pulse:
+    """Runs the cycle every ``cycle_s`` seconds, in a thread, one at a time; in between it only judges rollouts.
+
+    Both are due when telemetry has just come in: at multiples of their period by the wall clock, at which proxies
+    export, and ``settle_s`` later. Anywhere else they would look at what they have seen, or a moment too early.
+    """
+
+    def __init__(
+        self, cycle: Cycle, cycle_s: float, judge_s: float, settle_s: float, clock: Callable[[], float] = time.time
+    ) -> None:
         self._cycle = cycle
         self._cycle_s = cycle_s
         self._judge_s = judge_s
+        self._settle_s = settle_s
+        self._clock = clock
         self._lock = asyncio.Lock()
 
     async def run(self) -> None:
         """Run cycles until cancelled. A cycle that takes longer than ``cycle_s`` delays the next, it never overlaps."""
-        clock = asyncio.get_running_loop().time
-        due = clock()
+        clock = self._clock
         while True:
+            began = clock()
             await self.beat()
-            due = max(due + self._cycle_s, clock())
-            while due - clock() > self._judge_s:
-                await asyncio.sleep(self._judge_s)
+            over = clock()
+            if over - began > self._cycle_s:
+                due = next_tick(over, min(self._judge_s, self._cycle_s), self._settle_s)
+            else:
+                # The tick nearest to a whole period later: the first cycle begins at any time.
+                due = next_tick(max(over, began + self._cycle_s / 2.0), self._cycle_s, self._settle_s)
+            while (look := next_tick(clock(), self._judge_s, self._settle_s)) < due:
+                await asyncio.sleep(look - clock())
                 async with self._lock:
                     await asyncio.to_thread(self._cycle.judge, datetime.now(UTC))
             await asyncio.sleep(max(0.0, due - clock()))
@@ -70,11 +89,17 @@ class Pulse:
             await asyncio.to_thread(self._cycle.run, datetime.now(UTC))
 
 
+def next_tick(now: float, every_s: float, settle_s: float) -> float:
+    """Return when the next tick after ``now`` is due: ``settle_s`` after a multiple of ``every_s``, and a moment."""
+    phase = settle_s + MOMENT_S
+    return (math.floor((now - phase) / every_s) + 1) * every_s + phase
+
+
 def create_app(
     settings: AnalyticsSettings, cycle: Cycle, courier: Courier, registry: CollectorRegistry, reader: BulkClient
 ) -> FastAPI:
     """Return the application; ``reader`` is a client of the store for requests, apart from the cycle's."""
-    pulse = Pulse(cycle, settings.cycle_s, settings.rollout_every_s)
+    pulse = Pulse(cycle, settings.cycle_s, settings.rollout_every_s, settings.settle_s)
     app = FastAPI(title="meshwise analytics", lifespan=_lifespan(pulse, courier), openapi_url=None)
     _refuse_politely(app)
     _add_probes(app, settings, cycle, registry)

@@ -1,4 +1,4 @@
-"""The cycle: derive edges from spans → load → map → objectives → anomalies → alerts → proposals → rollouts → persist.
+"""The cycle: judge rollouts → edges from spans → load → map → objectives → anomalies → alerts → proposals → persist.
 
 One cycle runs at a time, in one thread. A stage that fails is logged and counted and the others go on with what the
 cycle before had found. Findings carry the time and the window they are about, so that running again overwrites no
@@ -118,6 +118,8 @@ class Cycle:
 
         leads = self._leads()
         if leads:
+            # First, as it is soon done and somebody may be waiting for it.
+            board = self._judged(board, now)
             self._stage("spans", lambda: self._derive(now))
         world = self._stage("load", lambda: load_world(self._client, window))
         if world is not None:
@@ -159,7 +161,6 @@ class Cycle:
                 board = replace(board, proposals=proposals_now, held=steered.held)
         else:
             board = replace(board, held={})
-        board = self._judged(board, now)
         self._stage("persist", lambda: self._write(snapshot_rows))
         return self._finish(board, now)
 
@@ -269,7 +270,8 @@ class Cycle:
             anomaly.flagged for anomaly in board.anomalies
         )
         every = min(settings.proposal_urgent_s, settings.proposal_every_s) if broken else settings.proposal_every_s
-        return last is None or now - last >= timedelta(seconds=every)
+        # In the cycle nearest to it: waiting for the clock's last millisecond would often cost a whole cycle.
+        return last is None or now - last > timedelta(seconds=every - settings.cycle_s / 2.0)
 
     def _propose(self, world: World, now: datetime) -> tuple[ProposalFinding, ...]:
         self._proposed_at = now

@@ -25,20 +25,23 @@ MIN_ERRORS: Final = 6.0
 """Standard errors that make a share unlike: one honest proxy in a thousand million, or one of a sick machine."""
 
 
-def unlike(requests: npt.ArrayLike, good: npt.ArrayLike, *, by_share: bool = True) -> npt.NDArray[np.bool_]:
+def unlike(
+    requests: npt.ArrayLike, good: npt.ArrayLike, *, by_share: bool = True, volume: npt.ArrayLike | None = None
+) -> npt.NDArray[np.bool_]:
     """Return which proxies are unlike their peers, by their ``requests`` and how many of them were ``good``.
 
     The furthest is told first and the others are looked at again without it, so that it does not hide among them. Not
-    ``by_share``, only numbers of requests are compared.
+    ``by_share``, only numbers of requests are compared: those of ``volume``, where ``requests`` are only a part.
     """
     counts, well = np.asarray(requests, dtype=np.float64), np.asarray(good, dtype=np.float64)
+    whole = counts if volume is None else np.asarray(volume, dtype=np.float64)
     found = np.zeros(len(counts), dtype=np.bool_)
     present = counts > 0
     most = (int(present.sum()) - 1) // 2
     if present.sum() < MIN_PEERS:
         return found
     for _ in range(most + 1):
-        distances = _distances(counts, well, present & ~found, by_share=by_share)
+        distances = _distances(counts, well, whole, present & ~found, by_share=by_share)
         furthest = int(np.argmax(distances))
         if distances[furthest] <= 1.0:
             return found
@@ -47,7 +50,12 @@ def unlike(requests: npt.ArrayLike, good: npt.ArrayLike, *, by_share: bool = Tru
 
 
 def _distances(
-    counts: npt.NDArray[np.float64], well: npt.NDArray[np.float64], kept: npt.NDArray[np.bool_], *, by_share: bool
+    counts: npt.NDArray[np.float64],
+    well: npt.NDArray[np.float64],
+    whole: npt.NDArray[np.float64],
+    kept: npt.NDArray[np.bool_],
+    *,
+    by_share: bool,
 ) -> npt.NDArray[np.float64]:
     """How far each kept proxy is from the others; above 1 it is unlike them."""
     distances = np.zeros(len(counts))
@@ -56,7 +64,7 @@ def _distances(
     for position in np.flatnonzero(kept):
         others = kept.copy()
         others[position] = False
-        distances[position] = counts[position] / (MAX_TIMES * float(np.median(counts[others])))
+        distances[position] = whole[position] / (MAX_TIMES * float(np.median(whole[others])))
         if not by_share:
             continue
         if counts[position] < MIN_REQUESTS:

@@ -227,7 +227,7 @@ class TestCycle:
         """Each cycle brings the edges of services without a proxy up to date before anything is read."""
         board = bench.cycle.run(NOW)
         assert bench.derived == [NOW]
-        assert list(board.stages_s)[:2] == ["spans", "load"]
+        assert list(board.stages_s)[:3] == ["rollout", "spans", "load"]
 
     def test_an_alert_is_told_once_with_cause_and_proposal(self, bench: Bench) -> None:
         """The second cycle fires, queues one document naming cause and proposal, and later cycles repeat nothing."""
@@ -356,12 +356,20 @@ class TestContextOf:
         assert bench.cycle.judge(NOW + timedelta(seconds=10)) == after
 
     def test_proposals_are_looked_for_more_often_while_something_is_wrong(self, bench: Bench) -> None:
-        """Every thirty seconds by default, every ten while an edge is flagged or an alert fires."""
+        """Every thirty seconds by default, every ten while an edge is flagged or an alert fires.
+
+        A cycle that begins a moment before that counts as the one.
+        """
         cycle = bench.cycle
         cycle.run(NOW)
         flagged = cycle.board
         quiet = replace(flagged, anomalies=(), alerts={})
-        for seconds, board, due in ((9, flagged, False), (10, flagged, True), (29, quiet, False), (30, quiet, True)):
+        for seconds, board, due in (
+            (4, flagged, False),
+            (9.98, flagged, True),
+            (20, quiet, False),
+            (29.9, quiet, True),
+        ):
             assert cycle._is_proposal_due(NOW + timedelta(seconds=seconds), board) is due
 
     def test_the_proposal_for_the_cause_comes_first(self) -> None:

@@ -57,7 +57,7 @@ class TestLoadArms:
         counts = load_arms(Recording(rows), alone, STARTED + timedelta(seconds=12))
         assert (counts.canary.total, counts.control.total, counts.control.instances) == (5, 95, ("frontend-1",))
         whole = load_arms(Recording(rows), ROLLOUT | {"control_version": 3}, STARTED + timedelta(seconds=12))
-        assert (whole.canary.total, whole.control.total) == (5, 0)
+        assert (whole.canary.total, whole.control.total) == (5, 95)  # those of the stage before
 
     def test_values_are_bound(self) -> None:
         """The query text is fixed and uses every parameter."""

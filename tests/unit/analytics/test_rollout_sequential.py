@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwise.analytics.rollout.sequential import TUNED_AT, Difference, Share, design_effect, minus, radius, share_of
+from meshwise.analytics.rollout.sequential import (
+    TUNED_AT,
+    Difference,
+    Share,
+    design_effect,
+    minus,
+    paired,
+    radius,
+    share_of,
+)
 
 
 class TestRadius:
@@ -73,6 +82,52 @@ class TestShare:
         empty = share_of(np.zeros((1, 0), dtype=np.int64), np.zeros((1, 0), dtype=np.int64))
         assert math.isnan(empty.value)
         assert minus(empty, Share(9, 10, 1.0)).interval(0.01) == (-math.inf, math.inf)
+
+
+class TestPaired:
+    def test_what_both_share_cancels(self) -> None:
+        """An outage of ten seconds that both groups meet neither moves the difference nor widens its interval."""
+        total = np.full((2, 6), 100)
+        shares = np.array([0.98, 0.98, 0.3, 0.98, 0.98, 0.98])
+        good = np.tile((total[0] * shares).astype(int), (2, 1))
+        both = paired(good, total, good, total)
+        alone = minus(share_of(good, total), share_of(good, total))
+        assert both.value == 0.0
+        assert both.standard_error < alone.standard_error / 4
+
+    def test_sizes_that_change_while_the_base_falls(self) -> None:
+        """A group that got its requests when all failed more is not worse for that."""
+        base = np.array([[0.99, 0.97, 0.9, 0.8]])
+        total, others = np.array([[100, 100, 1000, 1000]]), np.array([[1900, 1900, 1000, 1000]])
+        good, theirs = (total * base).astype(int), (others * base).astype(int)
+        assert paired(good, total, theirs, others).value == pytest.approx(0.0, abs=1e-3)
+        assert minus(share_of(good, total), share_of(theirs, others)).value < -0.05
+
+    def test_clumps_of_one_proxy(self) -> None:
+        """Bursts of single proxies are no luck that both share: they widen the interval, also of a group of one."""
+        rng = np.random.default_rng(0)
+        total, others = np.full((1, 8), 200), np.full((3, 8), 200)
+        steady = paired(rng.binomial(total, 0.9), total, rng.binomial(others, 0.9), others)
+        bursts = rng.beta(0.9 * 19, 0.1 * 19, (3, 8))
+        clumped = paired(rng.binomial(total, 0.9), total, rng.binomial(others, bursts), others)
+        assert clumped.standard_error > 2 * steady.standard_error
+
+    def test_right_at_all_times(self) -> None:
+        """Of 300 pairs of equal groups in waves, looked at after every block, 2 % at most ever seem to differ."""
+        rng = np.random.default_rng(3)
+        wrong = 0
+        for _ in range(300):
+            shares = 1.0 / (1.0 + np.exp(-rng.normal(2.5, 0.8, (1, 30))))
+            total, others = rng.poisson(80, (2, 30)), rng.poisson(120, (3, 30))
+            good, theirs = rng.binomial(total, shares), rng.binomial(others, shares)
+            looks = (paired(good[:, :m], total[:, :m], theirs[:, :m], others[:, :m]) for m in range(3, 31))
+            wrong += any(not low <= 0.0 <= high for low, high in (look.interval(0.01) for look in looks))
+        assert wrong <= 6
+
+    def test_no_time_in_common(self) -> None:
+        """Groups that never served at the same time cannot be told apart."""
+        one, other = np.array([[50, 0]]), np.array([[0, 50]])
+        assert paired(one, one, other, other).interval(0.01) == (-math.inf, math.inf)
 
 
 class TestDifference:

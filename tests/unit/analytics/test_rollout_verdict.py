@@ -178,6 +178,35 @@ class TestRules:
         assert at(counts).decision == "hold"
         assert "2 of 3 blocks" in at(counts).reason
 
+    def test_surely_better_needs_fewer_requests(self) -> None:
+        """A policy that is better beyond doubt is promoted on 100 requests, one that is only as good on 300."""
+        last = {**ROLLOUT, "stages": [5, 50, 100], "stage": 1}
+        better, equal = two_arms(1, 0.99, 0.8, 3, rate=6), two_arms(1, 1.0, 1.0, 3, rate=6)
+        assert 100 <= better.canary.total < 300
+        assert judge(last, better, NOW, CONFIG).decision == "advance"
+        assert "of 300 requests" in judge(last, equal, NOW, CONFIG).reason
+
+    def test_an_outage_that_both_meet(self) -> None:
+        """Ten seconds in which everything fails everywhere neither end a rollout nor keep a better policy waiting."""
+        counts = two_arms(0, 0.99, 0.9, 6, rate=20)
+        for whole in (counts.canary, counts.control):
+            for column in (whole.good, whole.timely):
+                column[:, 3] //= 4
+        assert at(counts).decision == "advance"
+
+    def test_what_was_a_canary_with_a_share(self) -> None:
+        """A proxy that obeyed on a share before it obeyed whole is no liar for having few requests left to compare."""
+        counts = two_arms(0, 0.99, 0.9, 8, rate=20)
+        part = arm(np.random.default_rng(5), 1, 16, 0.9, 8, name="canary")
+        for column in (part.requests, part.good, part.timely, part.attempts):
+            column[:, 2:] = 0
+        control = counts.control
+        columns = ("requests", "good", "timely", "attempts", "retries")
+        joined = {name: np.vstack([getattr(control, name), getattr(part, name)]) for name in columns}
+        both = replace(counts, control=replace(control, instances=(*control.instances, "canary-0"), **joined))
+        verdict = at(both)
+        assert (verdict.decision, verdict.evidence["left_out"]) == ("advance", [])
+
     def test_silent_canary(self) -> None:
         """A canary without data for two blocks, while control has traffic, is rolled back and named."""
         counts = two_arms(0, 1.0, 1.0, 4)

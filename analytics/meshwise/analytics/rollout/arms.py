@@ -114,11 +114,12 @@ def load_arms(
     began = moment(rollout.get("canaries_since")) or moment(rollout.get("stage_started_at"))
     canaries = [str(name) for name in rollout.get("canary_proxies") or ()]
     controls = [str(name) for name in rollout.get("control_proxies") or ()]
-    if share_of_canaries(rollout) < 1.0:
+    versions = Versions.of(rollout)
+    if versions.control is not None or share_of_canaries(rollout) < 1.0:
+        # What the policy in force governed there, beside the candidate or in a stage before.
         controls += canaries
     end = int((now.timestamp() - config.settle_s) // BLOCK_S) * BLOCK_S
     start = end if began is None else min(end, int(began.timestamp() // BLOCK_S) * BLOCK_S)
-    versions = Versions.of(rollout)
     rows = _read(client, rollout, [*canaries, *controls], start, end)
     counts = collect(
         rows,

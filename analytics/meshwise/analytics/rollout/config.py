@@ -28,7 +28,12 @@ class RolloutConfig(BaseModel):
     timely_margin: float = Field(
         default=0.02, gt=0, lt=0.5, description="Loss in the share of good requests in time that counts as not worse."
     )
-    min_requests: int = Field(default=300, ge=1, description="Fewest requests per arm before a stage is passed.")
+    min_requests: int = Field(
+        default=300, ge=1, description="Fewest requests per arm before a policy that is not surely better is promoted."
+    )
+    min_better_requests: int = Field(
+        default=100, ge=1, description="The same for one that is better by the whole of its always-valid interval."
+    )
     min_blocks: int = Field(default=3, ge=2, description="Fewest 10-second blocks before a stage is passed.")
     fast_points: float = Field(
         default=0.03, gt=0, lt=1, description="Loss in the share of good requests that ends a rollout at once."
@@ -83,7 +88,7 @@ class RolloutConfig(BaseModel):
         description="Most by which the counts of an edge's two ends may differ when a stage is passed, relative.",
     )
     shadow_min_attempts: int = Field(
-        default=100, ge=1, description="Fewest attempts judged in shadow before the canary begins."
+        default=50, ge=1, description="Fewest attempts judged in shadow before the canary begins."
     )
     shadow_max_s: float = Field(
         default=60.0, gt=0, description="Longest shadow stage, in seconds; what it has not found out the canary will."

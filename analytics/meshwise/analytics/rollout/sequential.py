@@ -12,11 +12,17 @@ D. Arbour, R. Sinha, E. H. Kennedy, A. Ramdas, "Time-uniform central limit theor
 
 Requests are not independent: those of one proxy in one block share its luck. The binomial variance is multiplied by
 the measured design effect of such clusters, never by less than one.
+
+Two groups that served at the same time share the luck of that time. So they are compared block by block, and the
+differences are averaged with the weights of W. G. Cochran, "Some methods for strengthening the common χ² tests",
+Biometrics 10 (1954): an outage that hits both, or a base that drifts while the groups' sizes change, cancels, and only
+what tells the groups apart widens the interval.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -96,6 +102,70 @@ def minus(one: Share, other: Share) -> Difference:
     return Difference(one.value - other.value, one.variance + other.variance)
 
 
+def paired(good: Counts, total: Counts, other_good: Counts, other_total: Counts) -> Difference:
+    """Return ``one − other`` over counts by proxy (rows) and block (columns): the same blocks for both, paired.
+
+    The variance is binomial, with each group's own smoothed share, times the greater of two design effects that are
+    beyond chance: of proxies within their group and block, and of the differences between blocks. As these are
+    measured with few degrees of freedom ``f`` at first, it is multiplied by ``(f + 2) / f``: luck may show later.
+    """
+    n, m = total.sum(axis=0).astype(np.float64), other_total.sum(axis=0).astype(np.float64)
+    both = (n > 0) & (m > 0)
+    if not both.any():
+        return Difference(math.nan, math.inf)
+    n, m = n[both], m[both]
+    weight = n * m / (n + m)
+    weight /= weight.sum()
+    gaps = good.sum(axis=0)[both] / n - other_good.sum(axis=0)[both] / m
+    value = float((weight * gaps).sum())
+    own, others = _spread(good, total), _spread(other_good, other_total)
+    between = own / n + others / m
+    blocks = len(n) - 1
+    effect = 1.0
+    if blocks:
+        clumps = float(((gaps - value) ** 2 / between).sum()) / blocks
+        effect = clumps if clumps > _by_chance(blocks + 1) else 1.0
+    inside, freedom = _within(((good, total), (other_good, other_total)))
+    variance = max(effect, inside) * float((weight**2 * between).sum())
+    freedom += blocks
+    return Difference(value, variance * (freedom + 2.0) / freedom if freedom else 3.0 * variance)
+
+
+def _spread(good: Counts, total: Counts) -> float:
+    """Variance of one request, by the smoothed share of all."""
+    smooth = (float(good.sum()) + 1.0) / (float(total.sum()) + 2.0)
+    return smooth * (1.0 - smooth)
+
+
+def _within(groups: Iterable[tuple[Counts, Counts]]) -> tuple[float, int]:
+    """Return the design effect of proxies within their blocks, at least 1, and the degrees of freedom it is told by.
+
+    It is one for both groups: one of a single proxy has nobody to tell its clumps by. A proxy that is worse all the
+    time is seen over all blocks, in a group of three or more.
+    """
+    freedom, found, squares = 0, 1.0, 0.0
+    for good, total in groups:
+        per_block, used = total.sum(axis=0), total > 0
+        residual = good - good.sum(axis=0) / np.maximum(per_block, 1) * total
+        squares += float((residual[used] ** 2 / total[used]).sum()) / _spread(good, total)
+        freedom += int(used.sum()) - int((per_block > 0).sum())
+        found = max(found, _lasting(good.sum(axis=1), total.sum(axis=1)))
+    if freedom and squares / freedom > _by_chance(freedom + 1):
+        found = max(found, squares / freedom)
+    return found, freedom
+
+
+def _lasting(good: Counts, total: Counts) -> float:
+    """Return the design effect of proxies of which one is worse all the time, where that is beyond a doubt."""
+    used = total > 0
+    if used.sum() < 3:
+        return 1.0
+    freedom = int(used.sum()) - 1
+    residual = good[used] - good.sum() / total.sum() * total[used]
+    effect = float((residual**2 / total[used]).sum()) / _spread(good, total) / freedom
+    return effect if effect > _by_chance(freedom + 1, 0.01) else 1.0
+
+
 def design_effect(good: Counts, total: Counts) -> float:
     """Return how much more a share varies than were its requests independent, at least 1.
 
@@ -123,9 +193,9 @@ def design_effect(good: Counts, total: Counts) -> float:
 
 
 @cache
-def _by_chance(clusters: int) -> float:
-    """Return the design effect that independent requests stay below nine times in ten."""
-    return float(chdtri(clusters - 1, 0.1)) / (clusters - 1)
+def _by_chance(clusters: int, above: float = 0.1) -> float:
+    """Return the design effect that independent requests are ``above`` so rarely: one time in ten."""
+    return float(chdtri(clusters - 1, above)) / (clusters - 1)
 
 
 def radius(information: float, alpha: float, tuned_at: float = TUNED_AT) -> float:

@@ -13,11 +13,12 @@ The rules in order; the first that applies decides:
 8. Callers and callees count the edge's requests differently: ``hold``. Somebody's counts are wrong.
 9. The stage leads to a wider one: ``advance``, unless chance explains the canaries' failures less than once in 20
    times: ``hold``. Little is exposed, and the wider stage decides.
-10. Fewer requests or blocks than the floors, over all stages: ``hold``.
+10. Fewer requests or blocks than the floors, over all stages: ``hold``. Fewer do where the candidate is surely better.
 11. Both intervals lie above "not worse than the margin": ``advance``.
 12. Else ``hold``: time decides, and at the deadline control rolls back.
 
-Counts are those of all stages so far: the candidate is the same, and its control group at the same time. Before all of
+Counts are those of all stages so far: the candidate is the same, and its control group at the same time, with which it
+is compared ten seconds by ten seconds, as what ails both tells nothing. Before all of
 that, proxies of the control group that are unlike their peers are left out, and canaries with far more requests than
 theirs; a canary that fails more than its peers stays, since that may be the candidate's doing.
 Retries count as what the caller saw: a request is good or not, however many attempts it took.
@@ -38,7 +39,7 @@ from meshwise.analytics.peers import unlike
 from meshwise.analytics.rollout.arms import BLOCK_S, Arm, ArmCounts, load_arms, share_of_canaries
 from meshwise.analytics.rollout.config import RolloutConfig
 from meshwise.analytics.rollout.record import record, restored
-from meshwise.analytics.rollout.sequential import Difference, design_effect, minus, share_of
+from meshwise.analytics.rollout.sequential import Counts, Difference, design_effect, minus, paired, share_of
 from meshwise.analytics.steering import moment
 
 Decision = Literal["advance", "rollback", "hold"]
@@ -90,8 +91,7 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
         )
     if not canary.total or not control.total:
         return Verdict("hold", "No requests to compare yet.", evidence)
-    good = minus(share_of(canary.good, canary.requests), share_of(control.good, control.requests))
-    timely = minus(share_of(canary.timely, canary.requests), share_of(control.timely, control.requests))
+    good, timely = _differences(counts)
     evidence |= {"good": _interval(good, config), "timely": _interval(timely, config)}
     ignored = f", without {', '.join(left_out)}, unlike their peers" if left_out else ""
     numbers = _numbers(canary, control, good, config.harm_alpha) + ignored
@@ -129,10 +129,10 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
         if suspicion < config.widen_alpha:
             return Verdict("hold", f"Suspicious, so not on more requests yet: {numbers}.", evidence)
         return Verdict("advance", f"No harm seen on few requests: {numbers}.", evidence | {"rule": "wider"})
-    lacking = _lacking(canary, control, config)
+    low_good, low_timely = good.above(config.promote_alpha), timely.above(config.promote_alpha)
+    lacking = _lacking(canary, control, config, config.min_better_requests if low_good > 0.0 else config.min_requests)
     if lacking:
         return Verdict("hold", f"Too early: {lacking}; so far {numbers}.", evidence)
-    low_good, low_timely = good.above(config.promote_alpha), timely.above(config.promote_alpha)
     numbers = _numbers(canary, control, good, config.promote_alpha) + ignored
     if low_good > -config.margin and low_timely > -config.timely_margin:
         better = "Better" if low_good > 0.0 else f"Not worse by more than {config.margin * 100:g} points"
@@ -163,11 +163,27 @@ def judge_again(rollout: Mapping[str, Any], evidence: Mapping[str, Any]) -> Verd
     return judge({**rollout, **then}, counts, now, config)
 
 
+def _differences(counts: ArmCounts) -> tuple[Difference, Difference]:
+    """Return canary − control in good requests and in those in time: block by block where both had the same blocks."""
+    canary, control = counts.canary, counts.reference
+    if control is counts.control:
+        good = paired(canary.good, canary.requests, control.good, control.requests)
+        timely = paired(canary.timely, canary.requests, control.timely, control.requests)
+        if math.isfinite(good.variance):
+            return good, timely
+    return (
+        minus(share_of(canary.good, canary.requests), share_of(control.good, control.requests)),
+        minus(share_of(canary.timely, canary.requests), share_of(control.timely, control.requests)),
+    )
+
+
 def _trusted(counts: ArmCounts) -> tuple[ArmCounts, list[str]]:
     """Leave out whoever reports what its peers do not; return what is left and the names of those who were."""
     canary, control = counts.canary, counts.control
     odd_canaries = unlike(canary.requests.sum(axis=1), canary.good.sum(axis=1), by_share=False)
-    odd_controls = unlike(control.requests.sum(axis=1), control.good.sum(axis=1))
+    odd_controls = unlike(
+        control.requests.sum(axis=1), control.good.sum(axis=1), volume=_volume(control, canary).sum(axis=1)
+    )
     names = [
         name
         for arm, odd in ((canary, odd_canaries), (control, odd_controls))
@@ -175,6 +191,16 @@ def _trusted(counts: ArmCounts) -> tuple[ArmCounts, list[str]]:
         if out
     ]
     return replace(counts, canary=canary.without(odd_canaries), control=control.without(odd_controls)), names
+
+
+def _volume(control: Arm, canary: Arm) -> Counts:
+    """Return the requests of the control group's proxies under either policy."""
+    rows = {name: row for row, name in enumerate(canary.instances)}
+    volume = control.requests.copy()
+    for row, name in enumerate(control.instances):
+        if name in rows:
+            volume[row] += canary.requests[rows[name]]
+    return volume
 
 
 def _widens(rollout: Mapping[str, Any]) -> bool:
@@ -217,7 +243,7 @@ def _silent(rollout: Mapping[str, Any], counts: ArmCounts, config: RolloutConfig
     if started is None or counts.block_starts[-recent] < started.timestamp():
         return ()
     control = counts.control.requests[:, -recent:]
-    due = share * float(control.sum()) / len(counts.control.instances)
+    due = share * float(control.sum()) / max(1, int((control.sum(axis=1) > 0).sum()))
     if (control.sum(axis=0) == 0).any() or due < config.missing_min_requests:
         return ()
     quiet = counts.canary.requests[:, -recent:].sum(axis=1) == 0
@@ -237,10 +263,10 @@ def _overload(canary: Arm, control: Arm, config: RolloutConfig) -> str:
     )
 
 
-def _lacking(canary: Arm, control: Arm, config: RolloutConfig) -> str:
+def _lacking(canary: Arm, control: Arm, config: RolloutConfig, least: int) -> str:
     requests, blocks = min(canary.total, control.total), min(canary.blocks, control.blocks)
-    if requests < config.min_requests:
-        return f"{requests} of {config.min_requests} requests in the smaller arm"
+    if requests < least:
+        return f"{requests} of {least} requests in the smaller arm"
     if blocks < config.min_blocks:
         return f"{blocks} of {config.min_blocks} blocks"
     return ""

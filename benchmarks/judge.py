@@ -1,0 +1,274 @@
+"""How often the judge of canaries is wrong, how long it takes and what it costs: ``python -m benchmarks.judge``.
+
+    python -m benchmarks.judge [--runs N] [--seed N] [--only WORD …] [--json FILE]
+
+Made-up requests of a caller with four proxies go through the stages that control plans by default, as
+``control.rollouts`` and ``analytics.rollout`` have them: which proxies are canaries, what share of their requests,
+which requests count for which group. The judge looks after every ten seconds, and what it decides takes effect four
+seconds into the next ten.
+A truth is a base of good requests that may wander, shared by both groups or not, and what the candidate changes it by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.figures import Ceiling, Figure, document, summary, wilson, write
+from meshwise.analytics.rollout.arms import BLOCK_S, Arm, ArmCounts
+from meshwise.analytics.rollout.config import RolloutConfig
+from meshwise.analytics.rollout.verdict import judge
+from meshwise.control.rollouts import Plan, share_in
+
+PROXIES: Final = 4
+LAG: Final = 0.4
+"""Share of a block that is over when a verdict on the block before takes effect: its telemetry must arrive first."""
+BEFORE: Final = 3
+"""Blocks before the canaries that say how the control group was."""
+START: Final = 1_000_000
+
+Wander = Literal["steady", "clumps", "proxy clumps", "waves", "falling"]
+Shares = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """``base`` is the share of good requests in force, the candidate's is ``change`` more; ``blocks`` is the patience.
+
+    ``wander`` says how the base moves: in clumps of ten seconds that all proxies share or each has for itself
+    (beta-binomial, correlation ``extent``), in waves (an autocorrelated log-odds of that deviation), or falling evenly
+    by ``extent`` within the time, for both groups alike.
+    """
+
+    name: str
+    change: float
+    base: float
+    blocks: int
+    rate: float = 48.0
+    wander: Wander = "steady"
+    extent: float = 0.0
+
+
+TRUTHS: Final = (
+    Truth("equal", 0.0, 0.99, 24),
+    Truth("equal, for ten minutes", 0.0, 0.99, 60),
+    Truth("equal, fails more", 0.0, 0.95, 24),
+    Truth("equal, fails much", 0.0, 0.88, 24),
+    Truth("equal, clumps", 0.0, 0.9, 24, wander="clumps", extent=0.05),
+    Truth("equal, clumps by proxy", 0.0, 0.95, 24, wander="proxy clumps", extent=0.02),
+    Truth("equal, waves", 0.0, 0.95, 24, wander="waves", extent=0.8),
+    Truth("equal, falling", 0.0, 0.98, 24, wander="falling", extent=0.04),
+    Truth("half a point worse", -0.005, 0.99, 60),
+    Truth("half a point worse, waves", -0.005, 0.97, 60, rate=200.0, wander="waves", extent=0.8),
+    Truth("1 point worse, few", -0.01, 0.99, 60),
+    Truth("1 point worse, falling", -0.01, 0.98, 24, wander="falling", extent=0.04),
+    Truth("2 points worse, clumps by proxy", -0.02, 0.95, 24, wander="proxy clumps", extent=0.02),
+    Truth("1 point worse", -0.01, 0.99, 60, rate=200.0),
+    Truth("1 point worse, waves", -0.01, 0.97, 60, rate=200.0, wander="waves", extent=0.8),
+    Truth("5 points worse", -0.05, 0.99, 12),
+    Truth("5 points worse, fails more", -0.05, 0.95, 12),
+    Truth("5 points worse, fails much", -0.05, 0.9, 12),
+    Truth("5 points worse, clumps", -0.05, 0.95, 12, wander="clumps", extent=0.05),
+    Truth("10 points worse", -0.1, 0.95, 12),
+    Truth("30 points worse", -0.3, 0.995, 12, rate=28.0),
+    Truth("everything fails", -0.995, 0.995, 12, rate=28.0),
+    Truth("2 points better", 0.02, 0.97, 12, rate=200.0),
+    Truth("6 points better", 0.06, 0.93, 12, rate=34.0),
+    Truth("6 points better, clumps", 0.06, 0.93, 12, rate=34.0, wander="clumps", extent=0.05),
+    Truth("11 points better", 0.11, 0.88, 12, rate=34.0),
+    Truth("11 points better, waves", 0.11, 0.88, 12, rate=34.0, wander="waves", extent=0.8),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How one rollout went: its end (``hold``: none), after how many blocks, and the share it governed until then."""
+
+    end: Literal["advance", "rollback", "hold"]
+    blocks: int
+    exposed: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Traffic:
+    """Requests and good ones by group (control, canary), proxy and block."""
+
+    requests: npt.NDArray[np.int64]
+    good: npt.NDArray[np.int64]
+
+    def draw(
+        self, truth: Truth, shares: Shares, block: int, stage: tuple[Shares, float], rng: np.random.Generator
+    ) -> None:
+        """Add what a ``stage`` (share governed by proxy, part of the block that it lasted) had in a block."""
+        governed, part = stage
+        for group, share in enumerate((1.0 - governed, governed)):
+            requests = rng.poisson(truth.rate * BLOCK_S / PROXIES * part * share)
+            good = np.clip(shares[:, block] + group * truth.change, 0.0, 1.0)
+            self.requests[group, :, block] += requests
+            self.good[group, :, block] += rng.binomial(requests, good)
+
+    def arm(self, group: int, proxies: Iterable[int], blocks: slice) -> Arm:
+        rows = list(proxies)
+        requests, good = self.requests[group, rows, blocks], self.good[group, rows, blocks]
+        names = tuple(f"proxy-{row}" for row in rows)
+        return Arm(names, requests, good, good, requests, np.zeros_like(requests))
+
+
+def play(truth: Truth, rng: np.random.Generator, plan: Plan, config: RolloutConfig) -> Course:
+    """Run one rollout from its first canaries to its end or the end of patience."""
+    shares = _wander(truth, rng)
+    traffic = _Traffic(*(np.zeros((2, PROXIES, BEFORE + truth.blocks), dtype=np.int64) for _ in range(2)))
+    for block in range(BEFORE):
+        traffic.draw(truth, shares, block, (np.zeros(PROXIES), 1.0), rng)
+    stage, since, governed = 0, BEFORE, _governed(plan.stages[0])
+    earlier = np.zeros(PROXIES)
+    for block in range(BEFORE, BEFORE + truth.blocks):
+        traffic.draw(truth, shares, block, (earlier, LAG), rng)
+        traffic.draw(truth, shares, block, (governed, 1.0 - LAG), rng)
+        earlier = governed
+        rollout = {
+            "stage": stage,
+            "stages": list(plan.stages),
+            "stage_started_at": _moment(since, LAG).isoformat(),
+            "canaries_since": _moment(BEFORE, LAG).isoformat(),
+            "canary_percent": 100.0 * float(governed.max()),
+        }
+        verdict = judge(rollout, _seen(traffic, governed, block + 1), _moment(block + 1, 0.3), config)
+        if verdict.decision == "rollback" or (verdict.decision == "advance" and plan.stages[stage + 1] == 100):
+            return Course(verdict.decision, block + 1 - BEFORE, _exposed(traffic))
+        if verdict.decision == "advance":
+            stage, since = stage + 1, block + 1
+            governed = _governed(plan.stages[stage])
+    return Course("hold", truth.blocks, _exposed(traffic))
+
+
+def _governed(percent: int) -> Shares:
+    """Return the share of the requests of each proxy that a stage of ``percent`` lets the candidate govern."""
+    canaries = max(1, min(PROXIES - 1, math.floor(PROXIES * percent / 100 + 0.5)))
+    return np.where(np.arange(PROXIES) < canaries, share_in(percent, PROXIES, canaries) / 100.0, 0.0)
+
+
+def _wander(truth: Truth, rng: np.random.Generator) -> Shares:
+    """Return the share of good requests in force, by proxy and block."""
+    shape = (PROXIES, BEFORE + truth.blocks)
+    if truth.wander == "steady":
+        return np.full(shape, truth.base)
+    if truth.wander in ("clumps", "proxy clumps"):
+        size = shape if truth.wander == "proxy clumps" else (1, shape[1])
+        strength = 1.0 / truth.extent - 1.0
+        return np.broadcast_to(rng.beta(truth.base * strength, (1.0 - truth.base) * strength, size), shape)
+    if truth.wander == "falling":
+        return np.broadcast_to(truth.base - truth.extent * np.linspace(0.0, 1.0, shape[1]), shape)
+    odds = np.zeros(shape[1])
+    steps = rng.normal(0.0, truth.extent, shape[1])
+    odds[0] = steps[0]
+    for block in range(1, shape[1]):
+        odds[block] = 0.8 * odds[block - 1] + 0.6 * steps[block]
+    return np.broadcast_to(1.0 / (1.0 + np.exp(-(math.log(truth.base / (1.0 - truth.base)) + odds))), shape)
+
+
+def _seen(traffic: _Traffic, governed: Shares, end: int) -> ArmCounts:
+    canaries = np.flatnonzero(governed > 0)
+    controls = np.arange(PROXIES)
+    return replace(
+        ArmCounts(
+            tuple(START + block * BLOCK_S for block in range(BEFORE, end)),
+            traffic.arm(1, canaries, slice(BEFORE, end)),
+            traffic.arm(0, controls, slice(BEFORE, end)),
+        ),
+        earlier=traffic.arm(0, controls, slice(0, BEFORE)),
+    )
+
+
+def _exposed(traffic: _Traffic) -> float:
+    requests = traffic.requests[:, :, BEFORE:]
+    return float(requests[1].sum() / max(1, requests.sum()))
+
+
+def _moment(block: int, part: float) -> datetime:
+    return datetime.fromtimestamp(START + (block + part) * BLOCK_S, UTC)
+
+
+def row(truth: Truth, courses: list[Course]) -> dict[str, Any]:
+    """Return what many rollouts under one truth came to."""
+    ends = Counter(course.end for course in courses)
+    over = [course for course in courses if course.end != "hold"]
+    return {
+        "truth": truth.name,
+        "base": truth.base,
+        "requests_per_s": truth.rate,
+        "runs": len(courses),
+        "rolled_back": ends["rollback"],
+        "promoted": ends["advance"],
+        "undecided": ends["hold"],
+        "within_s": truth.blocks * BLOCK_S,
+        "decided_s": None if not over else BLOCK_S * float(np.median([course.blocks for course in over])),
+        "exposed": float(np.median([course.exposed for course in courses])),
+    }
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the rows in Markdown."""
+    lines = [
+        "| True difference | Base | Requests/s | Rolled back | Promoted | Undecided | Within | Decided, median "
+        "| Exposed, median |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for one in rows:
+        decided = "" if one["decided_s"] is None else f"{one['decided_s']:g} s"
+        lines.append(
+            f"| {one['truth']} | {one['base']:g} | {one['requests_per_s']:g} | {one['rolled_back']} "
+            f"| {one['promoted']} | {one['undecided']} | {one['within_s']} s | {decided} | {one['exposed']:.0%} |"
+        )
+    return "\n".join(lines)
+
+
+def figures(rows: Iterable[Mapping[str, Any]]) -> dict[str, Figure]:
+    """Return how often an equal policy is rolled back, and a worse one promoted, over all truths of the kind."""
+    found = list(rows)
+    equal = [one for one in found if one["truth"].startswith("equal")]
+    worse = [one for one in found if "worse" in one["truth"] or one["truth"].endswith(" fails")]
+    return {
+        "judge_false_rollback": _share(equal, "rolled_back", 0.02),
+        "judge_false_promotion": _share(worse, "promoted", 0.025),
+    }
+
+
+def _share(rows: list[Mapping[str, Any]], key: str, target: float) -> Figure:
+    hits, runs = sum(one[key] for one in rows), sum(one["runs"] for one in rows)
+    return Ceiling(hits / max(1, runs), "of the rollouts", wilson(hits, runs), target)
+
+
+def main() -> None:
+    """Play every truth, print the table and write the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.judge", description=__doc__)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", nargs="+", default=[""], metavar="WORD", help="truths whose names have one of these")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    arguments = parser.parse_args()
+    plan, config = Plan(), RolloutConfig()
+    rows = []
+    for truth in TRUTHS:
+        if any(word in truth.name for word in arguments.only):
+            # Seeded by its name, so that a truth meets the same luck whichever others are played.
+            seeds = np.random.SeedSequence([arguments.seed, *truth.name.encode()]).spawn(arguments.runs)
+            rows.append(row(truth, [play(truth, np.random.default_rng(seed), plan, config) for seed in seeds]))
+            print(table(rows[-1:]).splitlines()[-1], flush=True)
+    measured = figures(rows)
+    print("\n".join(["", table(rows), "", summary(measured)]))
+    if arguments.json is not None:
+        write(arguments.json, document(measured, rows))
+
+
+if __name__ == "__main__":
+    main()
