@@ -52,6 +52,24 @@ def span_problem(span: Span, limits: ItemLimits) -> str | None:
     return None if timely else SKEWED
 
 
+def sound_spans(spans: Iterable[Span], limits: ItemLimits) -> int | None:
+    """Return how many ``spans`` there are if ``span_problem`` finds nothing with any, for half its time; else None."""
+    oldest, newest, most = limits.oldest, limits.newest, limits.attributes
+    count = 0
+    for count, span in enumerate(spans, 1):  # noqa: B007 - the last one is how many there are
+        trace_id, span_id = span.trace_id, span.span_id
+        if (
+            len(trace_id) != 16
+            or len(span_id) != 8
+            or trace_id == NO_TRACE
+            or span_id == NO_SPAN
+            or not oldest < span.start_time_unix_nano <= span.end_time_unix_nano < newest
+            or len(span.attributes) > most
+        ):
+            return None
+    return count
+
+
 def log_problem(record: LogRecord, limits: ItemLimits) -> str | None:
     """Check ids (optional, but whole), times and attribute count of a log record."""
     trace_id, span_id = record.trace_id, record.span_id

@@ -43,6 +43,15 @@ def test_a_sound_span_has_no_problem() -> None:
 def test_spans_without_identity_or_time_are_rejected(fields: dict[str, object]) -> None:
     """Ids of the wrong length or all zero, and times that are missing, reversed or out of range, are named."""
     assert items.span_problem(span(**fields), LIMITS)
+    assert items.sound_spans([span(), span(**fields)], LIMITS) is None
+
+
+def test_sound_spans_are_counted_at_once() -> None:
+    """The quick check passes what the thorough one passes, and leaves all else to it, clocks that are wrong too."""
+    assert items.sound_spans([], LIMITS) == 0
+    assert items.sound_spans([span(), span(attributes=[{"key": "a"}])], LIMITS) == 2
+    assert items.sound_spans([span()], ItemLimits(newest=NOW)) is None
+    assert items.sound_spans([span(attributes=[{"key": "a"}])], ItemLimits(attributes=0)) is None
 
 
 def test_too_many_attributes_are_rejected() -> None:

@@ -40,6 +40,16 @@ def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     return way
 
 
+@pytest.mark.parametrize("signal", list(Signal))
+def test_a_larger_request_without_large_items_is_parsed_whole(signal: Signal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SDKs send at once is above the limit of an attribute: that alone does not cost it the slow way."""
+    monkeypatch.setattr(module._Review, "request", None)
+    request = {Signal.TRACES: traces(range(20)), Signal.METRICS: sums(range(20)), Signal.LOGS: logs(["x"] * 20)}[signal]
+    body = request.SerializeToString()
+    limits = Limits(item=ItemLimits(attribute=len(body) - 1))
+    assert validate(signal, body, limits).accepted == 20
+
+
 @pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("signal", list(Signal))
 def test_sound_requests_pass_unchanged(signal: Signal) -> None:

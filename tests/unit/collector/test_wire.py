@@ -55,6 +55,56 @@ def test_a_scan_stops_at_its_allowance() -> None:
         fields(b"\x08\x00" * 100, most=99)
 
 
+SPANS = (1, 2, 2)
+"""The way from a request to its spans."""
+
+
+def is_even(data: bytes, most: int, fields: int = 10**6) -> bool:
+    return wire.is_even(data, SPANS, most, wire.Allowance(fields))
+
+
+@pytest.mark.parametrize("size", [1, 100, 200, 20_000, 3_000_000])
+def test_an_item_is_large_from_one_byte_above(size: int) -> None:
+    """A request is even as long as its largest item, whatever the length of that is written in, takes no more."""
+    item = wire.length_field(2, b"x" * size)
+    data = wire.length_field(1, wire.length_field(2, wire.length_field(1, b"scope") + item))
+    assert is_even(data, max(size, 7)) is (size < 2**21)  # nor is a length of four bytes looked at
+    assert not is_even(data, size - 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        wire.length_field(2, b"x" * 101),
+        wire.length_field(1, wire.length_field(1, b"x" * 101)),
+        wire.length_field(1, wire.length_field(2, wire.length_field(1, b"x" * 60) * 2)),
+        wire.length_field(1, wire.length_field(2, b"\x08\x01")),
+        wire.length_field(1, wire.length_field(2, b"\x12\x05abc")),
+        wire.length_field(1, wire.length_field(2, b"\x12")),
+        b"\x0a\x05ab",
+    ],
+    ids=["request", "resource", "scope in two parts", "number", "beyond its scope", "cut tag", "cut request"],
+)
+def test_whatever_else_is_large_or_odd_is_for_a_closer_look(data: bytes) -> None:
+    """Resource, scope and unknown fields count as well; what is no message is never even."""
+    assert not is_even(data, 100)
+
+
+def test_a_quick_look_ends_at_its_allowance() -> None:
+    """More items than a request may hold are not counted to their end."""
+    data = wire.length_field(1, wire.length_field(2, b"\x12\x00" * 100))
+    assert is_even(data, 100, fields=102)
+    assert not is_even(data, 100, fields=101)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60))
+def test_any_bytes_are_even_or_not(noise: bytes) -> None:
+    """Whatever the bytes are, a quick look has an answer."""
+    for data in (noise, wire.length_field(1, noise), wire.length_field(1, wire.length_field(2, noise))):
+        assert is_even(data, 50) in (True, False)
+
+
 @settings(deadline=None)
 @given(st.sets(st.integers(0, 9)), st.integers(1, 10))
 def test_cutting_leaves_exactly_the_other_items(bad: set[int], count: int) -> None:
