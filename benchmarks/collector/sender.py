@@ -132,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.collector.sender", description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--rate", type=float, help="spans a second; as many as are taken when left out")
     parser.add_argument("--most-waiting", type=int, default=500_000, help="spans that may wait for the store")
     given = parser.parse_args()

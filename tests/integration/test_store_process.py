@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import socket
 import urllib.error
 import urllib.request
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from meshwise.contracts.errors import ConfigError, UnavailableError
+from meshwise.store.background import MERGES, NICENESS
 from meshwise.store.client import connect, connect_async
 from meshwise.store.main import migrate, run
 from meshwise.store.settings import StoreSettings
@@ -50,7 +52,7 @@ def test_one_process_per_directory(tmp_path: Path) -> None:
 
 
 def test_sigterm_ends_in_order(tmp_path: Path) -> None:
-    """A store that shut itself in, every thread, still stops on SIGTERM with exit code 0 and nothing on its output."""
+    """A store that shut itself in, every thread, and whose merges stand back, still stops on SIGTERM as it should."""
     port = free_port()
     with start(store_command(tmp_path / "data", port), tmp_path) as process:
         process.wait_ready(f"http://127.0.0.1:{port}/readyz")
@@ -58,6 +60,10 @@ def test_sigterm_ends_in_order(tmp_path: Path) -> None:
         ((confined,), threads) = process.events("confined"), Path(f"/proc/{process.pid}/task").iterdir()
         states = [(thread / "status").read_text() for thread in threads]
         assert all("NoNewPrivs:\t1" in state for state in states) or not confined["writes"]
+        merging = [state for state in states if state.startswith(f"Name:\t{MERGES}\n")]
+        ids = [int(state.partition("\nPid:\t")[2].split()[0]) for state in merging]
+        assert ids
+        assert all(os.getpriority(os.PRIO_PROCESS, thread) >= NICENESS for thread in ids)
         assert process.terminate() == 0
         assert process.events("stopped")
         assert process.stdout == ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape
 
+from meshwise.store import background
 from meshwise.store.settings import StoreSettings
 
 _ON_DATABASE: Final = (
@@ -89,7 +90,7 @@ def write_config(directory: Path, settings: StoreSettings) -> Path:
         f"  <users_config>{escape(str(users.resolve()))}</users_config>\n"
         "  <timezone>UTC</timezone>\n"
         f"  <max_server_memory_usage>{int(memory * 0.8)}</max_server_memory_usage>\n"
-        "  <background_pool_size>2</background_pool_size>\n"
+        f"  <background_pool_size>{background.THREADS}</background_pool_size>\n"
         "  <background_merges_mutations_concurrency_ratio>2</background_merges_mutations_concurrency_ratio>\n"
         "  <background_schedule_pool_size>8</background_schedule_pool_size>\n"
         "  <mark_cache_size>268435456</mark_cache_size>\n"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from meshwise.contracts.errors import UnavailableError
-from meshwise.store import client, indexes, migrations
+from meshwise.store import background, client, indexes, migrations
 from meshwise.store.client import StoreAddress
 from meshwise.store.cluster import Layout, create_database
 from meshwise.store.confinement import confine
@@ -23,6 +25,9 @@ from meshwise.store.settings import StoreSettings
 from meshwise.store.span_edges import Progress, SpanEdges
 
 log = structlog.get_logger(__name__)
+
+MERGES_NAMED_S: Final = 2.0
+"""How long a start waits for the engine's merging threads; they are there at once unless the machine is overloaded."""
 
 
 def run(settings: StoreSettings) -> None:
@@ -56,6 +61,8 @@ def run(settings: StoreSettings) -> None:
             applied = migrations.migrate(connection)
             indexes.apply(connection, settings.indexes)
             log.info("schema up to date", applied=applied, version=engine.version, data_dir=str(settings.data_dir))
+            if sys.platform == "linux":
+                log.debug("merges stand back", threads=background.stand_back_all(MERGES_NAMED_S))
             app, endpoint = build_app(engine, settings)
             try:
                 serve(app, door, listener)
