@@ -32,8 +32,10 @@ STEP: Final = 250_000
 """Spans made by one statement."""
 COPIED: Final = 500_000
 """Spans that are made; beyond, they are copied."""
-ASKED: Final = 15
+ASKED: Final = 31
 """Traces that are looked up, none of them twice."""
+DRAWN: Final = 15
+"""Maps that are made."""
 
 _SPANS: Final = """
 INSERT INTO otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, ResourceAttributes,
@@ -119,7 +121,7 @@ def _asked(spans: int, directory: Path | None) -> Row:
         here.start_store()
         with connect(here.store_url) as client:
             trace_ms = [timed(lambda one=one: trace_by_id(client, one)) for one in some_traces(client)]  # type: ignore[misc]
-            maps_ms = [timed(lambda: day_map(client, now)) for _ in range(7)]
+            maps_ms = [timed(lambda: day_map(client, now)) for _ in range(DRAWN)]
             ((parts, on_disk),) = client.query(
                 "SELECT count(), sum(bytes_on_disk) FROM system.parts WHERE active AND table = 'otel_traces'"
             ).result_rows

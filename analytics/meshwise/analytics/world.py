@@ -185,13 +185,13 @@ class World:
     @cached_property
     def edge_keys(self) -> tuple[EdgeKey, ...]:
         """Every edge, sorted: the groups of ``edge_tally``, in order."""
-        return tuple(dict.fromkeys(key.edge for key in self.columns.keys))
+        return tuple(map(EdgeKey._make, dict.fromkeys(key[:2] for key in self.columns.keys)))
 
     @cached_property
     def edge_of(self) -> IntArray:
         """Position in ``edge_keys`` of each series of ``columns``."""
-        positions = {key: position for position, key in enumerate(self.edge_keys)}
-        return np.array([positions[key.edge] for key in self.columns.keys], dtype=np.int64)
+        positions: dict[tuple[str, str], int] = {key: position for position, key in enumerate(self.edge_keys)}
+        return np.array([positions[key[:2]] for key in self.columns.keys], dtype=np.int64)
 
     @cached_property
     def route_tally(self) -> Tally:
