@@ -24,7 +24,7 @@ $(STAMP): requirements.lock pyproject.toml tools/setup.sh
 demo: setup
 	@exec $(BIN)/meshwise demo
 
-# The whole demo wants the machine to itself, so the rest runs first, on every core, in the order of tests/conftest.py.
+# The whole demo wants the machine to itself, so the rest runs first, in the order and by the workers of tests/conftest.py.
 test: setup
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not e2e"
 	@$(BIN)/python -m pytest -m e2e

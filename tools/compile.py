@@ -154,6 +154,9 @@ def compiled(root: Path, directory: Path) -> dict[str, Path]:
             debug_level="0",
             target_dir=str(directory / "c"),
         )
+        for extension in extensions:
+            # The C code is nobody's to mend, and looking it through for warnings takes longer than compiling it.
+            extension.extra_compile_args.extend(("-Wno-all", "-w"))
         distribution = Distribution({"name": "meshwise", "ext_modules": extensions})
         command = distribution.get_command_obj("build_ext")
         command.build_lib, command.build_temp = str(directory / "lib"), str(directory / "temp")
