@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.collector.measure import Row, Size, acknowledgement, crashes, outage, throughput
+from benchmarks.collector.measure import Row, Size, acknowledgement, crashes, endurance, outage, throughput
 from benchmarks.collector.queries import queries
 from benchmarks.collector.report import figures, plot
 from benchmarks.figures import Unmeasured, document, machine, write
@@ -17,6 +17,7 @@ from benchmarks.proxy.report import summary
 
 MEASUREMENTS: tuple[tuple[str, Callable[[Size], list[Row]]], ...] = (
     ("throughput", throughput),
+    ("endurance", endurance),
     ("acknowledgement", acknowledgement),
     ("outage", outage),
     ("crashes", crashes),
@@ -36,13 +37,17 @@ def main() -> None:
     parser.add_argument("--kept", type=Path, help="directory for the filled stores, to use them again; else they go")
     given = parser.parse_args()
     quick = Size(
-        throughput_s=15, baseline_s=8, steady_s=10, outage_s=10, crashes_s=15, tables=(100_000, 500_000, 1_000_000)
-    )
+        throughput_s=15, baseline_s=8, steady_s=10, outage_s=10, crashes_s=15, endurance=2_000_000, steady_rounds=1,
+        tables=(100_000, 500_000, 1_000_000),
+    )  # fmt: skip
     size = (
         quick
         if given.quick
-        else Size(throughput_s=60, baseline_s=20, steady_s=30, outage_s=60, crashes_s=60, tables=MILLIONS)
-    )
+        else Size(
+            throughput_s=60, baseline_s=20, steady_s=20, outage_s=60, crashes_s=60, endurance=10_000_000,
+            steady_rounds=5, tables=MILLIONS,
+        )
+    )  # fmt: skip
     size = replace(size, kept=given.kept)
     rows: list[Row] = []
     absent: dict[str, str] = {}

@@ -23,6 +23,8 @@ Row = dict[str, Any]
 
 STEADY_RATE: Final = 20_000
 """Spans a second of the measurements of latency and of an outage."""
+STEP: Final = 1_000_000
+"""Spans after which the long run looks at what has grown."""
 WINDOW_S: Final = 5.0
 """Rates over windows of this length are the spread of a long run."""
 
@@ -36,6 +38,10 @@ class Size:
     steady_s: float
     outage_s: float
     crashes_s: float
+    endurance: int
+    """Spans of the long run, in whole steps of ``STEP``."""
+    steady_rounds: int
+    """How often the latency of acknowledgements is measured, each time with a new store and collector."""
     tables: tuple[int, ...]
     """Spans in the table at which queries are timed; half a million, or whole multiples of it."""
     kept: Path | None = None
@@ -67,6 +73,28 @@ class Watch:
             self.samples.append((time.monotonic(), seen.inserted, seen.accepted))
             self.collector_mb.append(self._collector.rss_mb())
             self.store_mb.append(self._store.rss_mb() if self._store else 0.0)
+
+    def steps(self, begun: float, step: int) -> list[Row]:
+        """Return what there was each time ``step`` more spans were in the table: seconds since ``begun``, lag, memory.
+
+        The lag is how long the spans that wait will take at the rate of the step.
+        """
+        found: list[Row] = []
+        reached, last_at, last_count = step, begun, 0
+        for (at, inserted, accepted), collector_mb, store_mb in zip(
+            self.samples, self.collector_mb, self.store_mb, strict=False
+        ):
+            if inserted < reached:
+                continue
+            rate = (inserted - last_count) / (at - last_at)
+            found.append({
+                "spans": inserted, "seconds": round(at - begun, 1), "spans_per_s": round(rate),
+                "lag_s": round((accepted - inserted) / rate, 2), "collector_rss_mb": round(collector_mb),
+                "store_rss_mb": round(store_mb),
+            })  # fmt: skip
+            last_at, last_count = at, inserted
+            reached = (inserted // step + 1) * step
+        return found
 
     def rates(self, begun: float) -> list[float]:
         """Return spans a second into the table over each whole window from ``begun`` on (monotonic).
@@ -115,8 +143,8 @@ def throughput(size: Size) -> list[Row]:
                 catching_up = wait_inserted(port, sent["spans"])
             took = time.monotonic() - sent["begun"]
             count, distinct = here.query("SELECT count(), uniqExact(SpanId) FROM otel_traces")
-            (size_on_disk,) = here.query(
-                "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND table = 'otel_traces'"
+            size_on_disk, parts = here.query(
+                "SELECT sum(bytes_on_disk), count() FROM system.parts WHERE active AND table = 'otel_traces'"
             )
             rows.append({
                 "measurement": "throughput", "collector": name, "spans": count, "distinct": distinct,
@@ -126,27 +154,49 @@ def throughput(size: Size) -> list[Row]:
                 "collector_cpu_us": round((collector.cpu_s() - used[0]) / count * 1e6, 2),
                 "store_cpu_us": round((store.cpu_s() - used[1]) / count * 1e6, 2),
                 "collector_rss_mb": round(max(watch.collector_mb), 1), "store_rss_mb": round(max(watch.store_mb), 1),
-                "collector_rss_end_mb": round(watch.collector_mb[-1], 1),
+                "parts": parts, "collector_rss_end_mb": round(watch.collector_mb[-1], 1),
                 "store_rss_end_mb": round(watch.store_mb[-1], 1),
             })  # fmt: skip
             _say(rows[-1], "spans_per_s", "collector_cpu_us", "store_cpu_us")
     return rows
 
 
+def endurance(size: Size) -> list[Row]:
+    """Send a fixed number of spans as fast as they are taken, and look at lag and memory as they add up."""
+    with system() as here:
+        here.share_cores()
+        store = here.start_store(wide=True)
+        collector = here.start_collector()
+        with Watch(here.collector_port, collector, store) as watch:
+            sent = send(here.collector_port, seconds=3600.0, spans=size.endurance)
+            wait_inserted(here.collector_port, sent["spans"])
+            time.sleep(1.0)  # the watch looks once more
+        took = watch.samples[-1][0] - sent["begun"]
+        count, distinct = here.query("SELECT count(), uniqCombined64(SpanId) FROM otel_traces")
+        (parts,) = here.query("SELECT count() FROM system.parts WHERE active AND table = 'otel_traces'")
+        row: Row = {"measurement": "endurance", "spans": count, "distinct": distinct, "acknowledged": sent["spans"]}
+        row |= {"spans_per_s": round(count / took), "parts": parts, "steps": watch.steps(sent["begun"], STEP)}
+        _say(row, "spans", "spans_per_s", "parts")
+        return [row]
+
+
 def acknowledgement(size: Size) -> list[Row]:
     """Send at a steady rate and time the answers, which come after fdatasync."""
+    return [_acknowledged(size) for _ in range(size.steady_rounds)]
+
+
+def _acknowledged(size: Size) -> Row:
     with system() as here:
         here.start_store()
         here.start_collector()
         send(here.collector_port, rate=STEADY_RATE, seconds=2.0)  # warms up
         sent = send(here.collector_port, rate=STEADY_RATE, seconds=size.steady_s)
-        late = np.array(sent["latencies"]) * 1e3
-        row: Row = {"measurement": "acknowledgement", "requests": len(late), "spans": sent["spans"]}
-        row |= {f"p{part}_ms": round(float(np.percentile(late, part)), 2) for part in (50, 90, 99)}
-        row |= {"most_ms": round(float(late.max()), 2), "refused": sent["refused"]}
-        row["parts_ms"] = [round(float(np.percentile(part, 99)), 2) for part in np.array_split(late, 5)]
-        _say(row, "p50_ms", "p99_ms")
-        return [row]
+    late = np.array(sent["latencies"]) * 1e3
+    row: Row = {"measurement": "acknowledgement", "requests": len(late), "spans": sent["spans"]}
+    row |= {f"p{part}_ms": round(float(np.percentile(late, part)), 2) for part in (50, 90, 99)}
+    row |= {"most_ms": round(float(late.max()), 2), "refused": sent["refused"]}
+    _say(row, "p50_ms", "p99_ms")
+    return row
 
 
 def outage(size: Size) -> list[Row]:

@@ -50,19 +50,20 @@ class Gate:
         self.open.set()
 
 
-def saturate(port: int, connections: int, seconds: float, most_waiting: int) -> Sent:
-    """Send for ``seconds`` over ``connections``, each waiting for its answer before the next request."""
+def saturate(port: int, connections: int, seconds: float, *, most_waiting: int, spans: int | None) -> Sent:
+    """Send for ``seconds``, or ``spans`` spans, over ``connections``, each waiting for its answer."""
     sent, lock = Sent(), threading.Lock()
     made = templates()
     begun = time.monotonic()
     gate = Gate(port, most_waiting)
+    left = itertools.count(spans // SPANS, -1) if spans else itertools.repeat(1)
     until = begun + seconds
 
     def push(mine: list[Template]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60.0)
         for template in itertools.cycle(mine):
             gate.open.wait(5.0)
-            if time.monotonic() >= until:
+            if time.monotonic() >= until or next(left) <= 0:
                 return
             taken, latency, refused = post(connection, template.stamp(now_ns()))
             with lock:
@@ -71,7 +72,7 @@ def saturate(port: int, connections: int, seconds: float, most_waiting: int) -> 
                 sent.latencies.append(latency)
 
     threads = [threading.Thread(target=push, args=(made[number::connections],)) for number in range(connections)]
-    threads.append(threading.Thread(target=gate.watch, args=(until,)))
+    threading.Thread(target=gate.watch, args=(until,), daemon=True).start()
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -134,12 +135,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--rate", type=float, help="spans a second; as many as are taken when left out")
+    parser.add_argument("--spans", type=int, help="end after as many; as many as there is time for when left out")
     parser.add_argument("--most-waiting", type=int, default=500_000, help="spans that may wait for the store")
     given = parser.parse_args()
     if given.rate:
         sent = steady(given.port, given.connections, given.seconds, given.rate)
     else:
-        sent = saturate(given.port, given.connections, given.seconds, given.most_waiting)
+        sent = saturate(
+            given.port, given.connections, given.seconds, most_waiting=given.most_waiting, spans=given.spans
+        )
     print(json.dumps(asdict(sent)))
 
 
