@@ -48,6 +48,6 @@ def test_files_are_written(tmp_path: Path) -> None:
 
 
 def test_granules_are_small(tmp_path: Path) -> None:
-    """A row is found by unpacking a mebibyte at most, in tables that were made before as well."""
+    """A row is found by unpacking four mebibytes at most, in tables that were made before as well."""
     main = write_config(tmp_path, StoreSettings())
-    assert ET.parse(main).getroot().findtext("merge_tree/index_granularity_bytes") == str(2**20)
+    assert ET.parse(main).getroot().findtext("merge_tree/index_granularity_bytes") == str(4 * 2**20)
