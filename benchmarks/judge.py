@@ -4,8 +4,7 @@
 
 Made-up requests of a caller with four proxies go through the stages that control plans by default, as
 ``control.rollouts`` and ``analytics.rollout`` have them: which proxies are canaries, what share of their requests,
-which requests count for which group. The judge looks after every ten seconds, and what it decides takes effect four
-seconds into the next ten.
+which requests count for which group. The judge looks every two seconds, at what was counted up to two seconds before.
 A truth is a base of good requests that may wander, shared by both groups or not, and what the candidate changes it by.
 """
 
@@ -30,8 +29,9 @@ from meshwise.analytics.rollout.verdict import judge
 from meshwise.control.rollouts import Plan, share_in
 
 PROXIES: Final = 4
-LAG: Final = 0.4
-"""Share of a block that is over when a verdict on the block before takes effect: its telemetry must arrive first."""
+TICK_S: Final = 2
+"""Seconds between two looks, and what a look has not heard of yet."""
+TICKS: Final = BLOCK_S // TICK_S
 BEFORE: Final = 3
 """Blocks before the canaries that say how the control group was."""
 START: Final = 1_000_000
@@ -91,10 +91,10 @@ TRUTHS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How one rollout went: its end (``hold``: none), after how many blocks, and the share it governed until then."""
+    """How one rollout went: its end (``hold``: none), after how many seconds, and the share it governed until then."""
 
     end: Literal["advance", "rollback", "hold"]
-    blocks: int
+    seconds: int
     exposed: float
 
 
@@ -105,50 +105,53 @@ class _Traffic:
     requests: npt.NDArray[np.int64]
     good: npt.NDArray[np.int64]
 
-    def draw(
-        self, truth: Truth, shares: Shares, block: int, stage: tuple[Shares, float], rng: np.random.Generator
-    ) -> None:
-        """Add what a ``stage`` (share governed by proxy, part of the block that it lasted) had in a block."""
-        governed, part = stage
+    def draw(self, truth: Truth, good: Shares, tick: int, governed: Shares, rng: np.random.Generator) -> None:
+        """Draw what ``governed`` shares of the proxies' requests, ``good`` so often, had in one tick."""
         for group, share in enumerate((1.0 - governed, governed)):
-            requests = rng.poisson(truth.rate * BLOCK_S / PROXIES * part * share)
-            good = np.clip(shares[:, block] + group * truth.change, 0.0, 1.0)
-            self.requests[group, :, block] += requests
-            self.good[group, :, block] += rng.binomial(requests, good)
+            self.requests[group, :, tick] = rng.poisson(truth.rate * TICK_S / PROXIES * share)
+            chance = np.clip(good + group * truth.change, 0.0, 1.0)
+            self.good[group, :, tick] = rng.binomial(self.requests[group, :, tick], chance)
 
-    def arm(self, group: int, proxies: Iterable[int], blocks: slice) -> Arm:
+    def arm(self, group: int, proxies: Iterable[int], start: int, end: int) -> Arm:
+        """Return what some proxies had in the ticks from ``start``, at which a block begins, to ``end``, by block."""
         rows = list(proxies)
-        requests, good = self.requests[group, rows, blocks], self.good[group, rows, blocks]
-        names = tuple(f"proxy-{row}" for row in rows)
-        return Arm(names, requests, good, good, requests, np.zeros_like(requests))
+        edges = range(0, end - start, TICKS)
+        requests, good = (
+            np.add.reduceat(counts[group, rows, start:end], edges, axis=1) for counts in (self.requests, self.good)
+        )
+        return Arm(tuple(f"proxy-{row}" for row in rows), requests, good, good, requests, np.zeros_like(requests))
 
 
 def play(truth: Truth, rng: np.random.Generator, plan: Plan, config: RolloutConfig) -> Course:
     """Run one rollout from its first canaries to its end or the end of patience."""
     shares = _wander(truth, rng)
-    traffic = _Traffic(*(np.zeros((2, PROXIES, BEFORE + truth.blocks), dtype=np.int64) for _ in range(2)))
-    for block in range(BEFORE):
-        traffic.draw(truth, shares, block, (np.zeros(PROXIES), 1.0), rng)
-    stage, since, governed = 0, BEFORE, _governed(plan.stages[0])
-    earlier = np.zeros(PROXIES)
-    for block in range(BEFORE, BEFORE + truth.blocks):
-        traffic.draw(truth, shares, block, (earlier, LAG), rng)
-        traffic.draw(truth, shares, block, (governed, 1.0 - LAG), rng)
-        earlier = governed
+    began = BEFORE * TICKS + int(rng.integers(TICKS))  # the canaries begin at any time
+    end = began + truth.blocks * TICKS
+    traffic = _Traffic(*(np.zeros((2, PROXIES, end), dtype=np.int64) for _ in range(2)))
+    for tick in range(began):
+        traffic.draw(truth, shares[:, tick // TICKS], tick, np.zeros(PROXIES), rng)
+    stage, since, before = 0, began, 0
+    governed = _governed(plan.stages[0])
+    for tick in range(began, end):
+        traffic.draw(truth, shares[:, tick // TICKS], tick, governed, rng)
+        if tick == began:
+            continue
         rollout = {
             "stage": stage,
             "stages": list(plan.stages),
-            "stage_started_at": _moment(since, LAG).isoformat(),
-            "canaries_since": _moment(BEFORE, LAG).isoformat(),
+            "stage_started_at": _moment(since).isoformat(),
+            "canaries_since": _moment(began).isoformat(),
             "canary_percent": 100.0 * float(governed.max()),
+            "counted_before": before,
         }
-        verdict = judge(rollout, _seen(traffic, governed, block + 1), _moment(block + 1, 0.3), config)
+        counts = _seen(traffic, governed, tick)
+        verdict = judge(rollout, counts, _moment(tick + 1), config)
         if verdict.decision == "rollback" or (verdict.decision == "advance" and plan.stages[stage + 1] == 100):
-            return Course(verdict.decision, block + 1 - BEFORE, _exposed(traffic))
+            return Course(verdict.decision, TICK_S * (tick + 1 - began), _exposed(traffic, began, tick))
         if verdict.decision == "advance":
-            stage, since = stage + 1, block + 1
+            stage, since, before = stage + 1, tick + 1, counts.canary.total
             governed = _governed(plan.stages[stage])
-    return Course("hold", truth.blocks, _exposed(traffic))
+    return Course("hold", truth.blocks * BLOCK_S, _exposed(traffic, began, end))
 
 
 def _governed(percent: int) -> Shares:
@@ -159,7 +162,7 @@ def _governed(percent: int) -> Shares:
 
 def _wander(truth: Truth, rng: np.random.Generator) -> Shares:
     """Return the share of good requests in force, by proxy and block."""
-    shape = (PROXIES, BEFORE + truth.blocks)
+    shape = (PROXIES, BEFORE + truth.blocks + 1)
     if truth.wander == "steady":
         return np.full(shape, truth.base)
     if truth.wander in ("clumps", "proxy clumps"):
@@ -177,25 +180,22 @@ def _wander(truth: Truth, rng: np.random.Generator) -> Shares:
 
 
 def _seen(traffic: _Traffic, governed: Shares, end: int) -> ArmCounts:
-    canaries = np.flatnonzero(governed > 0)
-    controls = np.arange(PROXIES)
-    return replace(
-        ArmCounts(
-            tuple(START + block * BLOCK_S for block in range(BEFORE, end)),
-            traffic.arm(1, canaries, slice(BEFORE, end)),
-            traffic.arm(0, controls, slice(BEFORE, end)),
-        ),
-        earlier=traffic.arm(0, controls, slice(0, BEFORE)),
+    canaries, controls, start = np.flatnonzero(governed > 0), range(PROXIES), BEFORE * TICKS
+    counts = ArmCounts(
+        tuple(START + tick * TICK_S for tick in range(start, end, TICKS)),
+        traffic.arm(1, canaries, start, end),
+        traffic.arm(0, controls, start, end),
     )
+    return replace(counts, earlier=traffic.arm(0, controls, 0, start))
 
 
-def _exposed(traffic: _Traffic) -> float:
-    requests = traffic.requests[:, :, BEFORE:]
+def _exposed(traffic: _Traffic, start: int, end: int) -> float:
+    requests = traffic.requests[:, :, start:end]
     return float(requests[1].sum() / max(1, requests.sum()))
 
 
-def _moment(block: int, part: float) -> datetime:
-    return datetime.fromtimestamp(START + (block + part) * BLOCK_S, UTC)
+def _moment(tick: int) -> datetime:
+    return datetime.fromtimestamp(START + tick * TICK_S, UTC)
 
 
 def row(truth: Truth, courses: list[Course]) -> dict[str, Any]:
@@ -211,7 +211,7 @@ def row(truth: Truth, courses: list[Course]) -> dict[str, Any]:
         "promoted": ends["advance"],
         "undecided": ends["hold"],
         "within_s": truth.blocks * BLOCK_S,
-        "decided_s": None if not over else BLOCK_S * float(np.median([course.blocks for course in over])),
+        "decided_s": None if not over else float(np.median([course.seconds for course in over])),
         "exposed": float(np.median([course.exposed for course in courses])),
     }
 

@@ -125,25 +125,32 @@ def test_one_change_per_service_at_a_time_and_none_while_frozen(tmp_path: Path) 
         assert {p["name"] for p in proxies["frontend-0"].snapshot()["policies"]} == {"frontend.cart"}
 
 
-def test_by_default_a_twentieth_of_the_requests_goes_first(tmp_path: Path) -> None:
-    """After the shadow, a share of one proxy's requests, then half of the proxies, then all."""
+def test_by_default_a_few_percent_of_the_requests_go_first(tmp_path: Path) -> None:
+    """After the shadow, a share of one proxy's requests, then more of them, then half of the proxies, then all."""
     with running_control(tmp_path) as control:
         proxies = fleet(control)
         body = {"policy": document("2s"), "reason": "test"}
         rollout = control.call("POST", "/v1/rollouts", body)[1]
-        assert (rollout["state"], rollout["stages"], rollout["canary_proxies"]) == ("shadow", [5, 50, 100], [])
+        assert (rollout["state"], rollout["stages"], rollout["canary_proxies"]) == ("shadow", [4, 20, 50, 100], [])
         shadowed = {p.snapshot()["policies"][0]["shadow"]["version"] for p in proxies.values()}
         assert shadowed == {rollout["policy"]["version"]}
         judged = {"decision": "advance", "stage": 0, "reason": "fit", "evidence": {}, "shadow": True}
         first = control.post(f"/v1/rollouts/{rollout['id']}/verdicts", judged)
-        assert (first["state"], len(first["canary_proxies"]), first["canary_percent"]) == ("canary", 1, 20.0)
+        assert (first["state"], len(first["canary_proxies"]), first["canary_percent"]) == ("canary", 1, 16.0)
         told = proxies[first["canary_proxies"][0]].apply()["policies"]
-        assert [(p["version"], p["match"].get("percent")) for p in told] == [(1, None), (2, 20.0)]
+        assert [(p["version"], p["match"].get("percent")) for p in told] == [(1, None), (2, 16.0)]
         second = verdict(control, rollout, "advance")[1]
-        assert (second["stage"], len(second["canary_proxies"]), second["canary_percent"]) == (1, 2, 100.0)
-        for one in second["canary_proxies"]:
+        assert (second["stage"], second["canary_proxies"], second["canary_percent"]) == (
+            1,
+            first["canary_proxies"],
+            80.0,
+        )
+        proxies[second["canary_proxies"][0]].apply()
+        third = verdict(control, rollout, "advance", stage=1)[1]
+        assert (third["stage"], len(third["canary_proxies"]), third["canary_percent"]) == (2, 2, 100.0)
+        for one in third["canary_proxies"]:
             proxies[one].apply()
-        assert verdict(control, rollout, "advance", stage=1)[1]["state"] == "promoted"
+        assert verdict(control, rollout, "advance", stage=2)[1]["state"] == "promoted"
 
 
 def test_an_impossible_chain_and_a_rollout_without_a_proxy_are_refused(tmp_path: Path) -> None:

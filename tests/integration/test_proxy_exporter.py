@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from meshwise.contracts import telemetry as names
+from meshwise.contracts.policy import parse_policy
+from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.telemetry.exporter import SIGNAL, Exporter
 from meshwise.proxy.telemetry.recorder import RingRecorder
 from support.http_stub import Call, HttpStub, Reply
@@ -147,6 +150,44 @@ async def test_metric_intervals_are_wall_clock_multiples() -> None:
     assert all(point.time_unix_nano - point.start_time_unix_nano == 200_000_000 for point in points[:-1])
     assert points[-1].time_unix_nano - points[-1].start_time_unix_nano <= 200_000_000
     assert sum(point.as_int for point in points) == 30
+
+
+async def test_metrics_hurry_while_policies_are_new() -> None:
+    """After a change of policies counts arrive soon, each once; later, and for new endpoints alone, as before."""
+    collector, recorder = Collector(), RingRecorder("frontend")
+    policies = [
+        parse_policy({"name": "frontend.cart", "match": {"service": "cart"}, "timeout": {"request": timeout}})
+        for timeout in ("1s", "2s")
+    ]
+    first, other = (Snapshot(1, "frontend", {}, (policy,)) for policy in policies)
+    async with HttpStub(collector) as stub:
+        exporter = exporter_to(stub, recorder, interval_s=1.0, hurry_s=0.1, hurry_for_s=0.3)
+        exporter.watch(first)
+        await exporter.start()
+        exporter.watch(replace(first, version=2, clusters={"cart": ()}))
+        assert not lengths_s(collector)
+        sent = 0
+        exporter.watch(other)
+        deadline = time.monotonic() + 20.0
+        while not {0.1, 1.0} <= lengths_s(collector):
+            assert time.monotonic() < deadline, lengths_s(collector)
+            recorder.request(now_record())
+            sent += 1
+            await asyncio.sleep(0.01)
+        await exporter.stop(2.0)
+    assert sum(collector.sums(names.METRIC_REQUESTS).values()) == sent
+
+
+def lengths_s(collector: Collector) -> set[float]:
+    """Return the lengths of the intervals whose requests were counted."""
+    return {
+        round((point.time_unix_nano - point.start_time_unix_nano) / 1e9, 2)
+        for path, message in collector.taken
+        if path == "/v1/metrics"
+        for metric in message.resource_metrics[0].scope_metrics[0].metrics
+        if metric.name == names.METRIC_REQUESTS
+        for point in metric.sum.data_points
+    }
 
 
 async def test_stop_flushes_the_open_interval() -> None:

@@ -1,7 +1,7 @@
 """The HTTP interface: what the last cycle found, a map of any past window, and a way to run a cycle now.
 
 GET  /v1/map?seconds=900 | ?start=…&end=…   computed for the asking, from the rollups
-GET  /v1/anomalies /v1/proposals /v1/rollouts   as of the last cycle
+GET  /v1/anomalies /v1/proposals /v1/rollouts   as of the last cycle or look
 POST /v1/cycle                              runs one cycle; only from this machine, or with the token
      /v1/slos /v1/slo/…                     see slo_api
      /v1/alerts /v1/silences /v1/receivers  see alerts_api
@@ -30,6 +30,7 @@ from meshwise.analytics.alerts_api import add_alert_routes
 from meshwise.analytics.answers import as_json, refusal
 from meshwise.analytics.bodies import is_local
 from meshwise.analytics.jobs import Cycle
+from meshwise.analytics.judging import Judge
 from meshwise.analytics.load import BulkClient, settled
 from meshwise.analytics.map_export import FORMATS
 from meshwise.analytics.service_map import service_map
@@ -44,47 +45,69 @@ MAX_SPAN_S = 30 * 86_400.0
 """Longest window of a map, in seconds."""
 
 
+LATE_S = 5.0
+"""A cycle that took longer than its period is followed at the next multiple of this, in seconds."""
 MOMENT_S = 0.05
 """Ticks come so much after the telemetry they are for has settled, so that no rounding puts them before."""
 
 
 class Pulse:
-    """Runs the cycle every ``cycle_s`` seconds, in a thread, one at a time; in between it only judges rollouts.
+    """Runs the cycle every ``cycle_s`` seconds and looks at rollouts every ``judge_s``, each in a thread of its own.
 
     Both are due when telemetry has just come in: at multiples of their period by the wall clock, at which proxies
     export, and ``settle_s`` later. Anywhere else they would look at what they have seen, or a moment too early.
     """
 
     def __init__(
-        self, cycle: Cycle, cycle_s: float, judge_s: float, settle_s: float, clock: Callable[[], float] = time.time
+        self,
+        cycle: Cycle,
+        judge: Judge,
+        *,
+        cycle_s: float,
+        judge_s: float,
+        settle_s: float,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._cycle = cycle
+        self._judge = judge
         self._cycle_s = cycle_s
         self._judge_s = judge_s
         self._settle_s = settle_s
         self._clock = clock
         self._lock = asyncio.Lock()
+        self._looking = asyncio.Lock()
 
     async def run(self) -> None:
         """Run cycles until cancelled. A cycle that takes longer than ``cycle_s`` delays the next, it never overlaps."""
         clock = self._clock
         while True:
             began = clock()
-            await self.beat()
+            await self._run_cycle()
+            # The tick nearest to a whole period later, as the first cycle begins at any time; of data that come in more
+            # often than cycles end, the next.
             over = clock()
-            if over - began > self._cycle_s:
-                due = next_tick(over, min(self._judge_s, self._cycle_s), self._settle_s)
-            else:
-                # The tick nearest to a whole period later: the first cycle begins at any time.
-                due = next_tick(max(over, began + self._cycle_s / 2.0), self._cycle_s, self._settle_s)
-            while (look := next_tick(clock(), self._judge_s, self._settle_s)) < due:
-                await asyncio.sleep(look - clock())
-                async with self._lock:
-                    await asyncio.to_thread(self._cycle.judge, datetime.now(UTC))
-            await asyncio.sleep(max(0.0, due - clock()))
+            late = over - began > self._cycle_s
+            after = over if late else max(over, began + self._cycle_s / 2.0)
+            due = next_tick(after, min(LATE_S, self._cycle_s) if late else self._cycle_s, self._settle_s)
+            await asyncio.sleep(due - clock())
+
+    async def watch(self) -> None:
+        """Look at rollouts until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(next_tick(self._clock(), self._judge_s, self._settle_s) - self._clock())
 
     async def beat(self) -> None:
-        """Run one cycle now, after the one that is under way."""
+        """Look at rollouts and run one cycle now, after what is under way."""
+        await self.look()
+        await self._run_cycle()
+
+    async def look(self) -> None:
+        """Look at rollouts once, after the look that is under way."""
+        async with self._looking:
+            await asyncio.to_thread(self._judge.look, datetime.now(UTC))
+
+    async def _run_cycle(self) -> None:
         async with self._lock:
             await asyncio.to_thread(self._cycle.run, datetime.now(UTC))
 
@@ -96,14 +119,21 @@ def next_tick(now: float, every_s: float, settle_s: float) -> float:
 
 
 def create_app(
-    settings: AnalyticsSettings, cycle: Cycle, courier: Courier, registry: CollectorRegistry, reader: BulkClient
+    settings: AnalyticsSettings,
+    cycle: Cycle,
+    judge: Judge,
+    courier: Courier,
+    *,
+    registry: CollectorRegistry,
+    reader: BulkClient,
 ) -> FastAPI:
     """Return the application; ``reader`` is a client of the store for requests, apart from the cycle's."""
-    pulse = Pulse(cycle, settings.cycle_s, settings.rollout_every_s, settings.settle_s)
+    pulse = Pulse(cycle, judge, cycle_s=settings.cycle_s, judge_s=settings.rollout_every_s, settle_s=settings.settle_s)
     app = FastAPI(title="meshwise analytics", lifespan=_lifespan(pulse, courier), openapi_url=None)
     _refuse_politely(app)
     _add_probes(app, settings, cycle, registry)
     _add_findings(app, settings, cycle, reader)
+    _add_verdicts(app, judge)
     add_alert_routes(app, settings, cycle, courier)
     add_slo_routes(app, settings, cycle, reader)
 
@@ -121,7 +151,8 @@ def create_app(
 def _lifespan(pulse: Pulse, courier: Courier) -> Any:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(pulse.run(), name="pulse"), asyncio.create_task(courier.run(), name="courier")]
+        running = {"pulse": pulse.run(), "judge": pulse.watch(), "courier": courier.run()}
+        tasks = [asyncio.create_task(run, name=name) for name, run in running.items()]
         for task in tasks:
             task.add_done_callback(_tell_if_dead)
         try:
@@ -184,9 +215,12 @@ def _add_findings(app: FastAPI, settings: AnalyticsSettings, cycle: Cycle, reade
         board = cycle.board
         return as_json({"computed_at": board.finished_at, "proposals": board.proposals, "held": board.held})
 
+
+def _add_verdicts(app: FastAPI, judge: Judge) -> None:
     @app.get("/v1/rollouts")
     async def read_rollouts() -> Response:
-        return as_json({"computed_at": cycle.board.finished_at, "verdicts": list(cycle.board.verdicts.values())})
+        verdicts = list(judge.verdicts.values())
+        return as_json({"computed_at": max((one.at for one in verdicts), default=None), "verdicts": verdicts})
 
 
 def _window(

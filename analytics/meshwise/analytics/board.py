@@ -8,7 +8,7 @@ from datetime import datetime
 
 from meshwise.analytics.alerts.lifecycle import Alerts
 from meshwise.analytics.service_map import ServiceMap
-from meshwise.contracts.rows import AnomalyFinding, ProposalFinding, RolloutFinding, SloFinding
+from meshwise.contracts.rows import AnomalyFinding, ProposalFinding, SloFinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Board:
     """Findings of the last cycle in which their stage succeeded; ``None`` and empty before the first.
 
     ``stages_s`` maps each stage of the last cycle to its length in seconds, ``failed`` names those that failed.
-    ``verdicts`` holds the latest one per rollout; ``held`` says by proposal id why it is not submitted.
+    ``held`` says by proposal id why it is not submitted.
     """
 
     finished_at: datetime | None = None
@@ -27,6 +27,5 @@ class Board:
     anomalies: tuple[AnomalyFinding, ...] = ()
     proposals: tuple[ProposalFinding, ...] = ()
     held: Mapping[str, str] = field(default_factory=dict)
-    verdicts: Mapping[str, RolloutFinding] = field(default_factory=dict)
     stages_s: Mapping[str, float] = field(default_factory=dict)
     failed: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
-"""The cycle: judge rollouts → edges from spans → load → map → objectives → anomalies → alerts → proposals → persist.
+"""The cycle: derive edges from spans → load → map → objectives → anomalies → alerts → proposals → persist.
 
 One cycle runs at a time, in one thread. A stage that fails is logged and counted and the others go on with what the
 cycle before had found. Findings carry the time and the window they are about, so that running again overwrites no
-history and loses none: rows that record an event (alerts, proposals, verdicts) wait, bounded, while the store is away.
+history and loses none: rows that record an event (alerts, proposals) wait, bounded, while the store is away.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from meshwise.analytics.slo.audit import SloAudit
 from meshwise.analytics.slo.evaluate import ObjectiveState
 from meshwise.analytics.slo.promises import Promises
 from meshwise.analytics.sql import load_sql
-from meshwise.analytics.steering import ACTIVE, Incident, Steered, moment, steer
+from meshwise.analytics.steering import Incident, Steered, steer
 from meshwise.analytics.world import World
 from meshwise.contracts.errors import MeshwiseError
 from meshwise.contracts.policy import Policy
-from meshwise.contracts.rows import AlertFinding, ProposalFinding, RolloutFinding
+from meshwise.contracts.rows import AlertFinding, ProposalFinding
 from meshwise.store.findings import rows_from
 
 log = structlog.get_logger(__name__)
@@ -118,8 +118,6 @@ class Cycle:
 
         leads = self._leads()
         if leads:
-            # First, as it is soon done and somebody may be waiting for it.
-            board = self._judged(board, now)
             self._stage("spans", lambda: self._derive(now))
         world = self._stage("load", lambda: load_world(self._client, window))
         if world is not None:
@@ -184,24 +182,6 @@ class Cycle:
     def _finish(self, board: Board, now: datetime) -> Board:
         self.board = replace(board, finished_at=now, stages_s=dict(self._stages), failed=tuple(self._failed))
         return self.board
-
-    def judge(self, now: datetime) -> Board:
-        """Only judge the rollouts under way: a canary that harms should not wait for a long cycle to come round."""
-        if self.lease is not None and not self.lease.leads:
-            return self.board
-        self._stages, self._failed = {}, []
-        self.board = self._judged(self.board, now)
-        if self._unsaved:
-            self._stage("persist", lambda: self._write(()))
-        return self.board
-
-    def _judged(self, board: Board, now: datetime) -> Board:
-        verdicts = self._stage("rollout", lambda: self._judge(now))
-        if not verdicts:
-            return board
-        self._remember(verdicts)
-        latest = {**board.verdicts, **{verdict.rollout_id: verdict for verdict in verdicts}}
-        return replace(board, verdicts=dict(list(latest.items())[-200:]))
 
     def _stage(self, name: str, run: Callable[[], T]) -> T | None:
         started = time.perf_counter()
@@ -323,36 +303,6 @@ class Cycle:
             if board.held.get(proposal_id) != why:
                 log.info("proposal waits", proposal=proposal_id, reason=why)
         return Steered(tuple(submitted), steered.held)
-
-    def _judge(self, now: datetime) -> tuple[RolloutFinding, ...]:
-        verdicts: list[RolloutFinding] = []
-        for rollout in self._control.rollouts(*ACTIVE):
-            shadow = rollout.get("shadows") is True
-            if not shadow and (rollout.get("state") != "canary" or moment(rollout.get("stage_started_at")) is None):
-                continue
-            verdict = self._audits.judge(rollout, self._client, now)
-            finding = RolloutFinding(
-                at=now,
-                rollout_id=str(rollout["id"]),
-                policy_name=str(rollout.get("policy_name", "")),
-                stage=int(rollout["stage"]),
-                decision=verdict.decision,
-                reason=verdict.reason,
-                evidence=orjson.dumps(verdict.evidence, option=orjson.OPT_SERIALIZE_NUMPY).decode(),
-            )
-            verdicts.append(finding)
-            try:
-                self._control.tell_verdict(
-                    finding.rollout_id,
-                    stage=finding.stage,
-                    decision=finding.decision,
-                    reason=finding.reason,
-                    evidence=orjson.loads(finding.evidence),
-                    shadow=shadow,
-                )
-            except MeshwiseError as error:
-                log.warning("verdict not taken", rollout=finding.rollout_id, problem=str(error))
-        return tuple(verdicts)
 
     def _remember(self, rows: Iterable[object]) -> None:
         self._unsaved.extend(rows)

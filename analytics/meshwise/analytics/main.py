@@ -16,6 +16,7 @@ from meshwise.analytics.audits import audits_for
 from meshwise.analytics.control_api import ControlApi
 from meshwise.analytics.findings import persist
 from meshwise.analytics.jobs import Cycle
+from meshwise.analytics.judging import Judge
 from meshwise.analytics.lease import Lease
 from meshwise.analytics.metrics import registry_for
 from meshwise.analytics.settings import AnalyticsSettings
@@ -47,6 +48,7 @@ def run(settings: AnalyticsSettings) -> None:
             # Selectors of a thousand objectives are longer than an address may be: they go into the body.
             client = store.connect(form_encode_query_params=True)
             reader = store.connect(form_encode_query_params=True)
+            looker = store.connect(form_encode_query_params=True)
         except UnavailableError as error:
             outbox.close()
             raise ConfigError(f"analytics cannot start: {error}") from None
@@ -58,21 +60,24 @@ def run(settings: AnalyticsSettings) -> None:
         )
         # The same after a restart, so that nobody waits for a process that is only starting again.
         lease = Lease(client, settings.cycle_s, f"{socket.gethostname()}:{settings.port}:{settings.data_dir.resolve()}")
+        audits = audits_for(settings)
         try:
             cycle = Cycle(
                 settings,
                 client=client,
                 control=control,
                 outbox=outbox,
-                audits=audits_for(settings),
+                audits=audits,
                 persist=persist,
                 derive=SpanEdges(client, settle_s=settings.spans_settle_s).advance,
                 promises=Promises(reader, persist, [webhook.name for webhook in settings.webhooks]),
                 silences=Silences(reader, persist),
                 lease=lease,
             )
+            judge = Judge(client=looker, control=control, audits=audits, persist=persist, leads=lambda: lease.leads)
             courier = Courier(outbox, settings.webhooks)
-            app = create_app(settings, cycle, courier, registry_for(cycle, outbox, courier), reader)
+            registry = registry_for(cycle, judge, outbox, courier)
+            app = create_app(settings, cycle, judge, courier, registry=registry, reader=reader)
             serve(Access(app, door), door, listener)
         finally:
             _release(lease)
@@ -80,6 +85,7 @@ def run(settings: AnalyticsSettings) -> None:
             outbox.close()
             client.close()
             reader.close()
+            looker.close()
 
 
 def store_of(settings: AnalyticsSettings) -> StoreAddress:

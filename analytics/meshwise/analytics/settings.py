@@ -194,7 +194,7 @@ class AnalyticsSettings(BaseModel):
     )
     rollout: RolloutConfig = Field(default_factory=RolloutConfig, description="When a canary is good enough.")
     rollout_every_s: float = Field(
-        default=5.0, gt=0, description="Seconds between two looks at rollouts under way, where a cycle takes longer."
+        default=2.0, gt=0, description="Seconds between two looks at rollouts under way, where a cycle takes longer."
     )
     rollout_automatic: bool = Field(
         default=False, description="Submit proposals to control as canary rollouts by itself."

@@ -66,7 +66,7 @@ class Plan:
     Without ``shadow`` it begins with its canaries.
     """
 
-    stages: tuple[int, ...] = (5, 50, 100)
+    stages: tuple[int, ...] = (4, 20, 50, 100)
     mode: Mode = "automatic"
     max_duration_s: float = 1800.0
     shadow: bool = True

@@ -10,7 +10,7 @@ from meshwise.contracts.errors import ConfigError
 from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.net.platform_tls import PlatformTls
 from meshwise.proxy.net.tls import MeshTls
-from meshwise.proxy.proxy import proxy_version, resource_of
+from meshwise.proxy.proxy import Proxy, proxy_version, resource_of
 from meshwise.proxy.settings import ProxySettings
 from meshwise.proxy.telemetry.recorder import RingRecorder
 from meshwise.proxy.telemetry.wire import AttributeValue
@@ -40,9 +40,9 @@ class DataPath(Protocol):
 
 
 def exporter_of(
-    settings: ProxySettings, recorder: RingRecorder, instance_id: str, *, process: int | None = None
+    settings: ProxySettings, proxy: Proxy, recorder: RingRecorder, instance_id: str, *, process: int | None = None
 ) -> Exporter | None:
-    """Return what sends ``recorder``'s telemetry, or ``None`` without a collector.
+    """Return what sends ``recorder``'s telemetry, or ``None`` without a collector; it follows ``proxy``'s policies.
 
     ``process`` tells the streams of several processes with one instance id apart, as OpenTelemetry wants it.
     """
@@ -53,7 +53,7 @@ def exporter_of(
     resource: dict[str, AttributeValue] = {**resource_of(settings, instance_id)}
     if process is not None:
         resource["process.pid"] = process
-    return Exporter(
+    exporter = Exporter(
         recorder,
         resource,
         settings.collector_url,
@@ -61,6 +61,10 @@ def exporter_of(
         token=settings.collector_token,
         tls=platform_tls(settings).context,
     )
+    if proxy.outbound.table is not None:
+        exporter.watch(proxy.outbound.table.snapshot)
+    proxy.on_applied.append(exporter.watch)
+    return exporter
 
 
 def discovery_of(settings: ProxySettings, path: Merging) -> Discovery | None:

@@ -162,7 +162,7 @@ class _Single:
         self._proxy = Proxy(settings, recorder)
         self.path: DataPath = self._proxy
         self.view: AdminView = ProcessView(self._proxy, recorder, stop.set)
-        self._exporter = exporter_of(settings, recorder, instance_id)
+        self._exporter = exporter_of(settings, self._proxy, recorder, instance_id)
         self.begin_drain = self._proxy.begin_drain
         self.stop_accepting = self._proxy.stop_accepting
         self.stop = self._proxy.stop

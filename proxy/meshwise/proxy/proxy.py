@@ -55,7 +55,7 @@ class Proxy:
         self.tls = None if settings.identity == "off" else MeshTls(settings.identity)
         """Mutual TLS with other proxies; it works as soon as somebody gives it credentials."""
         self.identity_stats: Callable[[], Mapping[str, Any]] = dict
-        self.on_applied: Callable[[Snapshot], None] | None = None
+        self.on_applied: list[Callable[[Snapshot], None]] = []
         """Told of every snapshot put in force, where the inbound side is somebody else's."""
         self.outbound = OutboundDispatcher(settings, recorder, loop, self.tls)
         self.inbound = InboundDispatcher(settings, recorder, loop) if settings.has_application else None
@@ -130,8 +130,8 @@ class Proxy:
         self.checks.update(self.outbound.table.checks)
         if self.inbound is not None:
             self.inbound.apply(snapshot)
-        if self.on_applied is not None:
-            self.on_applied(snapshot)
+        for tell in self.on_applied:
+            tell(snapshot)
         log.info("snapshot applied", version=snapshot.version, clusters=len(snapshot.clusters))
 
     def policies_in_force(self) -> dict[str, int]:

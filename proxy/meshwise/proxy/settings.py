@@ -122,7 +122,12 @@ class ProxySettings(BaseModel):
     collector_token: str = Field(
         default="", repr=False, max_length=4096, description="Bearer token that the collector asks for; empty for none."
     )
-    export_interval_s: float = Field(default=10.0, ge=0.1, le=60.0, description="Seconds between exports of telemetry.")
+    export_interval_s: float = Field(
+        default=10.0,
+        ge=0.1,
+        le=60.0,
+        description="Seconds between exports of metrics; 2 at most for two minutes after policies changed.",
+    )
     trace_ratio: float = Field(
         default=1.0, ge=0.0, le=1.0, description="Share of the traces begun here that are exported."
     )

@@ -21,7 +21,6 @@ from meshwise.contracts.rows import (
     BurnDownFinding,
     EdgeFinding,
     ProposalFinding,
-    RolloutFinding,
     SloFinding,
 )
 from support.rollups import Rollups, row
@@ -78,7 +77,6 @@ class FakeControl:
         self.down = False
         self.found: list[dict[str, Any]] = []
         self.submitted: list[dict[str, Any]] = []
-        self.verdicts: list[tuple[str, str]] = []
 
     def _answer(self) -> None:
         if self.down:
@@ -97,10 +95,6 @@ class FakeControl:
         self.submitted.append({"policy": policy, **fields})
         self.found.append({**CANARY, "proposal_id": fields["proposal_id"], "stage_started_at": None})
         return self.found[-1]
-
-    def tell_verdict(self, rollout_id: str, **fields: Any) -> None:
-        self._answer()
-        self.verdicts.append((rollout_id, fields["decision"]))
 
 
 class Bench:
@@ -185,11 +179,10 @@ class TestSeveralProcesses:
         cycle = bench.restarted()
         board = cycle.run(NOW)
         assert board.failed == ()
-        assert cycle.judge(NOW) is board
         assert board.service_map is not None
         assert board.anomalies == (ANOMALY,)
         assert (bench.saved, bench.derived, bench.outbox.count()) == ([], [], 0)
-        assert (bench.control.submitted, bench.control.verdicts) == ([], [])
+        assert bench.control.submitted == []
 
     def test_one_that_takes_over(self, bench: Bench) -> None:
         """What is already firing is not told again by the next one, and goes on while the store does not answer."""
@@ -227,7 +220,7 @@ class TestCycle:
         """Each cycle brings the edges of services without a proxy up to date before anything is read."""
         board = bench.cycle.run(NOW)
         assert bench.derived == [NOW]
-        assert list(board.stages_s)[:3] == ["rollout", "spans", "load"]
+        assert list(board.stages_s)[:2] == ["spans", "load"]
 
     def test_an_alert_is_told_once_with_cause_and_proposal(self, bench: Bench) -> None:
         """The second cycle fires, queues one document naming cause and proposal, and later cycles repeat nothing."""
@@ -291,10 +284,10 @@ class TestCycle:
         assert bench.cycle.rows_dropped == 7
 
     def test_control_away_changes_nothing(self, bench: Bench) -> None:
-        """Without control there are no proposals and no verdicts, and everything else goes on."""
+        """Without control there are no proposals, and everything else goes on."""
         bench.control.down = True
         board = bench.cycle.run(NOW)
-        assert set(board.failed) == {"proposal", "rollout"}
+        assert set(board.failed) == {"proposal"}
         assert len(bench.of(EdgeFinding)) == 1
         bench.control.down = False
         assert bench.cycle.run(NOW + timedelta(seconds=30)).proposals == (PROPOSAL,)
@@ -332,29 +325,8 @@ class TestCycle:
         assert len(bench.control.submitted) == 1
         bench.outbox.close()
 
-    def test_started_stages_are_judged(self, bench: Bench) -> None:
-        """A rollout whose stage has started gets a verdict, told to control and recorded; others are left alone."""
-        bench.control.found = [dict(CANARY), {**CANARY, "id": "r2", "stage_started_at": None}]
-        board = bench.cycle.run(NOW)
-        assert bench.control.verdicts == [("r1", "advance")]
-        (finding,) = bench.of(RolloutFinding)
-        assert (finding.rollout_id, finding.decision, finding.evidence) == ("r1", "advance", '{"n":1}')
-        assert set(board.verdicts) == {"r1"}
-
 
 class TestContextOf:
-    def test_between_cycles_only_rollouts_are_judged(self, bench: Bench) -> None:
-        """A look in between tells its verdict and keeps it, and leaves the board's other findings alone."""
-        before = bench.cycle.run(NOW)
-        bench.control.found = [CANARY]
-        bench.saved.clear()
-        after = bench.cycle.judge(NOW + timedelta(seconds=5))
-        assert bench.control.verdicts == [("r1", "advance")]
-        assert [type(row) for row in bench.saved] == [RolloutFinding]
-        assert replace(after, verdicts={}) == replace(before, verdicts={})
-        bench.control.down = True
-        assert bench.cycle.judge(NOW + timedelta(seconds=10)) == after
-
     def test_proposals_are_looked_for_more_often_while_something_is_wrong(self, bench: Bench) -> None:
         """Every thirty seconds by default, every ten while an edge is flagged or an alert fires.
 

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -24,50 +25,49 @@ class TestNextTick:
         assert now < next_tick(now, every_s, settle_s) + 1e-6 <= now + every_s + 1e-5
 
 
-class _Cycle:
-    """Takes ``takes_s`` seconds of a clock that moves by sleeping alone."""
+class _Clocked:
+    """A cycle that takes ``takes_s`` seconds, and looks that take none, of a clock that moves by sleeping alone."""
 
     def __init__(self, takes_s: float) -> None:
         self.now, self.takes_s = 1000.4, takes_s
         self.ran: list[float] = []
-        self.judged: list[float] = []
+        self.looked: list[float] = []
 
     def run(self, _: datetime) -> None:
         self.ran.append(round(self.now, 2))
         self.now += self.takes_s
 
-    def judge(self, _: datetime) -> None:
-        self.judged.append(round(self.now, 2))
+    def look(self, _: datetime) -> None:
+        self.looked.append(round(self.now, 2))
 
 
 class TestPulse:
     @staticmethod
-    async def times(monkeypatch: pytest.MonkeyPatch, takes_s: float) -> tuple[list[float], list[float]]:
-        cycle = _Cycle(takes_s)
+    async def play(monkeypatch: pytest.MonkeyPatch, takes_s: float, run: Callable[[Pulse], Any]) -> _Clocked:
+        clocked = _Clocked(takes_s)
 
         async def sleep(seconds: float) -> None:
-            cycle.now += seconds
-            if cycle.now > 1050.0:
+            clocked.now += seconds
+            if clocked.now > 1050.0:
                 raise asyncio.CancelledError
 
-        async def at_once(run: Any, *arguments: Any) -> None:
-            run(*arguments)
+        async def at_once(work: Any, *arguments: Any) -> None:
+            work(*arguments)
 
         monkeypatch.setattr("meshwise.analytics.app.asyncio.sleep", sleep)
         monkeypatch.setattr("meshwise.analytics.app.asyncio.to_thread", at_once)
-        pulse: Any = Pulse(cycle, 10.0, 5.0, 3.0, lambda: cycle.now)  # type: ignore[arg-type]
+        both: Any = clocked
+        pulse = Pulse(both, both, cycle_s=10.0, judge_s=5.0, settle_s=3.0, clock=lambda: clocked.now)
         with pytest.raises(asyncio.CancelledError):
-            await pulse.run()
-        return cycle.ran, cycle.judged
+            await run(pulse)
+        return clocked
 
     async def test_in_step_with_exports(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It starts at once, then keeps to the exports, with looks at rollouts in between."""
-        ran, judged = await self.times(monkeypatch, 2.0)
-        assert ran == [1000.4, 1013.05, 1023.05, 1033.05, 1043.05]
-        assert judged == [1003.05, 1008.05, 1018.05, 1028.05, 1038.05, 1048.05]
+        """Cycles and looks start at once, then keep to the exports."""
+        assert (await self.play(monkeypatch, 2.0, Pulse.run)).ran == [1000.4, 1013.05, 1023.05, 1033.05, 1043.05]
+        looked = (await self.play(monkeypatch, 2.0, Pulse.watch)).looked
+        assert looked[:4] == [1000.4, 1003.05, 1008.05, 1013.05]
 
     async def test_a_long_cycle(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """One that takes longer than its period is followed at the next look, not a whole period later."""
-        ran, judged = await self.times(monkeypatch, 11.0)
-        assert ran == [1000.4, 1013.05, 1028.05, 1043.05]
-        assert judged == []
+        """One that takes longer than its period is followed soon, not a whole period later."""
+        assert (await self.play(monkeypatch, 11.0, Pulse.run)).ran == [1000.4, 1013.05, 1028.05, 1043.05]

@@ -33,13 +33,13 @@ class Recording:
 
 
 class TestLoadArms:
-    def test_whole_blocks_only(self) -> None:
-        """The block that is not settled yet is left out; that in which the canaries began is told by version."""
+    def test_the_open_block_too(self) -> None:
+        """What has come in of the open block counts; the block in which the canaries began is told by version."""
         client = Recording()
         counts = load_arms(client, ROLLOUT, STARTED + timedelta(seconds=38))  # 10:00:42, settled until 10:00:39
-        assert counts.block_starts == (EPOCH, EPOCH + 10, EPOCH + 20)
+        assert counts.block_starts == (EPOCH, EPOCH + 10, EPOCH + 20, EPOCH + 30, EPOCH + 40)
         _, parameters = client.asked[0]
-        assert (parameters["start"], parameters["end"]) == (EPOCH, EPOCH + 30)
+        assert (parameters["start"], parameters["end"]) == (EPOCH, EPOCH + 50)
 
     def test_since_the_first_canaries(self) -> None:
         """A later stage has the counts of the earlier ones too."""
@@ -77,9 +77,16 @@ class TestLoadArms:
         assert asked == [1, 1, 0, 0]  # the stage and the time before it, of two rollouts
 
     def test_too_early(self) -> None:
-        """Before the first whole block nothing is asked and nothing is known."""
+        """Before the first whole block nothing is asked of the edge's two ends, which count alike only afterwards."""
         client = Recording()
         counts = load_arms(client, ROLLOUT, STARTED + timedelta(seconds=3))
+        assert (counts.block_starts, counts.ends) == ((EPOCH,), None)
+        assert not [query for query, _ in client.asked if query == load_sql("rollout_ends")]
+
+    def test_before_the_canaries(self) -> None:
+        """Before any canary applied the candidate nothing is asked and nothing is known."""
+        client = Recording()
+        counts = load_arms(client, {**ROLLOUT, "stage_started_at": None}, STARTED)
         assert counts.block_starts == ()
         assert client.asked == []
 

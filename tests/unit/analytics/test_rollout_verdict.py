@@ -154,11 +154,27 @@ class TestWidening:
         assert last.decision == "hold"
 
     def test_a_stage_needs_requests_of_its_own(self) -> None:
-        """However much earlier stages counted, a wider one is looked at for a block."""
+        """However much earlier stages counted, a wider one must have had two requests for each of its percents."""
         counts = two_arms(0, 0.999, 0.99, 12, rate=50)
-        fresh = {**WIDENING, "stage": 1, "stage_started_at": "1970-01-01T00:02:30+00:00"}
-        assert judge(fresh, counts, NOW, CONFIG).decision == "hold"
-        assert judge({**WIDENING, "stage": 1}, counts, NOW, CONFIG).decision == "advance"
+        for before, decision in ((counts.canary.total - 99, "hold"), (counts.canary.total - 100, "advance")):
+            told = {"stage": 0, "decision": "advance", "evidence": {"canary": {"requests": before}}}
+            shadow = {"stage": 0, "decision": "advance", "shadow": True, "evidence": {}}
+            verdict = judge({**WIDENING, "stage": 1, "verdicts": [shadow, told]}, counts, NOW, CONFIG)
+            assert verdict.decision == decision
+            again = judge_again(WIDENING, json.loads(json.dumps(verdict.evidence)))
+            assert again is not None
+            assert again.decision == decision
+
+    def test_the_wider_the_less_doubt(self) -> None:
+        """Failures that chance explains once in ten times pass at a twentieth, and hold at a fifth of the requests."""
+        rollout = {**ROLLOUT, "stages": [5, 20, 50, 100]}
+        counts = two_arms(3, 1.0, 0.9, 2, rate=10)
+        canary = replace(counts.canary, requests=np.array([[0, 50]]), good=np.array([[0, 40]]))
+        few = replace(counts, canary=replace(canary, timely=canary.good))
+        verdict = judge(rollout, few, NOW, CONFIG)
+        assert 0.07 < verdict.evidence["chance"]["suspicion"] < 0.28
+        assert verdict.decision == "advance"
+        assert "Suspicious" in judge({**rollout, "stage": 1}, few, NOW, CONFIG).reason
 
 
 class TestRules:

@@ -83,7 +83,7 @@ class Ends:
 
 @dataclass(frozen=True, eq=False)
 class ArmCounts:
-    """Both arms over the same complete blocks; ``before`` stands in where there is no control group.
+    """Both arms over the same blocks, the last maybe still open; ``before`` stands in where there is no control group.
 
     ``earlier`` is what the control group counted just before the stage, ``ends`` what the edge's two ends did since.
     """
@@ -104,7 +104,7 @@ class ArmCounts:
 def load_arms(
     client: Client, rollout: Mapping[str, Any], now: datetime, config: RolloutConfig | None = None
 ) -> ArmCounts:
-    """Return the counts of ``rollout`` since its first canaries applied the candidate, in complete blocks.
+    """Return the counts of ``rollout`` since its first canaries applied the candidate, those of the open block too.
 
     A request belongs to the canary arm when the candidate governed it, by the version that its proxy counted it under,
     so that blocks in which a stage began count as well, and canaries that try the candidate on a share of requests
@@ -118,7 +118,7 @@ def load_arms(
     if versions.control is not None or share_of_canaries(rollout) < 1.0:
         # What the policy in force governed there, beside the candidate or in a stage before.
         controls += canaries
-    end = int((now.timestamp() - config.settle_s) // BLOCK_S) * BLOCK_S
+    end = math.floor(now.timestamp() / BLOCK_S) * BLOCK_S + BLOCK_S
     start = end if began is None else min(end, int(began.timestamp() // BLOCK_S) * BLOCK_S)
     rows = _read(client, rollout, [*canaries, *controls], start, end)
     counts = collect(
@@ -131,7 +131,10 @@ def load_arms(
     )
     if began is None or start >= end:
         return counts
-    counts = replace(counts, ends=load_ends(client, rollout, start, end))
+    # The two ends of an edge count alike only once both have told everything, and one may tell more often.
+    over = settled_before(now, config) - BLOCK_S
+    if start < over:
+        counts = replace(counts, ends=load_ends(client, rollout, start, over))
     length = config.earlier_s if controls else config.before_s
     before = range(start - math.ceil(length / BLOCK_S) * BLOCK_S, start, BLOCK_S)
     rows = _read(client, rollout, controls or canaries, before.start, before.stop)
@@ -139,6 +142,11 @@ def load_arms(
         rows, before, (), controls or canaries, slow_threshold_s=config.slow_threshold_s, versions=versions
     ).control
     return replace(counts, earlier=past) if controls else replace(counts, before=past)
+
+
+def settled_before(now: datetime, config: RolloutConfig) -> int:
+    """Return the end, in Unix seconds, of the newest block whose telemetry should be complete at ``now``."""
+    return int((now.timestamp() - config.settle_s) // BLOCK_S) * BLOCK_S
 
 
 def share_of_canaries(rollout: Mapping[str, Any]) -> float:

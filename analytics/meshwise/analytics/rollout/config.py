@@ -47,13 +47,19 @@ class RolloutConfig(BaseModel):
     widen_min_requests: int = Field(
         default=10,
         ge=1,
-        description="Fewest requests of canaries in a stage before it is passed, or ended for gross harm.",
+        description="Fewest requests of canaries in any stage before it is passed, and in all before gross harm.",
+    )
+    widen_per_percent: float = Field(
+        default=2.0,
+        ge=0,
+        description="Requests of canaries that a stage must have had before it is passed, per percent of its share.",
     )
     widen_alpha: float = Field(
-        default=0.05,
+        default=0.07,
         gt=0,
         lt=0.5,
-        description="A stage that only leads to a wider one is held while chance explains its failures less often.",
+        description="A stage of 5 percent that leads to a wider one is held while chance explains its failures less "
+        "often; a stage of 20 percent up to four times as often.",
     )
     gross_points: float = Field(
         default=0.1, gt=0, lt=1, description="Loss in the share of good requests that counts as gross harm."

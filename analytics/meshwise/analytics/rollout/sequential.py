@@ -149,20 +149,22 @@ def _within(groups: Iterable[tuple[Counts, Counts]]) -> tuple[float, int]:
         residual = good - good.sum(axis=0) / np.maximum(per_block, 1) * total
         squares += float((residual[used] ** 2 / total[used]).sum()) / _spread(good, total)
         freedom += int(used.sum()) - int((per_block > 0).sum())
-        found = max(found, _lasting(good.sum(axis=1), total.sum(axis=1)))
+        found = max(found, _lasting(residual.sum(axis=1), total.sum(axis=1), _spread(good, total)))
     if freedom and squares / freedom > _by_chance(freedom + 1):
         found = max(found, squares / freedom)
     return found, freedom
 
 
-def _lasting(good: Counts, total: Counts) -> float:
-    """Return the design effect of proxies of which one is worse all the time, where that is beyond a doubt."""
+def _lasting(residual: npt.NDArray[np.float64], total: Counts, spread: float) -> float:
+    """Return the design effect of proxies of which one is worse all the time, where that is beyond a doubt.
+
+    ``residual`` is by how many good requests each proxy is off those of its group at the same times.
+    """
     used = total > 0
-    if used.sum() < 3:
-        return 1.0
     freedom = int(used.sum()) - 1
-    residual = good[used] - good.sum() / total.sum() * total[used]
-    effect = float((residual**2 / total[used]).sum()) / _spread(good, total) / freedom
+    if freedom < 2:  # of two nobody can tell which is the odd one
+        return 1.0
+    effect = float((residual[used] ** 2 / total[used]).sum()) / spread / freedom
     return effect if effect > _by_chance(freedom + 1, 0.01) else 1.0
 
 

@@ -8,19 +8,19 @@ The rules in order; the first that applies decides:
 3. Fast path: good requests 3 points fewer, over at least 100 requests and 3.5 standard errors apart: ``rollback``.
 4. More attempts per request than 1.2 times the control group's, beyond chance: ``rollback``.
 5. The always-valid interval of (canary − control) lies below zero, for good requests or those in time: ``rollback``.
-6. Fewer than 10 requests of canaries since the stage began, or no whole block: ``hold``.
+6. Fewer requests of canaries since the stage began than two for each percent of its share: ``hold``.
 7. The control group has fallen by 5 points since before the canaries: ``hold``. Something else is going on.
 8. Callers and callees count the edge's requests differently: ``hold``. Somebody's counts are wrong.
-9. The stage leads to a wider one: ``advance``, unless chance explains the canaries' failures less than once in 20
-   times: ``hold``. Little is exposed, and the wider stage decides.
+9. The stage leads to a wider one: ``advance``, unless chance explains the canaries' failures too rarely, where the
+   wider stage must leave less doubt: ``hold``. Little is exposed, and the wider stage decides.
 10. Fewer requests or blocks than the floors, over all stages: ``hold``. Fewer do where the candidate is surely better.
 11. Both intervals lie above "not worse than the margin": ``advance``.
 12. Else ``hold``: time decides, and at the deadline control rolls back.
 
 Counts are those of all stages so far: the candidate is the same, and its control group at the same time, with which it
-is compared ten seconds by ten seconds, as what ails both tells nothing. Before all of
-that, proxies of the control group that are unlike their peers are left out, and canaries with far more requests than
-theirs; a canary that fails more than its peers stays, since that may be the candidate's doing.
+is compared ten seconds by ten seconds, as what ails both tells nothing. Before all of that, proxies of the control
+group that are unlike their peers are left out, and canaries with far more requests than theirs; a canary that fails
+more than its peers stays, since that may be the candidate's doing.
 Retries count as what the caller saw: a request is good or not, however many attempts it took.
 """
 
@@ -36,7 +36,7 @@ from scipy.special import betainc
 
 from meshwise.analytics.load import Client
 from meshwise.analytics.peers import unlike
-from meshwise.analytics.rollout.arms import BLOCK_S, Arm, ArmCounts, load_arms, share_of_canaries
+from meshwise.analytics.rollout.arms import BLOCK_S, Arm, ArmCounts, load_arms, settled_before, share_of_canaries
 from meshwise.analytics.rollout.config import RolloutConfig
 from meshwise.analytics.rollout.record import record, restored
 from meshwise.analytics.rollout.sequential import Counts, Difference, design_effect, minus, paired, share_of
@@ -73,6 +73,7 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
         "stage_started_at": rollout.get("stage_started_at"),
         "stages": list(rollout.get("stages") or ()),
         "canary_percent": rollout.get("canary_percent", 100.0),
+        "counted_before": _counted_before(rollout),
         "blocks": len(counts.block_starts),
         "compared_with": "control" if counts.control.instances else "the time before",
         "canary": _shown(canary),
@@ -82,7 +83,8 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
     }
     if rollout.get("stage_started_at") is None:
         return Verdict("hold", "Not every canary has applied the candidate yet.", evidence)
-    silent = _silent(rollout, counts, config)
+    settled = sum(start + BLOCK_S <= settled_before(now, config) for start in counts.block_starts)
+    silent = _silent(rollout, counts, config, settled)
     if silent:
         return Verdict(
             "rollback",
@@ -119,14 +121,14 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
                 f"{config.slow_threshold_s:g} s ({_range(timely, config.harm_alpha)}).",
                 evidence | {"rule": "requests in time"},
             )
-    early = _early(rollout, counts, config)
+    early = _early(rollout, canary, config)
     if early:
         return Verdict("hold", f"Too early: {early}; so far {numbers}.", evidence)
-    doubt = _incident(counts, config) or _disagreement(counts, config)
+    doubt = _incident(counts, config) or _disagreement(counts, config, settled)
     if doubt:
         return Verdict("hold", f"{doubt}; so far {numbers}.", evidence | {"rule": "doubt"})
     if _widens(rollout):
-        if suspicion < config.widen_alpha:
+        if suspicion < _doubt_allowed(rollout, config):
             return Verdict("hold", f"Suspicious, so not on more requests yet: {numbers}.", evidence)
         return Verdict("advance", f"No harm seen on few requests: {numbers}.", evidence | {"rule": "wider"})
     low_good, low_timely = good.above(config.promote_alpha), timely.above(config.promote_alpha)
@@ -159,6 +161,7 @@ def judge_again(rollout: Mapping[str, Any], evidence: Mapping[str, Any]) -> Verd
         "stage_started_at": evidence.get("stage_started_at") or str(at),
         "stages": evidence.get("stages") or (),
         "canary_percent": evidence.get("canary_percent", 100.0),
+        "counted_before": evidence.get("counted_before", 0),
     }
     return judge({**rollout, **then}, counts, now, config)
 
@@ -209,16 +212,35 @@ def _widens(rollout: Mapping[str, Any]) -> bool:
     return isinstance(stage, int) and stage + 1 < len(stages) and stages[stage + 1] < 100
 
 
-def _early(rollout: Mapping[str, Any], counts: ArmCounts, config: RolloutConfig) -> str:
+def _early(rollout: Mapping[str, Any], canary: Arm, config: RolloutConfig) -> str:
     """Say what the stage itself lacks, whatever earlier ones have counted."""
-    started = moment(rollout.get("stage_started_at"))
-    since = 0.0 if started is None else started.timestamp() // BLOCK_S * BLOCK_S
-    seen = sum(
-        int(counts.canary.requests[:, column].sum())
-        for column, start in enumerate(counts.block_starts)
-        if start >= since
-    )
-    return "" if seen >= config.widen_min_requests else f"{seen} of {config.widen_min_requests} requests in this stage"
+    percent = _percent(rollout)
+    least = max(config.widen_min_requests, round(config.widen_per_percent * percent))
+    seen = max(0, canary.total - _counted_before(rollout))
+    return "" if seen >= least else f"{seen} of {least} requests in this stage"
+
+
+def _percent(rollout: Mapping[str, Any]) -> float:
+    """Return the share of requests, in percent, that the current stage is planned for; 0 when that is not known."""
+    stage, stages = rollout.get("stage"), rollout.get("stages") or ()
+    return float(stages[stage]) if isinstance(stage, int) and 0 <= stage < len(stages) else 0.0
+
+
+def _doubt_allowed(rollout: Mapping[str, Any], config: RolloutConfig) -> float:
+    """Return how rarely chance may explain the failures of a stage that is to be widened: the wider, the more often."""
+    return config.widen_alpha * max(1.0, _percent(rollout) / 5.0)
+
+
+def _counted_before(rollout: Mapping[str, Any]) -> int:
+    """Return how many requests of canaries the verdict rested on that began the stage."""
+    stage, known = rollout.get("stage"), rollout.get("counted_before")
+    if known is not None or not isinstance(stage, int):
+        return int(known or 0)
+    for verdict in reversed(rollout.get("verdicts") or ()):
+        if verdict.get("decision") == "advance" and verdict.get("stage") == stage - 1 and not verdict.get("shadow"):
+            told = (verdict.get("evidence") or {}).get("canary") or {}
+            return int(told.get("requests", 0))
+    return 0
 
 
 def _chance(canary: Arm, control: Arm, effect: float) -> float:
@@ -234,19 +256,20 @@ def _chance(canary: Arm, control: Arm, effect: float) -> float:
     return float(betainc(failed, max(total - failed, 0.0) + 1.0, usual))
 
 
-def _silent(rollout: Mapping[str, Any], counts: ArmCounts, config: RolloutConfig) -> tuple[str, ...]:
-    """Canaries without data in the newest whole blocks of the stage, in which a like proxy of control had enough."""
+def _silent(rollout: Mapping[str, Any], counts: ArmCounts, config: RolloutConfig, settled: int) -> tuple[str, ...]:
+    """Canaries without data in the newest settled blocks of the stage, in which a like proxy of control had enough."""
     recent, started = config.missing_blocks, moment(rollout.get("stage_started_at"))
     share = share_of_canaries(rollout)
-    if len(counts.block_starts) < recent or not counts.control.instances:
+    if settled < recent or not counts.control.instances:
         return ()
-    if started is None or counts.block_starts[-recent] < started.timestamp():
+    if started is None or counts.block_starts[settled - recent] < started.timestamp():
         return ()
-    control = counts.control.requests[:, -recent:]
+    newest = slice(settled - recent, settled)
+    control = counts.control.requests[:, newest]
     due = share * float(control.sum()) / max(1, int((control.sum(axis=1) > 0).sum()))
     if (control.sum(axis=0) == 0).any() or due < config.missing_min_requests:
         return ()
-    quiet = counts.canary.requests[:, -recent:].sum(axis=1) == 0
+    quiet = counts.canary.requests[:, newest].sum(axis=1) == 0
     return tuple(name for name, is_quiet in zip(counts.canary.instances, quiet, strict=True) if is_quiet)
 
 
@@ -286,13 +309,13 @@ def _incident(counts: ArmCounts, config: RolloutConfig) -> str:
     )
 
 
-def _disagreement(counts: ArmCounts, config: RolloutConfig) -> str:
+def _disagreement(counts: ArmCounts, config: RolloutConfig, settled: int) -> str:
     """Say so when both ends of the edge report and their counts cannot be reconciled."""
     ends = counts.ends
     if ends is None or not ends.arrived or not ends.sent:
         return ""
     # What is on its way at the bounds of the window is counted by one end only.
-    slack = config.max_disagreement * ends.sent + ends.sent / max(1, len(counts.block_starts)) / 2.0
+    slack = config.max_disagreement * ends.sent + ends.sent / max(1, settled - 1) / 2.0
     if abs(ends.sent - ends.arrived) <= slack:
         return ""
     return f"The ends of the edge disagree: callers sent {ends.sent} attempts, callees took in {ends.arrived} requests"

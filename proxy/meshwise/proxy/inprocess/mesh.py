@@ -86,7 +86,7 @@ class Mesh:
         proxy = Proxy(
             settings.model_copy(update={"app_port": None, "app_socket": None, "drain_delay_s": 0.0}), self.recorder
         )
-        proxy.on_applied = self.admission.apply
+        proxy.on_applied.append(self.admission.apply)
         if snapshot is not None:
             try:
                 proxy.apply(snapshot)
@@ -102,7 +102,7 @@ class Mesh:
         # Several processes may serve one port, each with counts of its own.
         instance_id = settings.instance_id or f"{settings.service}-{settings.app_port or 0}-{os.getpid()}"
         if isinstance(self.recorder, RingRecorder):
-            exporter = exporter_of(settings, self.recorder, instance_id)
+            exporter = exporter_of(settings, proxy, self.recorder, instance_id)
             if exporter is not None:
                 await exporter.start()
                 self._companions.append(lambda: exporter.stop(FLUSH_S))

@@ -19,6 +19,8 @@ import structlog
 
 from meshwise.contracts import telemetry as names
 from meshwise.contracts.errors import UnavailableError
+from meshwise.contracts.policy import Policy
+from meshwise.contracts.snapshot import Snapshot
 from meshwise.proxy.net.http_client import HttpClient
 from meshwise.proxy.telemetry.backlog import Backlog, Payload
 from meshwise.proxy.telemetry.delivery import judge
@@ -40,6 +42,9 @@ GRACE_S: Final = 0.05
 FIRST_WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 5.0
 """Pause after a failed export; doubles from the first to the longest, with jitter."""
+HURRY_S: Final = 2.0
+HURRY_FOR_S: Final = 120.0
+"""Seconds between two exports of metrics, for so long after policies changed: what they do is waited for."""
 LAST_TRIES: Final = 4
 """Failures in a row after which the final flush gives up before its deadline."""
 SIGNAL: Final = "meshwise.telemetry.signal"
@@ -51,6 +56,7 @@ log = structlog.get_logger(__name__)
 class Exporter:
     """Exports spans and logs about every second and metrics at wall-clock multiples of ``interval_s`` seconds.
 
+    Metrics go out more often for a while after policies changed: see ``watch``.
     ``resource`` holds at least service.name, service.instance.id and service.version.
     """
 
@@ -62,6 +68,8 @@ class Exporter:
         interval_s: float = 10.0,
         *,
         span_interval_s: float = 1.0,
+        hurry_s: float = HURRY_S,
+        hurry_for_s: float = HURRY_FOR_S,
         timeout_s: float = 10.0,
         first_wait_s: float = FIRST_WAIT_S,
         longest_wait_s: float = LONGEST_WAIT_S,
@@ -75,7 +83,11 @@ class Exporter:
         self._resource = dict(resource)
         self._client = HttpClient(collector_url, token=token, tls=tls)
         self._headers = {"content-type": "application/x-protobuf", "user-agent": "meshwise-proxy"}
-        self._interval_ns = round(interval_s * 1e9)
+        self._interval_ns = self._window_ns = round(interval_s * 1e9)
+        self._hurry_ns = round(hurry_s * 1e9)
+        self._hurry_for_s = hurry_for_s
+        self._policies: tuple[Policy, ...] | None = None
+        self._hurried_until = 0.0
         self._span_interval_s = span_interval_s
         self._timeout_s = timeout_s
         self._first_wait_s = first_wait_s
@@ -100,6 +112,16 @@ class Exporter:
     def backlog_bytes(self) -> int:
         """Encoded bytes waiting for the collector."""
         return self._metrics.held_bytes + self._spans.held_bytes
+
+    def watch(self, snapshot: Snapshot) -> None:
+        """Export metrics every ``hurry_s`` seconds for ``hurry_for_s`` if ``snapshot`` has other policies than before.
+
+        Whoever changed them, in a rollout or by hand, waits to see what they do.
+        """
+        before, self._policies = self._policies, snapshot.policies
+        if before is not None and before != self._policies:
+            self._hurried_until = time.monotonic() + self._hurry_for_s
+            self._full.set()
 
     async def start(self) -> None:
         """Begin exporting in the background; never waits for the collector."""
@@ -152,7 +174,7 @@ class Exporter:
             try:
                 await self._encode_signals()
                 if self._clock_ns() >= boundary:
-                    self._encode_metrics()
+                    self._encode_metrics(all_of_it=self._recut())
             except Exception:
                 log.exception("telemetry not encoded")
             next_signals = time.monotonic() + self._span_interval_s
@@ -160,10 +182,25 @@ class Exporter:
                 boundary = self._next_boundary()
             elif boundary - self._clock_ns() > 2 * self._interval_ns:
                 boundary = self._next_boundary()  # the wall clock was set back
+            else:
+                boundary = min(boundary, self._next_boundary())  # there is a hurry now
 
     def _next_boundary(self) -> int:
-        now = self._clock_ns()
-        return now - now % self._interval_ns + self._interval_ns
+        now, pace = self._clock_ns(), self._pace_ns()
+        return now - now % pace + pace
+
+    def _pace_ns(self) -> int:
+        hurried = time.monotonic() < self._hurried_until
+        return min(self._interval_ns, self._hurry_ns) if hurried else self._interval_ns
+
+    def _recut(self) -> bool:
+        """Cut windows as long as they are waited for now; tell whether one that is open is to be closed for it."""
+        pace, before = self._pace_ns(), self._window_ns
+        if pace == before or self._clock_ns() % pace > before:
+            return False  # longer windows begin with one of their own, or they would overlap what was sent
+        self._window_ns = pace
+        self._recorder.aggregate.set_interval(pace / 1e9)
+        return pace < before
 
     async def _encode_signals(self) -> None:
         """Empty both rings into payloads, giving the loop a turn between them."""

@@ -68,7 +68,7 @@ class Worker:
             self._apply(begin["snapshot"])
         if begin["identity"] is not None:
             await self._use(begin["identity"])
-        exporter = exporter_of(settings, recorder, begin["instance_id"], process=os.getpid())
+        exporter = exporter_of(settings, proxy, recorder, begin["instance_id"], process=os.getpid())
         if exporter is not None:
             await exporter.start()
         listeners = {name: [socket.socket(fileno=fd) for fd in fds] for name, fds in begin["listeners"].items()}
