@@ -24,8 +24,8 @@ _GRANULE_BYTES: Final = 4 * _MIB
 
 The spans of a trace lie in as many granules, so reading it took half as long again with the engine's own 10 MiB. With a
 quarter of this, inserts were a tenth dearer, and choosing among a hundred thousand granules took longer than reading.
-Said here and not in a table's settings, where the engine lets nobody change it, it counts for what is written from now
-on.
+Said here and not in a table's settings, where the engine lets nobody change it, it counts for what is inserted from now
+on; a merge keeps about the granules of what it merges.
 """
 
 
