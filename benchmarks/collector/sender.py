@@ -133,16 +133,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.collector.sender", description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--connections", type=int, help="4 at a steady rate, else 16: one always has its answer")
     parser.add_argument("--rate", type=float, help="spans a second; as many as are taken when left out")
     parser.add_argument("--spans", type=int, help="end after as many; as many as there is time for when left out")
     parser.add_argument("--most-waiting", type=int, default=500_000, help="spans that may wait for the store")
     given = parser.parse_args()
     if given.rate:
-        sent = steady(given.port, given.connections, given.seconds, given.rate)
+        sent = steady(given.port, given.connections or 4, given.seconds, given.rate)
     else:
         sent = saturate(
-            given.port, given.connections, given.seconds, most_waiting=given.most_waiting, spans=given.spans
+            given.port, given.connections or 16, given.seconds, most_waiting=given.most_waiting, spans=given.spans
         )
     print(json.dumps(asdict(sent)))
 
