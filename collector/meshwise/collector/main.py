@@ -152,7 +152,7 @@ class _Collector:
             backlog = Backlog()
             writer = SpoolWriter(name, self._directory, space, backlog, rule=rule, metrics=metrics)
             lanes[name] = Lane(writer, backlog)
-            inserters += [
+            inserters.append(
                 Inserter(
                     name,
                     backlog,
@@ -164,8 +164,7 @@ class _Collector:
                     sampler=sampler if name is Signal.TRACES else None,
                     metrics=metrics,
                 )
-                for _ in range(settings.inserts if name is Signal.TRACES else 1)
-            ]
+            )
             await self._recover(name, backlog, space)
         pipeline = Pipeline(settings, lanes, space, metrics, sampler)
         instance = settings.instance_id or f"{socket.gethostname()}:{listener.getsockname()[1]}"
