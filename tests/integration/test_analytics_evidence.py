@@ -203,12 +203,12 @@ def test_bad_attempts_share_the_version_of_their_callee(client: Any) -> None:
 
 class TestLoadArms:
     def test_counts(self, client: Any) -> None:
-        """Both arms come back per proxy and block, by the version that governed the requests."""
+        """Both arms come back per proxy and block, by the version of the policy; the last block is still open."""
         counts = load_arms(client, ROLLOUT, END + timedelta(seconds=4))
-        assert len(counts.block_starts) == 6
-        assert counts.canary.requests.tolist() == [[120] * 6]
-        assert counts.control.good.tolist() == [[108] * 6] * 3
-        assert counts.canary.timely.tolist() == [[117] * 6]
+        assert len(counts.block_starts) == 7
+        assert counts.canary.requests.tolist() == [[120] * 6 + [0]]
+        assert counts.control.good.tolist() == [[108] * 6 + [0]] * 3
+        assert counts.canary.timely.tolist() == [[117] * 6 + [0]]
         assert counts.control.attempts.sum() == 18 * 132
         assert counts.control.retries.sum() == 18 * 12
 
