@@ -25,9 +25,11 @@ demo: setup
 	@exec $(BIN)/meshwise demo
 
 # The whole demo wants the machine to itself, so the rest runs first, in the order and by the workers of tests/conftest.py.
+# Tests start hundreds of processes: where no bytecode is kept, each would compile all our sources again.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: setup
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not e2e"
-	@$(BIN)/python -m pytest -m e2e
+	@$(BIN)/python -m pytest -m e2e tests/e2e
 
 check: setup
 	@$(BIN)/python -m tools.check

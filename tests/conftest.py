@@ -1,6 +1,8 @@
 """The order of the suite, and how many workers share it."""
 
+import gc
 import os
+from collections.abc import Generator
 
 import pytest
 
@@ -8,6 +10,16 @@ import pytest
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest: it runs on one core while the rest goes by on the others."""
     items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests, not garbage: what is imported for five thousand of them stays, and is looked through in vain."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_xdist_auto_num_workers() -> int:

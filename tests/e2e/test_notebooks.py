@@ -3,9 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from e2e.conftest import DEMO_DEADLINE_S, Demo
 from support.processes import MESHWISE, REPOSITORY, Process, free_port
@@ -43,10 +41,14 @@ def test_notebooks_are_kept_without_outputs() -> None:
 
 
 def _run(path: Path) -> str:
+    from nbclient import NotebookClient  # takes seconds to import, in every worker that only collects this file
+
     notebook = _read(path)
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     return str([cell.get("outputs") for cell in notebook.cells])
 
 
 def _read(path: Path) -> Any:
+    import nbformat
+
     return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]  # nbformat's reader carries no types

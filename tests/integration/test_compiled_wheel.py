@@ -56,7 +56,7 @@ def test_every_module_is_compiled(site: Path) -> None:
 
 
 def test_the_data_path_behaves_as_its_source(site: Path) -> None:
-    """The proxy's own tests pass on compiled code, but for the soak, which takes a minute and is of the source."""
+    """The proxy's own tests pass on compiled code, but for the soak, which takes half a minute and is of the source."""
     soak = "tests/integration/proxy/test_proxy_soak.py"
     done = _python(
         site,
