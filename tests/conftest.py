@@ -2,14 +2,25 @@
 
 import gc
 import os
+import shutil
+import tempfile
 from collections.abc import Generator
 
 import pytest
+
+from support.store import SHARED
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest: it runs on one core while the rest goes by on the others."""
     items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run, whose workers inherit it, a directory for what is made once."""
+    if not hasattr(config, "workerinput"):
+        os.environ[SHARED] = tempfile.mkdtemp(prefix="meshwise-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(SHARED), ignore_errors=True))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import functools
+import os
 import shutil
 import sys
 import tempfile
@@ -16,6 +18,9 @@ from typing import Any
 import pytest
 
 from support.processes import Process, free_port, start
+
+SHARED = "PYTEST_MESHWISE_SHARED"
+"""Environment variable: the directory for what the workers of one run of the suite make once for all of them."""
 
 _SERVE = """
 import json, sys
@@ -73,12 +78,24 @@ def running_store(data_dir: Path | None = None, *, scheme: str = "http", **setti
 
 @functools.cache
 def _with_tables() -> Path:
-    """Return a directory with every table and no row, made once: the schema's history takes a second and a half."""
-    scratch = Path(tempfile.mkdtemp(prefix="meshwise-store-"))
+    """Return a directory with every table and no row, which all workers of a run share: its history takes seconds."""
+    scratch = Path(os.environ.get(SHARED) or _own_scratch())
+    made = scratch / "with-tables"
+    with (scratch / "with-tables.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the file is closed, also by a worker that dies
+        if not made.exists():
+            shutil.rmtree(scratch / "making", ignore_errors=True)
+            with running_store(scratch / "making"):
+                pass
+            (scratch / "making").rename(made)
+    return made
+
+
+def _own_scratch() -> str:
+    """Return a directory that goes with this process, where no run of the suite gave one."""
+    scratch = tempfile.mkdtemp(prefix="meshwise-store-")
     atexit.register(shutil.rmtree, scratch)
-    with running_store(scratch / "data"):
-        pass
-    return scratch / "data"
+    return scratch
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,4 @@
+import functools
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,12 @@ CONFIG = ProposalConfig(simulated_requests=2500)
 def advise(attempts: Attempts, in_force: Policy, seconds: float = 120, world: World | None = None) -> ProposalFinding:
     (finding,) = propose(attempts, world or quiet_world(seconds), [in_force], CONFIG)
     return finding
+
+
+@functools.cache
+def usual() -> ProposalFinding:
+    """What is advised for the usual recording, ``heavy_tail(120, 20)``: equal data give equal findings."""
+    return advise(heavy_tail(120, 20), policy())
 
 
 def counted_world(seconds: float) -> World:
@@ -79,7 +86,7 @@ class TestHeavyTail:
 
     def test_says_why(self) -> None:
         """Sentence and evidence carry the numbers, the curve, the assumptions and what would change our mind."""
-        finding = advise(heavy_tail(120, 20), policy())
+        finding = usual()
         evidence = json.loads(finding.evidence)
         assert finding.sentence.startswith("With ")
         assert f"{finding.samples} requests" in finding.sentence
@@ -91,7 +98,7 @@ class TestHeavyTail:
 
     def test_deterministic_ids(self) -> None:
         """Equal data give equal findings; a little more data give the same proposal under the same id."""
-        first, again = (advise(heavy_tail(120, 20), policy()) for _ in range(2))
+        first, again = usual(), advise(heavy_tail(120, 20), policy())
         assert first == again
         later = advise(heavy_tail(122, 20), policy(), 122)
         assert later.id == first.id
@@ -205,7 +212,7 @@ class TestLessPatience:
 class TestOutage:
     def test_total_outage_under_the_proposal(self) -> None:
         """If everything fails under what was proposed, attempts stay within 1 + budget, floor and hedges included."""
-        made = chosen(advise(heavy_tail(120, 20), policy()))
+        made = chosen(usual())
         hedging = replace(made, hedge=Hedge(0.03))
         down = recording(4800, 120, duration=[5.0] * 4800, outcome=["timeout"] * 4800)
         for one in (made, hedging):
@@ -354,7 +361,7 @@ class TestRehearsal:
 
     def test_next_best_that_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """When the best fails its rehearsal, the next that is worth a change and passes is proposed."""
-        best = chosen(advise(heavy_tail(120, 20), policy()))
+        best = chosen(usual())
 
         def gate(*_: object, **__: object) -> Any:
             return lambda _, proposed: Rehearsed({}, "down" if proposed.retry == best.retry else "")
@@ -393,7 +400,7 @@ class TestRehearsal:
 
     def test_unknown_edge_is_told(self) -> None:
         """Without rollups there is no rehearsal, and the evidence says so."""
-        evidence = json.loads(advise(heavy_tail(120, 20), policy()).evidence)
+        evidence = json.loads(usual().evidence)
         assert "nothing was measured" in evidence["rehearsal"]["skipped"]
 
 
@@ -459,7 +466,7 @@ class TestUnchanged:
 
     def test_good_policy_stays(self) -> None:
         """A policy that was proposed and holds is not changed again."""
-        current = chosen(advise(heavy_tail(120, 20), policy()))
+        current = chosen(usual())
         again = advise(heavy_tail(120, 20, seed=2), replace(current, version=2))
         assert again.status == "unchanged", again.sentence
 
