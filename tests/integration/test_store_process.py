@@ -10,15 +10,20 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from google.protobuf.message import Message
 
 from meshwise.contracts.errors import ConfigError, UnavailableError
+from meshwise.store import otlp
 from meshwise.store.background import MERGES, NICENESS
 from meshwise.store.client import connect, connect_async
 from meshwise.store.main import migrate, run
 from meshwise.store.settings import StoreSettings
+from support.otlp import logs, sums, traces
 from support.processes import free_port, start
 from support.processes import run as run_command
 from support.store import running_store, store_command
+
+HELD = "SELECT name, total_rows FROM system.tables WHERE database = 'meshwise' AND name LIKE 'otel%' AND total_rows > 0"
 
 
 def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
@@ -36,6 +41,26 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
         client.insert("kept", [[4]], column_names=["a"], settings={"insert_deduplication_token": "t4"})
         assert client.query("SELECT a FROM kept ORDER BY a").result_rows == [(number,) for number in range(5)]
         assert store.process.wait_event("schema up to date")["applied"] == []
+
+
+def test_an_insert_sent_again_after_a_restart_adds_nothing(tmp_path: Path) -> None:
+    """Telemetry that the process that made the tables stored is known to the next one by its token, in every table."""
+    landings: tuple[tuple[str, otlp.Signal, Message], ...] = (
+        (otlp.QUICK_LANDING, "traces", traces(range(3))),
+        (otlp.LANDING_TABLES["traces"], "traces", traces(range(3, 5))),
+        (otlp.LANDING_TABLES["metrics"], "metrics", sums([7, 8])),
+        (otlp.LANDING_TABLES["logs"], "logs", logs(["a line"])),
+    )
+    held = []
+    for _ in range(2):
+        with running_store(tmp_path / "data") as store, connect(store.url) as client:
+            for table, signal, request in landings:
+                settings = otlp.insert_settings(signal, "the token", quick=table == otlp.QUICK_LANDING)
+                client.raw_insert(table, insert_block=request.SerializeToString(), fmt=otlp.FORMAT, settings=settings)
+            held.append({str(name): int(rows) for name, rows in client.query(HELD).result_rows})
+            store.process.kill()
+    assert held[0] == held[1]
+    assert held[0]["otel_traces"] == 5
 
 
 def test_one_process_per_directory(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ INSERT_SETTINGS: Final[Mapping[str, str]] = {
 }
 """What an insert into a cluster needs so that an answered insert is a kept one."""
 
+_VIEW: Final = ["CREATE", "MATERIALIZED", "VIEW"]
 _DEDUPLICATION: Final = "non_replicated_deduplication_window"
 _REMEMBERED: Final = "replicated_deduplication_window_seconds = 604800, replicated_deduplication_window"
 """Replicas forget an insert by its age as well, after an hour unless told otherwise: a collector may be away longer."""
@@ -104,7 +105,7 @@ def render(statement: str, layout: Layout) -> tuple[str, ...]:
     words = [one.text.upper() for one in items if one.kind == "word"]
     if words[:2] == ["CREATE", "TABLE"]:
         return _create_table(statement, items, layout)
-    if words[:3] == ["CREATE", "MATERIALIZED", "VIEW"]:
+    if words[:3] == _VIEW or words[:1] + words[3:5] == _VIEW:  # … or CREATE OR REPLACE
         return (_create_view(statement, items, layout),)
     if words[:2] == ["ALTER", "TABLE"]:
         return _alter_table(statement, items, layout)
@@ -181,7 +182,7 @@ def _replicated(items: Sequence[Token], engine: int, *, sharded: bool) -> list[_
 
 def _name(items: Sequence[Token]) -> Token:
     """Return the token that names what a statement makes, changes or drops."""
-    skipped = {"CREATE", "ALTER", "DROP", "TABLE", "VIEW", "MATERIALIZED", "IF", "NOT", "EXISTS"}
+    skipped = {"CREATE", "OR", "REPLACE", "ALTER", "DROP", "TABLE", "VIEW", "MATERIALIZED", "IF", "NOT", "EXISTS"}
     return next(one for one in items if one.kind == "quoted" or one.text.upper() not in skipped)
 
 

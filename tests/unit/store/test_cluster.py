@@ -39,6 +39,8 @@ def test_views_read_and_write_what_is_local_but_for_landing() -> None:
     """Behind a sharded table all is local; behind a landing table rows go out to the shards."""
     landing = "CREATE MATERIALIZED VIEW v TO otel_traces AS SELECT a FROM (SELECT 1 AS a FROM mesh_landing_traces)"
     assert render(landing, LAYOUT) == (landing.replace(" v ", " v ON CLUSTER 'prod' "),)
+    replaced = landing.replace("CREATE", "CREATE OR REPLACE")
+    assert render(replaced, LAYOUT) == (replaced.replace(" v ", " v ON CLUSTER 'prod' "),)
     rollup = "CREATE MATERIALIZED VIEW v TO mesh_edge_1m AS SELECT 'FROM mesh_edge_10s' FROM mesh_edge_10s"
     assert render(rollup, LAYOUT) == (
         "CREATE MATERIALIZED VIEW v ON CLUSTER 'prod' TO mesh_edge_1m_local AS "
