@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -32,8 +32,8 @@ STEP: Final = 250_000
 """Spans made by one statement."""
 COPIED: Final = 500_000
 """Spans that are made; beyond, they are copied."""
-ASKED: Final = 31
-"""Traces that are looked up, none of them twice."""
+ASKED: Final = 62
+"""Traces that are looked up, none of them twice: half of them in either way."""
 DRAWN: Final = 15
 """Maps that are made."""
 
@@ -95,8 +95,9 @@ FROM numbers({{first:UInt64}}, {{count:UInt64}}) ARRAY JOIN ['client', 'server']
 ARRAY JOIN ['ok', 'error'] AS outcome
 """
 
+_TRACE: Final = "SELECT * FROM mesh_trace(trace_id = {trace:String})"
 _TRACE_TIMES: Final = "SELECT min(Start), max(End) + 1 FROM otel_traces_trace_id_ts WHERE TraceId = {trace:String}"
-_TRACE: Final = """
+_TRACE_IN_TIME: Final = """
 SELECT * FROM otel_traces
 WHERE TraceId = {trace:String} AND Timestamp >= {low:DateTime} AND Timestamp <= {high:DateTime}
 """
@@ -120,7 +121,7 @@ def _asked(spans: int, directory: Path | None) -> Row:
         made_s = time.monotonic() - begun
         here.start_store()
         with connect(here.store_url) as client:
-            trace_ms = [timed(lambda one=one: trace_by_id(client, one)) for one in some_traces(client)]  # type: ignore[misc]
+            trace_ms, by_time_ms = traces_ms(client, some_traces(client))
             maps_ms = [timed(lambda: day_map(client, now)) for _ in range(DRAWN)]
             ((parts, on_disk),) = client.query(
                 "SELECT count(), sum(bytes_on_disk) FROM system.parts WHERE active AND table = 'otel_traces'"
@@ -129,6 +130,8 @@ def _asked(spans: int, directory: Path | None) -> Row:
         "measurement": "queries", "spans": spans, "parts": parts, "bytes_per_span": round(on_disk / spans, 1),
         "made_s": round(made_s, 1), "trace_ms": round(statistics.median(trace_ms), 1),
         "trace_spread_ms": [round(min(trace_ms), 1), round(max(trace_ms), 1)],
+        "trace_by_time_ms": round(statistics.median(by_time_ms), 1),
+        "trace_by_time_spread_ms": [round(min(by_time_ms), 1), round(max(by_time_ms), 1)],
         "map_ms": round(statistics.median(maps_ms), 1),
         "map_spread_ms": [round(min(maps_ms), 1), round(max(maps_ms), 1)],
     }  # fmt: skip
@@ -209,10 +212,27 @@ def some_traces(client: Client) -> list[str]:
     return [row[0] for row in found]
 
 
+def traces_ms(client: Client, wanted: Sequence[str]) -> tuple[list[float], list[float]]:
+    """Return how long each of ``wanted`` takes the one way and the other, which take turns and never share a trace."""
+    by_id, by_time = [], []
+    for one, other in zip(wanted[::2], wanted[1::2], strict=True):
+        by_id.append(timed(lambda one=one: trace_by_id(client, one)))  # type: ignore[misc]
+        by_time.append(timed(lambda other=other: trace_by_time(client, other)))  # type: ignore[misc]
+    return by_id, by_time
+
+
 def trace_by_id(client: Client, trace: str) -> None:
+    """Fetch a whole trace as the dashboard does."""
+    _whole(trace, client.query(_TRACE, parameters={"trace": trace}).result_rows)
+
+
+def trace_by_time(client: Client, trace: str) -> None:
     """Fetch a whole trace as Grafana and HyperDX do: when it was, then its spans in that time."""
     ((low, high),) = client.query(_TRACE_TIMES, parameters={"trace": trace}).result_rows
-    spans = client.query(_TRACE, parameters={"trace": trace, "low": low, "high": high}).result_rows
+    _whole(trace, client.query(_TRACE_IN_TIME, parameters={"trace": trace, "low": low, "high": high}).result_rows)
+
+
+def _whole(trace: str, spans: Sequence[Sequence[object]]) -> None:
     if len(spans) != SPANS_PER_TRACE:
         raise RuntimeError(f"trace {trace} has {len(spans)} spans, not {SPANS_PER_TRACE}")
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, floor, log10
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.figures import Figure, Unmeasured
 from benchmarks.proxy.report import Ceiling
 
 Row = Mapping[str, Any]
 Figures = dict[str, Figure | Unmeasured]
+
+_LINES: Final = (
+    ("trace by id", "trace_ms", "#0b6e75"),
+    ("trace by time and id", "trace_by_time_ms", "#6b5ca5"),
+    ("map of a day", "map_ms", "#b3541e"),
+)
+"""The plot's lines: what it says, the key of the rows, the colour."""
 
 
 def figures(rows: Sequence[Row], absent: Mapping[str, str]) -> Figures:
@@ -46,11 +53,11 @@ def figures(rows: Sequence[Row], absent: Mapping[str, str]) -> Figures:
 
 
 def plot(rows: Iterable[Row]) -> str:
-    """Return an SVG: how long both questions take at each size of the table, both axes logarithmic."""
+    """Return an SVG: how long each question takes at each size of the table, both axes logarithmic."""
     asked = [row for row in rows if row["measurement"] == "queries"]
     left, top, width, height = 60, 40, 420, 200
     low, high = log10(min(row["spans"] for row in asked)), log10(max(row["spans"] for row in asked))
-    times = [row[key] for row in asked for key in ("trace_ms", "map_ms")]
+    times = [row[key] for row in asked for _, key, _ in _LINES]
     least, most = floor(log10(min(times))), ceil(log10(max(times)))
 
     def place(spans: float, ms: float) -> tuple[float, float]:
@@ -72,7 +79,7 @@ def plot(rows: Iterable[Row]) -> str:
         x, _ = place(row["spans"], 10.0**least)
         label = f"{row['spans'] / 1e6:g} M"
         parts.append(f'<text x="{x:.1f}" y="{top + height + 22}" text-anchor="middle" fill="#222222">{label}</text>')
-    for name, key, colour in (("trace by id", "trace_ms", "#0b6e75"), ("map of a day", "map_ms", "#b3541e")):
+    for name, key, colour in _LINES:
         points = [place(row["spans"], row[key]) for row in asked]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')

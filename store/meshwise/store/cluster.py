@@ -41,6 +41,7 @@ SHARDING: Final[Mapping[str, str]] = {
     "mesh_edge_totals": _EDGE,
     "mesh_edge_spans": _EDGE,
     "mesh_span_arrivals": "cityHash64(bucket)",
+    "mesh_services": "cityHash64(service)",
 }
 """The sharded tables, and by what their rows go to a shard."""
 
@@ -107,6 +108,9 @@ def render(statement: str, layout: Layout) -> tuple[str, ...]:
         return _create_table(statement, items, layout)
     if words[:3] == _VIEW or words[:1] + words[3:5] == _VIEW:  # … or CREATE OR REPLACE
         return (_create_view(statement, items, layout),)
+    if words[:2] == ["CREATE", "VIEW"]:
+        name = _name(items)
+        return (_apply(statement, [_named(name, name.text, layout)]),)  # it reads all shards, as any query does
     if words[:2] == ["ALTER", "TABLE"]:
         return _alter_table(statement, items, layout)
     if words[:2] in (["DROP", "TABLE"], ["DROP", "VIEW"]):

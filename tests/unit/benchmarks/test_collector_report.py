@@ -62,13 +62,14 @@ def test_one_lost_span_is_one_too_many() -> None:
 
 
 def test_queries_count_at_the_largest_table() -> None:
-    """The figures of queries are those of the most spans; the plot has both lines."""
+    """The figures of queries are those of the most spans; the plot has a line each."""
     rows = [
         {
             "measurement": "queries",
             "spans": spans,
             "trace_ms": ms,
             "trace_spread_ms": [1.0, ms],
+            "trace_by_time_ms": 2 * ms,
             "map_ms": 90.0,
             "map_spread_ms": [80.0, 99.0],
         }
@@ -76,5 +77,5 @@ def test_queries_count_at_the_largest_table() -> None:
     ]
     assert (measured("trace_by_id_ms", rows).value, measured("map_24h_ms", rows).value) == (60.0, 90.0)
     drawn = plot(rows)
-    assert drawn.count("<polyline") == 2
+    assert drawn.count("<polyline") == 3
     assert "50 M" in drawn

@@ -48,6 +48,12 @@ def test_views_read_and_write_what_is_local_but_for_landing() -> None:
     )
 
 
+def test_a_view_that_keeps_nothing_reads_all_shards() -> None:
+    """What it reads is named as any query names it."""
+    view = "CREATE VIEW v AS WITH (SELECT 1 FROM mesh_services) AS x SELECT * FROM otel_traces WHERE x = 1"
+    assert render(view, LAYOUT) == (view.replace(" v AS", " v ON CLUSTER 'prod' AS"),)
+
+
 def test_rows_that_the_history_writes_go_out_from_one_node() -> None:
     """An INSERT … SELECT reads from all shards and writes to all: every node would write all of it again."""
     (began,) = (one.statement for one in migrations.history() if one.name == "insert_mesh_edge_totals_begin")

@@ -1,8 +1,5 @@
--- The spans of one trace in order of their start, found by when the trace began and ended.
+-- The spans of one trace in order of their start.
 -- Parameters: trace_id, limit. Columns: those of SpanRow.
-WITH
-    (SELECT min(Start) FROM otel_traces_trace_id_ts WHERE TraceId = {trace_id:String}) AS earliest,
-    (SELECT max(End) FROM otel_traces_trace_id_ts WHERE TraceId = {trace_id:String}) AS latest
 SELECT
     SpanId AS span_id,
     ParentSpanId AS parent_id,
@@ -15,7 +12,6 @@ SELECT
     StatusCode = 'Error' AS error,
     StatusMessage AS message,
     SpanAttributes AS attributes
-FROM otel_traces
-WHERE TraceId = {trace_id:String} AND Timestamp >= earliest AND Timestamp <= latest + INTERVAL 1 SECOND
+FROM mesh_trace(trace_id = {trace_id:String})
 ORDER BY Timestamp, SpanId
 LIMIT {limit:UInt32}
