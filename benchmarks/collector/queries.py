@@ -213,9 +213,9 @@ def some_traces(client: Client) -> list[str]:
 
 
 def traces_ms(client: Client, wanted: Sequence[str]) -> tuple[list[float], list[float]]:
-    """Return how long each of ``wanted`` takes the one way and the other, which take turns and never share a trace."""
+    """Return how long either way takes: they take turns through ``wanted`` and never share a trace."""
     by_id, by_time = [], []
-    for one, other in zip(wanted[::2], wanted[1::2], strict=True):
+    for one, other in zip(wanted[::2], wanted[1::2], strict=False):
         by_id.append(timed(lambda one=one: trace_by_id(client, one)))  # type: ignore[misc]
         by_time.append(timed(lambda other=other: trace_by_time(client, other)))  # type: ignore[misc]
     return by_id, by_time
