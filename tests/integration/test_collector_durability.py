@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -75,6 +76,25 @@ def test_a_store_that_comes_late_gets_everything_once(tmp_path: Path) -> None:
             collector.wait_stored(30, timeout=60.0)
             assert spans(url) == (30, 30)
             assert httpx.get(f"{collector.url}/readyz").json()["store"] == "up"
+
+
+def test_two_segments_of_spans_are_inserted_at_a_time(tmp_path: Path) -> None:
+    """While the store works on one insert of spans a second one is under way, and no third."""
+    inserting = "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND query LIKE '%mesh_landing_spans%'"
+    with running_store() as store, connect(store.url) as client:
+        client.command("CREATE TABLE slow (a UInt8) ENGINE = MergeTree ORDER BY a")
+        client.command("CREATE MATERIALIZED VIEW slow_mv TO slow AS SELECT sleepEachRow(1) AS a FROM otel_traces")
+        with running_collector(store.url, tmp_path / "c", flush_interval_s=0.02) as collector:
+            most = 0
+            for number in range(4):
+                assert send(collector, [number]) == 1
+                most = max(most, int(str(client.command(inserting))))
+            deadline = time.monotonic() + 30.0
+            while collector.metric("inserted_items_total") < 4:
+                assert time.monotonic() < deadline, collector.process.stderr[-3000:]
+                most = max(most, int(str(client.command(inserting))))
+            assert most == 2
+        assert spans(store.url) == (4, 4)
 
 
 def test_sigterm_keeps_what_the_store_did_not_take(tmp_path: Path) -> None:

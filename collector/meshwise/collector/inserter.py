@@ -80,7 +80,7 @@ class StoreState:
 
 
 class Inserter:
-    """Empties the backlog of one signal into the store."""
+    """Empties the backlog of one signal into the store, alone or beside others: no segment depends on another."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class Inserter:
             sealed = await self._backlog.take()
             while not await self._delivered(sealed):
                 pass
-            self._backlog.done()
+            self._backlog.done(sealed)
 
     async def _delivered(self, sealed: Sealed) -> bool:
         try:

@@ -142,7 +142,7 @@ class _Collector:
         space = SpoolSpace(settings.spool_max_bytes, settings.spool_min_free_bytes, settings.retry_after_s)
         space.observe_disk(*self._directory.free_bytes())
         store = StoreState()
-        landing = _landing(settings)
+        landings: list[ClickHouseLanding] = []
         rule = SealRule(settings.segment_bytes, settings.flush_interval_s, settings.retry_after_s)
         retry = Retry(settings.insert_retry_min_s, settings.insert_retry_max_s)
         sampler = _sampler(settings.sampling)
@@ -152,11 +152,13 @@ class _Collector:
             backlog = Backlog()
             writer = SpoolWriter(name, self._directory, space, backlog, rule=rule, metrics=metrics)
             lanes[name] = Lane(writer, backlog)
-            inserters.append(
-                Inserter(
+            for _ in range(settings.inserts if name is Signal.TRACES else 1):
+                # A connection each: one that fails is closed, and would take the inserts of the others with it.
+                landings.append(_landing(settings))
+                inserter = Inserter(
                     name,
                     backlog,
-                    landing,
+                    landings[-1],
                     directory=self._directory,
                     space=space,
                     store=store,
@@ -164,7 +166,7 @@ class _Collector:
                     sampler=sampler if name is Signal.TRACES else None,
                     metrics=metrics,
                 )
-            )
+                inserters.append(inserter)
             await self._recover(name, backlog, space)
         pipeline = Pipeline(settings, lanes, space, metrics, sampler)
         instance = settings.instance_id or f"{socket.gethostname()}:{listener.getsockname()[1]}"
@@ -214,7 +216,8 @@ class _Collector:
         stopping.cancel()
         await self._last_report(reporter, reporting, store)
         await stats.close()
-        await landing.close()
+        for landing in landings:
+            await landing.close()
         log.info("stopped", spooled_bytes=space.used)
 
     async def _last_report(self, reporter: Reporter, reporting: asyncio.Task[None], store: StoreState) -> None:

@@ -200,6 +200,12 @@ class CollectorSettings(BaseModel, frozen=True, extra="forbid"):
         default_factory=SamplingSettings, description="which spans go on to the store: by chance, and for what they are"
     )
 
+    inserts: int = Field(
+        default=2,
+        ge=1,
+        le=16,
+        description="segments of spans inserted at the same time while they pile up; each is in memory whole",
+    )
     insert_timeout_s: float = Field(default=60.0, gt=0, description="time one insert may take, in seconds")
     insert_retry_min_s: float = Field(default=1.0, gt=0, description="first wait after a failed insert, in seconds")
     insert_retry_max_s: float = Field(

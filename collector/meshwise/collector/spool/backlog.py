@@ -25,38 +25,37 @@ class Sealed:
 
 
 class Backlog:
-    """A queue between the writer, recovery and the inserter; its bound is the disk limit of the spool."""
+    """A queue between the writer, recovery and the inserters; its bound is the disk limit of the spool."""
 
     def __init__(self) -> None:
         self._waiting: deque[Sealed] = deque()
         self._arrived = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._in_hand: Sealed | None = None
+        self._in_hand: list[Sealed] = []
         self._listeners: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
-        return len(self._waiting) + (self._in_hand is not None)
+        return len(self._waiting) + len(self._in_hand)
 
     @property
     def waiting(self) -> int:
-        """Segments the inserter has not begun with."""
+        """Segments no inserter has begun with."""
         return len(self._waiting)
 
     @property
     def items(self) -> int:
         """Spans, data points or log records in segments that are not in the store."""
-        in_hand = self._in_hand.items if self._in_hand is not None else 0
-        return in_hand + sum(segment.items for segment in self._waiting)
+        return sum(segment.items for segment in (*self._in_hand, *self._waiting))
 
     @property
     def oldest_at(self) -> float | None:
         """When the oldest segment that is not in the store was opened, Unix seconds."""
-        first = self._in_hand or (self._waiting[0] if self._waiting else None)
-        return None if first is None else first.opened_at
+        first = [*self._in_hand, *([self._waiting[0]] if self._waiting else [])]
+        return min((segment.opened_at for segment in first), default=None)
 
     def on_taken(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` whenever the inserter takes a segment."""
+        """Call ``listener`` whenever an inserter takes a segment."""
         self._listeners.append(listener)
 
     def put(self, segment: Sealed) -> None:
@@ -70,15 +69,16 @@ class Backlog:
         while not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()
-        self._in_hand = self._waiting.popleft()
+        segment = self._waiting.popleft()
+        self._in_hand.append(segment)
         for listener in self._listeners:
             listener()
-        return self._in_hand
+        return segment
 
-    def done(self) -> None:
-        """The segment taken last is in the store and its file is gone."""
-        self._in_hand = None
-        if not self._waiting:
+    def done(self, segment: Sealed) -> None:
+        """``segment`` is in the store and its file is gone."""
+        self._in_hand.remove(segment)
+        if not len(self):
             self._empty.set()
 
     async def emptied(self) -> None:

@@ -14,10 +14,23 @@ async def test_segments_leave_in_the_order_they_came() -> None:
     backlog = Backlog()
     backlog.put(sealed("a", 5.0))
     backlog.put(sealed("b", 6.0))
-    assert (await backlog.take()).name == "a"
+    first = await backlog.take()
+    assert first.name == "a"
     assert (len(backlog), backlog.waiting, backlog.oldest_at) == (2, 1, 5.0)
-    backlog.done()
+    backlog.done(first)
     assert (len(backlog), backlog.oldest_at) == (1, 6.0)
+
+
+async def test_two_inserters_have_a_segment_each() -> None:
+    """What either has in hand counts until it is done, whichever comes first."""
+    backlog = Backlog()
+    for number, name in enumerate("abc"):
+        backlog.put(sealed(name, 5.0 + number))
+    first, second = await backlog.take(), await backlog.take()
+    backlog.done(second)
+    assert (len(backlog), backlog.items, backlog.waiting, backlog.oldest_at) == (2, 2, 1, 5.0)
+    backlog.done(first)
+    assert (len(backlog), backlog.oldest_at) == (1, 7.0)
 
 
 async def test_taking_waits_for_a_segment() -> None:
@@ -35,10 +48,10 @@ async def test_emptied_means_nothing_waits_and_nothing_is_in_hand() -> None:
     await backlog.emptied()
     backlog.put(sealed("a"))
     waiting = asyncio.create_task(backlog.emptied())
-    await backlog.take()
+    taken = await backlog.take()
     await asyncio.sleep(0)
     assert not waiting.done()
-    backlog.done()
+    backlog.done(taken)
     await waiting
 
 
