@@ -306,6 +306,71 @@ async def test_the_cached_snapshot_serves_until_control_answers(tmp_path: Path) 
         await client.stop()
 
 
+APPROVED = {"match": {"service": "catalog"}, "name": "p", "version": 1}
+ON_TRIAL = {
+    "policies": [{**APPROVED, "timeout": {"request": "1s"}, "version": 2}],
+    "trial": {"patience": "300ms", "names": ["p"], "in_force": [APPROVED]},
+}
+
+
+@pytest.mark.parametrize("silent", ["", "/snapshot"], ids=["control", "its snapshots alone"])
+async def test_a_trial_ends_in_silence_and_goes_on_after_it(silent: str) -> None:
+    """Control that does not confirm the candidate has it obeyed no longer; a heartbeat it answers does not confirm."""
+    control, applied = ScriptedControl(), Applied()
+    control.publish(5, **ON_TRIAL)
+    async with HttpStub(control) as stub:
+        client = client_of(stub.url, applied)
+        await client.start()
+        await eventually(lambda: applied.policies() == {"p": 2})
+        asked = len(stub.calls)
+        await eventually(lambda: any(call.path.endswith("/snapshot") for call in stub.calls[asked:]))
+        control.fail = lambda call: Reply(503) if call.path.endswith(silent) else None
+        ended = client.trials_ended
+        await eventually(lambda: applied.policies() == {"p": 1})
+        await eventually(lambda: client.trials_ended > ended)
+        assert client.stats()["on_trial"] is False
+        assert client.snapshot_version == 5
+        control.fail = lambda _: None
+        await eventually(lambda: applied.policies() == {"p": 2})
+        control.publish(6, policies=[APPROVED])
+        await eventually(lambda: client.snapshot_version == 6)
+        assert applied.policies() == {"p": 1}
+        await client.stop()
+
+
+async def test_a_trial_does_not_outlive_a_snapshot_that_is_refused() -> None:
+    """When control has moved on to what this proxy cannot take, nothing confirms the candidate it still has."""
+    control, applied = ScriptedControl(), Applied()
+    control.publish(5, **ON_TRIAL)
+    async with HttpStub(control) as stub:
+        client = client_of(stub.url, applied)
+        await client.start()
+        await eventually(lambda: applied.policies() == {"p": 2})
+        control.publish(6, nonsense=1)
+        await eventually(lambda: applied.policies() == {"p": 1})
+        assert client.rejected == 1
+        await client.stop()
+
+
+async def test_a_trial_is_not_taken_up_from_the_cache(tmp_path: Path) -> None:
+    """A restart in the middle of a trial begins with what was approved; control's word takes the trial up again."""
+    control, applied = ScriptedControl(), Applied()
+    control.publish(5, **ON_TRIAL)
+    cache = SnapshotCache(tmp_path, "frontend-1")
+    async with HttpStub(control) as stub:
+        client = client_of(stub.url, applied, cache)
+        await client.start()
+        await eventually(lambda: (5, "applied", "") in control.acks)
+        await client.stop()
+    again = Applied()
+    client = client_of(stub.url, again, cache)
+    await client.start()
+    assert (again.versions, again.policies()) == ([5], {"p": 1})
+    async with HttpStub(control, stub.port):
+        await eventually(lambda: again.policies() == {"p": 2})
+        await client.stop()
+
+
 async def test_the_same_snapshot_is_acknowledged_and_not_applied_twice(tmp_path: Path) -> None:
     """What the cache already put in force is only confirmed."""
     control, applied = ScriptedControl(), Applied()

@@ -66,13 +66,18 @@ class ControlPlane:
             proxy = tx.proxy(proxy_id)
             if proxy is None:
                 raise NotFoundError("id", f"no proxy {proxy_id[:128]!r} is registered; register it")
+            now = self.clock()
             with self._cache_lock:
-                if self._cache is None or self._cache.view.revision != tx.revision:
-                    self._cache = SnapshotCache(read_view(tx))
+                if self._cache is None or self._cache.view.revision != tx.revision or self._cache.view.overdue(now):
+                    self._cache = SnapshotCache(read_view(tx, now, self.settings.trial_patience_s))
                 return self._cache.of(proxy.id, proxy.service)
 
 
-def read_view(tx: Reading) -> MeshView:
-    """Return what snapshots are made of, as of this transaction."""
+def read_view(tx: Reading, now: float, patience_s: float) -> MeshView:
+    """Return what snapshots are made of, as of this transaction.
+
+    A rollout whose time is up steers nobody, also when it cannot be ended: the disk may be full, or control just back.
+    """
     policies = tuple(policy for version in tx.policies_in_force() if (policy := version.policy) is not None)
-    return MeshView(tx.revision, tx.proxies(), policies, tx.active_rollouts())
+    rollouts = tuple(rollout for rollout in tx.active_rollouts() if now < rollout.deadline)
+    return MeshView(tx.revision, tx.proxies(), policies, rollouts, patience_s)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from meshwise.contracts.identity import is_trust_domain
+from meshwise.contracts.snapshot import MAX_PATIENCE_S, MIN_PATIENCE_S
+from meshwise.control.snapshots import PATIENCE_S
 
 
 class ControlSettings(BaseModel):
@@ -50,6 +53,12 @@ class ControlSettings(BaseModel):
         default=2.0, gt=0, description="How often a proxy is asked to send a heartbeat, in seconds"
     )
     ttl_s: float = Field(default=10.0, gt=0, description="Silence after which a proxy leaves the snapshots, in seconds")
+    trial_patience_s: float = Field(
+        default=PATIENCE_S,
+        ge=MIN_PATIENCE_S,
+        le=MAX_PATIENCE_S,
+        description="How long a proxy obeys a candidate on trial when control no longer confirms it, in seconds",
+    )
     forget_s: float = Field(
         default=3600.0, gt=0, description="Silence after which a proxy leaves the registry, in seconds"
     )
@@ -87,6 +96,15 @@ class ControlSettings(BaseModel):
     drain_s: float = Field(
         default=5.0, gt=0, description="How long requests under way may still take at the end, in seconds"
     )
+
+    @model_validator(mode="after")
+    def _patience_outlasts_heartbeats(self) -> Self:
+        least = 3 * self.heartbeat_s
+        if self.trial_patience_s < least:
+            raise ValueError(
+                f"trial_patience_s {self.trial_patience_s:g} must be {least:g} or more: three times heartbeat_s"
+            )
+        return self
 
     @field_validator("trust_domain")
     @classmethod

@@ -6,22 +6,31 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from meshwise.contracts.policy import ANY, Policy
-from meshwise.contracts.snapshot import Endpoint, Snapshot
+from meshwise.contracts.snapshot import Endpoint, Snapshot, Trial, in_order
 from meshwise.control.registry import ProxyRecord
 from meshwise.control.rollouts import Rollout
 from meshwise.control.shadowing import with_shadow
 
+PATIENCE_S: Final = 30.0
+"""How long a proxy obeys what is on trial without a word from control, unless the settings say otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class MeshView:
-    """The state at one revision: live endpoints, policies in force, rollouts under way."""
+    """The state at one revision: live endpoints, policies in force, rollouts under way; and patience with trials."""
 
     revision: int
     proxies: tuple[ProxyRecord, ...]
     policies: tuple[Policy, ...]
     rollouts: tuple[Rollout, ...] = ()
+    patience_s: float = PATIENCE_S
+
+    def overdue(self, now: float) -> bool:
+        """Tell whether the time of one of the rollouts is up; ``now`` is seconds since the epoch."""
+        return any(now >= rollout.deadline for rollout in self.rollouts)
 
 
 def candidates_of(view: MeshView, proxy_id: str) -> frozenset[str]:
@@ -33,20 +42,27 @@ def build_snapshot(view: MeshView, service: str, candidates: frozenset[str] = fr
     """Return what a proxy of ``service`` is told that carries the candidates of the rollouts ``candidates``.
 
     A candidate stands in place of the policy of the same name, or before it for a share of its requests; one in its
-    shadow stage is beside it, for everybody. Policies of other callers are left out, but for those
-    that limit calls to ``service``: its own proxies enforce them.
+    shadow stage is beside it, for everybody. Both are on trial, and the snapshot has what is in force without them.
+    Policies of other callers are left out, but for those that limit calls to ``service``: its own proxies enforce them.
     """
     by_name = {policy.name: policy for policy in view.policies}
-    for rollout in view.rollouts:
-        if rollout.carrier is not None and rollout.shadows:
-            by_name[rollout.carrier.name] = with_shadow(rollout.carrier, rollout.policy)
+    shadowed = {r.carrier.name: with_shadow(r.carrier, r.policy) for r in view.rollouts if r.carrier and r.shadows}
     tried = [r for r in view.rollouts if r.id in candidates]
+    by_name.update(shadowed)
     by_name.update((r.policy.name, r.policy) for r in tried if r.canary_percent >= 100.0)
-    # After the policy of the same name: what a proxy reports as in force is the last of a name.
     shares = [for_share(r.policy, r.canary_percent) for r in tried if r.canary_percent < 100.0]
-    told = sorted([*by_name.values(), *shares], key=lambda p: (p.name, p.match.percent < 100.0))
-    policies = tuple(policy for policy in told if concerns(policy, service))
-    return Snapshot(view.revision, service, clusters(view.proxies), policies)
+    policies = in_order(policy for policy in (*by_name.values(), *shares) if concerns(policy, service))
+    in_force = in_order(policy for policy in view.policies if concerns(policy, service))
+    trial = _trial({*shadowed, *(r.policy.name for r in tried)}, policies, in_force, view.patience_s)
+    return Snapshot(view.revision, service, clusters(view.proxies), policies, trial)
+
+
+def _trial(tried: set[str], told: tuple[Policy, ...], in_force: tuple[Policy, ...], patience_s: float) -> Trial | None:
+    """Return what of ``told`` is on trial, ``None`` when nothing is that concerns the proxy."""
+    names = tried & {policy.name for policy in (*told, *in_force)}
+    if not names:
+        return None
+    return Trial(patience_s, tuple(sorted(names)), tuple(policy for policy in in_force if policy.name in names))
 
 
 def for_share(policy: Policy, percent: float) -> Policy:

@@ -27,6 +27,7 @@ class DataPath(Protocol):
     """What the companions steer: one proxy, or the workers that are one."""
 
     identity_stats: Callable[[], Mapping[str, Any]]
+    control_stats: Callable[[], Mapping[str, Any]]
 
     @property
     def tls(self) -> MeshTls | None:
@@ -138,7 +139,7 @@ def control_of(
     if settings.labels:
         registration["labels"] = dict(settings.labels)
     cache = SnapshotCache(settings.snapshot_cache_dir, instance_id) if settings.snapshot_cache_dir else None
-    return ControlClient(
+    client = ControlClient(
         settings.control_url,
         registration,
         proxy.apply,
@@ -147,6 +148,8 @@ def control_of(
         token=settings.control_token,
         tls=platform_tls(settings).context,
     )
+    proxy.control_stats = client.stats
+    return client
 
 
 def platform_tls(settings: ProxySettings) -> PlatformTls:

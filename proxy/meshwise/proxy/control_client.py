@@ -3,7 +3,10 @@
 Versions only grow while a registration lasts, and a lower one is refused. Control decides what is in force, though: a
 control that lost its database begins again at a low version, and it shows by no longer knowing this proxy (404). So the
 first snapshot after each registration is taken whatever its version, with a warning when it is lower. The snapshot from
-the disk cache only bridges the time until then.
+the disk cache only bridges the time until then, and has no trial.
+
+What is on trial is obeyed only as long as control confirms the snapshot (``trial_watch``): by handing it out, or by
+saying that it is unchanged. A heartbeat that is answered does not do: it says nothing about the snapshot.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import contextlib
 import random
 import ssl
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -25,6 +29,7 @@ from meshwise.contracts.snapshot import Snapshot, parse_snapshot
 from meshwise.proxy.net.http_client import Answer, HttpClient
 from meshwise.proxy.net.sse import EventParser
 from meshwise.proxy.snapshot_cache import SnapshotCache
+from meshwise.proxy.trial_watch import TrialWatch
 
 FIRST_WAIT_S: Final = 0.2
 LONGEST_WAIT_S: Final = 10.0
@@ -74,7 +79,13 @@ class ControlClient:
         self._timeout_s = timeout_s
         self._heartbeat_s = 2.0
         self._snapshot: Snapshot | None = None
+        """What control said last that could be applied; of its trial ``_trial`` knows whether it is obeyed."""
+        self._trial = TrialWatch()
+        self._timer: asyncio.TimerHandle | None = None
+        self._fetching = asyncio.Lock()
         self._etag = ""
+        self._refused = False
+        """The document that ``_etag`` names was refused."""
         self._secret = ""
         self._any_version = True
         self._owed: dict[str, Any] | None = None
@@ -85,6 +96,8 @@ class ControlClient:
         """Why control could not be followed last time; empty while it can."""
         self.rejected = 0
         """Snapshots refused since start."""
+        self.trials_ended = 0
+        """Trials given up since start because control was silent for too long."""
 
     @property
     def snapshot_version(self) -> int:
@@ -96,13 +109,24 @@ class ControlClient:
         """Tell whether control knows this proxy and answered last time."""
         return self._registered and self._reachable
 
+    def stats(self) -> Mapping[str, Any]:
+        """Return how control is followed, as the administration page shows it."""
+        return {
+            "connected": self.connected,
+            "snapshot_version": self.snapshot_version,
+            "rejected": self.rejected,
+            "on_trial": self._trial.on_trial,
+            "trials_ended": self.trials_ended,
+        }
+
     async def start(self) -> None:
         """Apply the cached snapshot, if any, then register and follow in the background; never waits for control."""
         if self._task is not None:
             return
         if self._cache is not None:
             cached = await asyncio.to_thread(self._cache.load)
-            if cached is not None and not (problem := self._try(cached)):
+            if cached is not None and not (problem := self._apply(cached)):
+                self._snapshot = cached
                 log.info("cached snapshot in force", version=cached.version)
             elif cached is not None:
                 log.warning("cached snapshot refused", problem=problem)
@@ -114,6 +138,8 @@ class ControlClient:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        if self._timer is not None:
+            self._timer.cancel()
         registered, self._registered = self._registered, False
         if registered and leave:
             with contextlib.suppress(UnavailableError):
@@ -165,6 +191,8 @@ class ControlClient:
                 if answer.status != 200:
                     self._failed(f"control answered a heartbeat with {answer.status}: {_excerpt(answer)}")
                 await self._pay_ack()
+                if self._trial.wants_word(monotonic()):
+                    await self._fetch()
             except UnavailableError as error:
                 self._failed(str(error))
 
@@ -206,7 +234,13 @@ class ControlClient:
             UnavailableError: control did not answer with a snapshot.
             RegistrationLostError: control does not know this proxy.
         """
+        async with self._fetching:  # of two answers under way the older one might come last, and be refused
+            await self._fetch_alone()
+        await self._pay_ack()
+
+    async def _fetch_alone(self) -> None:
         headers = {"if-none-match": self._etag} if self._etag else {}
+        asked_at = monotonic()  # what it says held then; it may have been long on its way
         answer = await self._client.request(
             "GET", f"{self._path}/snapshot", headers=headers, timeout_s=self._timeout_s, max_bytes=MAX_SNAPSHOT_BYTES
         )
@@ -215,10 +249,11 @@ class ControlClient:
             raise UnavailableError(f"control answered the snapshot with {answer.status}: {_excerpt(answer)}")
         self._reached()
         if answer.status == 200:
-            await self._take(answer)
-        await self._pay_ack()
+            await self._take(answer, asked_at)
+        elif not self._refused:
+            self._confirm(asked_at)
 
-    async def _take(self, answer: Answer) -> None:
+    async def _take(self, answer: Answer, asked_at: float) -> None:
         etag = answer.headers.get("etag", "")
         version = _version_of(etag)
         problem = ""
@@ -226,12 +261,15 @@ class ControlClient:
             snapshot = parse_snapshot(orjson.loads(answer.body))
             version = snapshot.version
             self._check(snapshot)
-            if snapshot != self._snapshot:
-                problem = self._try(snapshot)
-                if not problem:
-                    log.info("snapshot in force", version=version)
-                    if self._cache is not None:
-                        await asyncio.to_thread(self._cache.store, snapshot)
+            if snapshot == self._snapshot:
+                self._confirm(asked_at)
+            elif not (problem := self._apply(snapshot)):
+                self._snapshot = snapshot
+                self._trial.begin(snapshot.trial, asked_at)
+                self._watch_trial()
+                log.info("snapshot in force", version=version)
+                if self._cache is not None:
+                    await asyncio.to_thread(self._cache.store, snapshot)
             self._any_version = self._any_version and bool(problem)
         except (orjson.JSONDecodeError, DocumentError) as error:
             problem = str(error)
@@ -240,6 +278,7 @@ class ControlClient:
             log.warning("snapshot rejected", version=version, in_force=self.snapshot_version, problem=problem)
         # Remembered when rejected too: the same document would only be rejected again.
         self._etag = etag
+        self._refused = bool(problem)
         self._owed = {"version": version, "status": "rejected" if problem else "applied", "reason": problem[:1000]}
 
     def _check(self, snapshot: Snapshot) -> None:
@@ -251,8 +290,40 @@ class ControlClient:
                 raise DocumentError("version", f"{snapshot.version} is older than {self.snapshot_version} in force")
             log.warning("control begins again at a lower version", version=snapshot.version, had=self.snapshot_version)
 
-    def _try(self, snapshot: Snapshot) -> str:
-        """Apply ``snapshot``; return what is wrong with it, or nothing."""
+    def _confirm(self, now: float) -> None:
+        """Control says that the snapshot still holds: go on with its trial, or take it up again."""
+        snapshot, ended = self._snapshot, self._trial.ended
+        if snapshot is None or (ended and self._apply(snapshot)):
+            return
+        self._trial.confirm(now)
+        if ended:
+            log.info("control confirms the trial: obeyed again", version=snapshot.version)
+            self._watch_trial()
+
+    def _watch_trial(self) -> None:
+        """End the trial once control was silent for its patience; until then look again when that may be."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        snapshot, left_s = self._snapshot, self._trial.left_s(monotonic())
+        if snapshot is None or snapshot.trial is None or left_s is None:
+            return
+        if left_s == 0.0:
+            if not self._apply(snapshot.settled()):
+                self._trial.end()
+                self.trials_ended += 1
+                log.warning(
+                    "trial ended: control has not confirmed it; back to the policies in force",
+                    policies=list(snapshot.trial.names),
+                    version=snapshot.version,
+                    patience_s=snapshot.trial.patience_s,
+                )
+                return
+            left_s = self._first_wait_s
+        self._timer = asyncio.get_running_loop().call_later(left_s, self._watch_trial)
+
+    def _apply(self, snapshot: Snapshot) -> str:
+        """Put ``snapshot`` in force; return what is wrong with it, or nothing."""
         try:
             self._on_snapshot(snapshot)
         except DocumentError as error:
@@ -261,7 +332,6 @@ class ControlClient:
             # A defect met while applying is a reason to keep the old snapshot, not to stop following.
             log.exception("snapshot not applied", version=snapshot.version)
             return f"internal error: {type(error).__name__}"
-        self._snapshot = snapshot
         return ""
 
     async def _pay_ack(self) -> None:

@@ -137,7 +137,7 @@ class _Part(Protocol):
         """Serve."""
 
     def snapshot(self) -> dict[str, Any] | None:
-        """Return the snapshot in force, for a successor."""
+        """Return the snapshot in force without what is on trial, for a successor."""
 
     def begin_drain(self) -> None:
         """Be not ready; keep serving."""
@@ -174,7 +174,7 @@ class _Single:
 
     def snapshot(self) -> dict[str, Any] | None:
         table = self._proxy.outbound.table
-        return None if table is None else table.snapshot.to_document()
+        return None if table is None else table.snapshot.settled().to_document()
 
     async def flush(self) -> None:
         if self._exporter is not None:
@@ -197,7 +197,7 @@ class _Many:
         await self._crew.start()
 
     def snapshot(self) -> dict[str, Any] | None:
-        return None if self._crew.snapshot is None else self._crew.snapshot.to_document()
+        return None if self._crew.snapshot is None else self._crew.snapshot.settled().to_document()
 
     def begin_drain(self) -> None:
         self._crew.draining = True

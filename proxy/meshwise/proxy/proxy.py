@@ -55,6 +55,7 @@ class Proxy:
         self.tls = None if settings.identity == "off" else MeshTls(settings.identity)
         """Mutual TLS with other proxies; it works as soon as somebody gives it credentials."""
         self.identity_stats: Callable[[], Mapping[str, Any]] = dict
+        self.control_stats: Callable[[], Mapping[str, Any]] = dict
         self.on_applied: list[Callable[[Snapshot], None]] = []
         """Told of every snapshot put in force, where the inbound side is somebody else's."""
         self.outbound = OutboundDispatcher(settings, recorder, loop, self.tls)
@@ -226,6 +227,8 @@ class Proxy:
             sides["inbound"]["limits"] = self.inbound.rules.describe()
         if self.inbound is not None and self.inbound.access is not None:
             sides["inbound"]["access"] = self.inbound.access.stats()
+        if control := self.control_stats():
+            sides["control"] = dict(control)
         if self.tls is None:
             return sides
         return {**sides, "identity": {**self.identity_stats(), "tls_failures": dict(self.tls.failures)}}
@@ -301,7 +304,7 @@ def proxy_version() -> str:
 
 
 def load_snapshot_file(settings: ProxySettings) -> Snapshot | None:
-    """Return the snapshot in ``settings.snapshot_file``, or ``None`` when that is not set.
+    """Return the snapshot in ``settings.snapshot_file`` without its trial, or ``None`` when that is not set.
 
     Raises:
         ConfigError: the file cannot be read or is no snapshot.
@@ -310,7 +313,7 @@ def load_snapshot_file(settings: ProxySettings) -> Snapshot | None:
     if path is None:
         return None
     try:
-        return parse_snapshot(orjson.loads(path.read_bytes()))
+        return parse_snapshot(orjson.loads(path.read_bytes())).settled()
     except OSError as error:
         raise ConfigError(f"proxy.snapshot_file {path} cannot be read: {error.strerror}") from None
     except (orjson.JSONDecodeError, DocumentError) as error:

@@ -1,5 +1,7 @@
 """The last good snapshot on disk, so that a proxy that restarts without control still knows its mesh.
 
+What is on trial is left out: nobody could say after a restart whether the trial is still on.
+
 File form: one line with the SHA-256 of what follows in hex, then the snapshot document as JSON. A file whose sum does
 not match, or whose document does not parse, is refused with a log line and the proxy starts without it.
 """
@@ -36,7 +38,7 @@ class SnapshotCache:
     def load(self) -> Snapshot | None:
         """Return the stored snapshot, or ``None`` when there is none or it is damaged (logged)."""
         try:
-            return self._read()
+            return self._read().settled()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -48,7 +50,7 @@ class SnapshotCache:
 
     def store(self, snapshot: Snapshot) -> bool:
         """Write ``snapshot`` atomically; ``False`` (logged) when the disk refuses, which never stops traffic."""
-        body = orjson.dumps(snapshot.to_document())
+        body = orjson.dumps(snapshot.settled().to_document())
         temporary = ""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

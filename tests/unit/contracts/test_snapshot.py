@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from meshwise.contracts.errors import DocumentError
 from meshwise.contracts.policy import Match, Policy, Timeout
-from meshwise.contracts.snapshot import MAX_ENTRIES, MAX_PRIORITY, MAX_WEIGHT, Endpoint, Snapshot, parse_snapshot
+from meshwise.contracts.snapshot import (
+    MAX_ENTRIES,
+    MAX_PRIORITY,
+    MAX_WEIGHT,
+    Endpoint,
+    Snapshot,
+    Trial,
+    parse_snapshot,
+)
 from support.untimed import UNTIMED
 
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,10}[a-z0-9]", fullmatch=True)
@@ -76,6 +84,17 @@ def test_a_snapshot_survives_its_document(snapshot: Snapshot) -> None:
         (document(policies={}), "policies"),
         (document(policies=[7]), "policies[0]"),
         (document(policies=[{"match": {"service": "a"}, "timeout": {"request": "x"}}]), "policies[0].timeout.request"),
+        (document(trial=7), "trial"),
+        (document(trial={}), "trial.patience"),
+        (document(trial={"patience": "1h"}), "trial.patience"),
+        (document(trial={"patience": 30}), "trial.patience"),
+        (document(trial={"patience": "30s", "names": "a"}), "trial.names"),
+        (document(trial={"patience": "30s", "names": ["a", 7]}), "trial.names[1]"),
+        (document(trial={"patience": "30s", "surprise": 1}), "trial.surprise"),
+        (
+            document(trial={"patience": "30s", "in_force": [{"match": {"service": "a"}, "retry": 1}]}),
+            "trial.in_force[0].retry",
+        ),
     ],
 )
 def test_a_wrong_snapshot_is_refused_whole_with_the_path(wrong: object, path: str) -> None:
@@ -90,6 +109,21 @@ def test_a_snapshot_has_bounds() -> None:
     endpoints = [{"id": f"a-{n}", "host": "h", "port": 1} for n in range(MAX_ENTRIES + 1)]
     with pytest.raises(DocumentError, match="at most"):
         parse_snapshot(document(clusters={"a": {"endpoints": endpoints}}))
+
+
+def test_a_settled_snapshot_has_what_is_in_force_in_place_of_the_trial() -> None:
+    """The names on trial go, whatever they are, what is in force comes in its place by name, the rest stays."""
+    first, replaced, candidate, last = (
+        Policy(name, Match("s"), Timeout(request), version=version)
+        for name, request, version in (("a", 1.0, 1), ("b", 1.0, 1), ("b", 9.0, 2), ("c", 1.0, 1))
+    )
+    fresh = Policy("d", Match("s"), version=1)
+    trial = Trial(30.0, ("b", "d"), (replaced,))
+    snapshot = Snapshot(7, "s", {}, (first, candidate, last, fresh), trial)
+    assert snapshot.settled() == Snapshot(7, "s", {}, (first, replaced, last))
+    assert parse_snapshot(snapshot.to_document()) == snapshot
+    untried = Snapshot(7, "s", {}, (last, first))
+    assert untried.settled() is untried
 
 
 def test_endpoints_come_in_order_of_their_id() -> None:

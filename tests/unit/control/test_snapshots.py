@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,6 +90,39 @@ def test_in_shadow_every_caller_gets_the_candidate_beside_what_is_in_force() -> 
             assert policy.candidate is not None
             assert (policy.candidate.version, policy.candidate.timeout.request) == (2, 2.0)
         assert "frontend.catalog" not in versions(view, "c1", "catalog")
+
+
+@pytest.mark.parametrize(
+    "rollout",
+    [
+        ROLLOUT,
+        replace(ROLLOUT, canary_percent=20.0),
+        replace(ROLLOUT, state="shadow", canary_proxies=(), carrier=BASE),
+        replace(ROLLOUT, policy=replace(CANDIDATE, name="anew"), baseline=None),
+        replace(ROLLOUT, policy=replace(CANDIDATE, match=Match("catalog"))),
+    ],
+    ids=["canary", "share", "shadow", "without baseline", "for everybody"],
+)
+def test_a_trial_names_its_end(rollout: Rollout) -> None:
+    """However a candidate is tried, the snapshot without its trial is the one without the rollout."""
+    view = replace(VIEW, rollouts=(rollout,), patience_s=7.0)
+    for proxy_id, service in (("f1", "frontend"), ("f2", "frontend"), ("c1", "catalog")):
+        told = build_snapshot(view, service, candidates_of(view, proxy_id))
+        alone = build_snapshot(replace(view, rollouts=()), service)
+        assert alone.trial is None
+        assert told.settled() == alone
+        assert (told.trial is None) == (told.policies == alone.policies)
+        if told.trial is not None:
+            assert told.trial.patience_s == 7.0
+            assert len(told.trial.in_force) <= 1
+        assert parse_snapshot(told.to_document()) == told
+
+
+def test_a_rollout_is_overdue_at_its_deadline() -> None:
+    """As seconds since the epoch; no rollout never is."""
+    assert not VIEW.overdue(59.9)
+    assert VIEW.overdue(60.0)
+    assert not replace(VIEW, rollouts=()).overdue(1e12)
 
 
 def test_dead_proxies_and_those_without_a_listener_are_no_endpoints() -> None:

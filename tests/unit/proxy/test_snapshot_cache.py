@@ -1,11 +1,15 @@
+import hashlib
 import stat
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwise.contracts.snapshot import Snapshot, parse_snapshot
+from meshwise.contracts.policy import Timeout
+from meshwise.contracts.snapshot import Snapshot, Trial, parse_snapshot
 from meshwise.proxy.snapshot_cache import SnapshotCache, file_name
 
 SNAPSHOT = parse_snapshot(
@@ -33,6 +37,19 @@ def test_what_is_stored_is_loaded(tmp_path: Path) -> None:
     assert [path.name for path in cache.path.parent.iterdir()] == ["snapshot-frontend-1.json"]
 
 
+def test_what_is_on_trial_is_not_kept(tmp_path: Path) -> None:
+    """After a restart nobody can say whether a trial is still on: what was approved is loaded in its place."""
+    (approved,) = SNAPSHOT.policies
+    candidate = replace(approved, timeout=Timeout(9.0), version=4)
+    tried = replace(SNAPSHOT, policies=(candidate,), trial=Trial(30.0, (approved.name,), (approved,)))
+    cache = SnapshotCache(tmp_path, "frontend-1")
+    assert cache.store(tried)
+    assert cache.load() == SNAPSHOT
+    body = orjson.dumps(tried.to_document())
+    cache.path.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    assert cache.load() == SNAPSHOT
+
+
 def test_nothing_stored_is_none(tmp_path: Path) -> None:
     """The first start has no snapshot and no complaint."""
     assert SnapshotCache(tmp_path / "absent", "x").load() is None
@@ -52,8 +69,6 @@ def test_every_damage_is_refused(tmp_path: Path) -> None:
 
 def test_a_sound_file_of_another_form_is_refused(tmp_path: Path) -> None:
     """A matching checksum does not make a wrong document a snapshot."""
-    import hashlib
-
     cache = SnapshotCache(tmp_path, "x")
     for body in (b"[]", b'{"version": 1}', b"\xff"):
         cache.path.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)

@@ -38,6 +38,15 @@ class Merging:
     def identity_stats(self, stats: Callable[[], Mapping[str, Any]]) -> None:
         self._path.identity_stats = stats
 
+    @property
+    def control_stats(self) -> Callable[[], Mapping[str, Any]]:
+        """The data path's."""
+        return self._path.control_stats
+
+    @control_stats.setter
+    def control_stats(self, stats: Callable[[], Mapping[str, Any]]) -> None:
+        self._path.control_stats = stats
+
     def apply(self, snapshot: Snapshot) -> None:
         """Put a snapshot in force.
 

@@ -76,6 +76,7 @@ class Crew:
     def __init__(self, settings: ProxySettings, listeners: Listeners, instance_id: str) -> None:
         self.settings = settings
         self.identity_stats: Callable[[], Mapping[str, Any]] = dict
+        self.control_stats: Callable[[], Mapping[str, Any]] = dict
         self.tls = None if settings.identity == "off" else CrewTls(settings, self._use)
         self.workers = [WorkerHandle(number) for number in range(settings.workers)]
         self.snapshot: Snapshot | None = None

@@ -89,6 +89,8 @@ class CrewView:
     def _own(self, answering: int) -> dict[str, Any]:
         crew = self._crew
         own: dict[str, Any] = {"workers": {"wanted": len(crew.workers), "running": answering, "lost": crew.lost}}
+        if control := crew.control_stats():
+            own["control"] = dict(control)
         if crew.tls is not None:
             own["identity"] = dict(crew.identity_stats())
         return own
