@@ -119,7 +119,8 @@ class _Traffic:
         requests, good = (
             np.add.reduceat(counts[group, rows, start:end], edges, axis=1) for counts in (self.requests, self.good)
         )
-        return Arm(tuple(f"proxy-{row}" for row in rows), requests, good, good, requests, np.zeros_like(requests))
+        none = np.zeros_like(requests)
+        return Arm(tuple(f"proxy-{row}" for row in rows), requests, good, good, requests, none, none)
 
 
 def play(truth: Truth, rng: np.random.Generator, plan: Plan, config: RolloutConfig) -> Course:

@@ -68,6 +68,19 @@ _BUCKET = [
 ]
 
 
+_SUM = [
+    "ServiceName",
+    "MetricName",
+    "ScopeName",
+    "ResourceAttributes",
+    "Attributes",
+    "StartTimeUnix",
+    "TimeUnix",
+    "Value",
+    "AggregationTemporality",
+]
+
+
 def _span(i: int) -> list[Any]:
     attributes = {
         telemetry.SOURCE: "frontend",
@@ -211,6 +224,35 @@ class TestLoadArms:
         assert counts.canary.timely.tolist() == [[117] * 6 + [0]]
         assert counts.control.attempts.sum() == 18 * 132
         assert counts.control.retries.sum() == 18 * 12
+
+    def test_what_budgets_refused(self, client: Any) -> None:
+        """Retries that the budget refused come beside them, by proxy, block and version; for other reasons none do."""
+        attributes = {
+            telemetry.SOURCE: "frontend",
+            telemetry.DESTINATION: "recommendation",
+            telemetry.ROUTE: "",
+            telemetry.HTTP_REQUEST_METHOD: "GET",
+            telemetry.SIDE: telemetry.SIDE_CLIENT,
+        }
+        rows = []
+        for ago, instance, version, reason, count in (
+            (60, "frontend-0", 2, "budget", 4),
+            (58, "frontend-0", 2, "budget", 3),
+            (60, "frontend-0", 2, "max", 50),
+            (60, "frontend-0", 9, "budget", 60),
+            (30, "frontend-1", 1, "budget", 5),
+            (70, "frontend-0", 2, "budget", 70),
+        ):
+            at = END - timedelta(seconds=ago)
+            told = {**attributes, telemetry.POLICY_VERSION: str(version), telemetry.RETRY_DENIED: reason}
+            proxy = {telemetry.SERVICE_INSTANCE_ID: instance}
+            name = telemetry.METRIC_RETRIES_DENIED
+            rows.append(["frontend", name, telemetry.SCOPE, proxy, told, at, at + timedelta(seconds=2), count, 1])
+        client.insert("otel_metrics_sum", rows, column_names=_SUM)
+        counts = load_arms(client, {**ROLLOUT, "control_version": 1}, END + timedelta(seconds=4))
+        assert counts.canary.denied.tolist() == [[7, 0, 0, 0, 0, 0, 0]]
+        assert counts.control.denied.sum() == 5
+        assert counts.canary.requests.tolist() == [[120] * 6 + [0]]
 
     def test_another_version_is_nobodys(self, client: Any) -> None:
         """Requests that neither the candidate nor its baseline governed are in neither arm."""

@@ -20,7 +20,7 @@ def arm(
         shares = rng.beta(good * (1 / clumping - 1), (1 - good) * (1 / clumping - 1), (proxies, blocks))
     fine = rng.binomial(requests, shares)
     names = tuple(f"{name}-{number}" for number in range(proxies))
-    return Arm(names, requests, fine, fine.copy(), requests.copy(), np.zeros_like(requests))
+    return Arm(names, requests, fine, fine.copy(), requests.copy(), np.zeros_like(requests), np.zeros_like(requests))
 
 
 def until(counts: ArmCounts, blocks: int) -> ArmCounts:
@@ -48,4 +48,5 @@ def _cut(whole: Arm, blocks: int) -> Arm:
         whole.timely[:, :blocks],
         whole.attempts[:, :blocks],
         whole.retries[:, :blocks],
+        whole.denied[:, :blocks],
     )

@@ -49,9 +49,9 @@ class TestLoadArms:
     def test_canaries_are_their_own_control_on_a_share(self) -> None:
         """What a canary's requests under the old version did is compared with those under the new one."""
         rows: list[tuple[Any, ...]] = [
-            (EPOCH, "frontend-1", 4, "ok", 5, 5, 0, {}),
-            (EPOCH, "frontend-1", 3, "ok", 95, 95, 0, {}),
-            (EPOCH, "frontend-1", 9, "ok", 7, 7, 0, {}),  # of another policy
+            (EPOCH, "frontend-1", 4, "ok", 5, 5, 0, 0, {}),
+            (EPOCH, "frontend-1", 3, "ok", 95, 95, 0, 0, {}),
+            (EPOCH, "frontend-1", 9, "ok", 7, 7, 0, 0, {}),  # of another policy
         ]
         alone = ROLLOUT | {"control_proxies": [], "canary_percent": 5.0, "control_version": 3}
         counts = load_arms(Recording(rows), alone, STARTED + timedelta(seconds=12))
@@ -121,18 +121,20 @@ class TestCollect:
         """Failures count as requests but not as good, cancelled ones not at all, slow successes as good but late."""
         latency = {bucket_index(0.1): 6, bucket_index(2.0): 2}
         rows = [
-            (0, "a", 4, "ok", 8, 8, 0, latency),
-            (0, "a", 4, "timeout", 2, 4, 2, {}),
-            (0, "a", 4, "cancelled", 3, 3, 0, {}),
-            (0, "a", 3, "ok", 99, 99, 0, {}),  # before it applied the candidate
-            (10, "b", 3, "ok", 5, 5, 0, {}),
-            (10, "stranger", 4, "ok", 99, 99, 0, {}),
-            (40, "a", 4, "ok", 99, 99, 0, {}),
+            (0, "a", 4, "ok", 8, 8, 0, 0, latency),
+            (0, "a", 4, "timeout", 2, 4, 2, 0, {}),
+            (0, "a", 4, "cancelled", 3, 3, 0, 0, {}),
+            (0, "a", 4, "", 0, 0, 0, 5, {}),  # what its budget refused
+            (0, "a", 3, "ok", 99, 99, 0, 0, {}),  # before it applied the candidate
+            (10, "b", 3, "ok", 5, 5, 0, 0, {}),
+            (10, "stranger", 4, "ok", 99, 99, 0, 0, {}),
+            (40, "a", 4, "ok", 99, 99, 0, 0, {}),
         ]
         counts = collect(rows, range(0, 20, 10), ["a"], ["b", "c"], slow_threshold_s=0.5, versions=Versions(4))
         assert counts.canary.requests.tolist() == [[10, 0]]
         assert counts.canary.good.tolist() == [[8, 0]]
         assert counts.canary.timely.tolist() == [[6, 0]]
         assert counts.canary.attempts.tolist() == [[15, 0]]
+        assert counts.canary.denied.tolist() == [[5, 0]]
         assert counts.control.requests.tolist() == [[0, 5], [0, 0]]
         assert counts.control.timely.tolist() == [[0, 5], [0, 0]]

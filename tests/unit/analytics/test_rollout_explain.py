@@ -41,6 +41,17 @@ class TestExplain:
             (verdict,) = explain(stored(0.99, 0.9, **changes))
             assert (verdict.decision, verdict.holds) == ("hold", True)
 
+    def test_of_before_the_budget_was_watched(self) -> None:
+        """Verdicts that were stored without refused retries, and without a limit of theirs, are reached again."""
+        rollout = stored(0.99, 0.9)
+        inputs = rollout["verdicts"][0]["evidence"]["inputs"]
+        for arm in (inputs["canary"], inputs["control"]):
+            del arm["denied"]
+        for name in ("budget_ceiling", "budget_min_retries"):
+            del inputs["limits"][name]
+        (verdict,) = explain(rollout)
+        assert (verdict.again, verdict.holds) == ("advance", True)
+
     def test_tampering_shows(self) -> None:
         """Counts changed after the verdict give another decision, and that is told."""
         rollout = stored(0.8, 0.9)

@@ -217,7 +217,7 @@ class TestRules:
         for column in (part.requests, part.good, part.timely, part.attempts):
             column[:, 2:] = 0
         control = counts.control
-        columns = ("requests", "good", "timely", "attempts", "retries")
+        columns = ("requests", "good", "timely", "attempts", "retries", "denied")
         joined = {name: np.vstack([getattr(control, name), getattr(part, name)]) for name in columns}
         both = replace(counts, control=replace(control, instances=(*control.instances, "canary-0"), **joined))
         verdict = at(both)
@@ -275,6 +275,39 @@ class TestRules:
         retries = counts.canary.requests // 10
         canary = replace(counts.canary, retries=retries, attempts=counts.canary.requests + retries)
         assert at(ArmCounts(counts.block_starts, canary, counts.control)).decision == "advance"
+
+    @staticmethod
+    def wanting(refused: float, canary_blocks: slice = slice(None), *, control: float = 0.0) -> ArmCounts:
+        """Two arms in which a fifth of the requests want a retry, of which budgets refuse a share in some blocks."""
+        counts = two_arms(0, 0.99, 0.9, 12, rate=50)
+        arms = []
+        for whole, share, blocks in ((counts.canary, refused, canary_blocks), (counts.control, control, slice(None))):
+            wanted, denied = whole.requests // 5, np.zeros_like(whole.requests)
+            denied[:, blocks] = (wanted[:, blocks] * share).astype(int)
+            made = wanted - denied
+            arms.append(replace(whole, denied=denied, retries=made, attempts=whole.requests + made))
+        return replace(counts, canary=arms[0], control=arms[1])
+
+    def test_budget_ceiling(self) -> None:
+        """Canaries that want far more retries than their budget gives are not promoted, however well they do."""
+        verdict = at(self.wanting(0.7))
+        assert (verdict.decision, verdict.evidence["rule"]) == ("hold", "budget ceiling")
+        assert "in the median block; the ceiling is 50%" in verdict.reason
+        assert judge(WIDENING, self.wanting(0.7), NOW, CONFIG).evidence["rule"] == "budget ceiling"
+        again = judge_again({}, json.loads(json.dumps(verdict.evidence)))
+        assert again is not None
+        assert again.reason == verdict.reason
+
+    def test_within_the_budget_ceiling(self) -> None:
+        """A budget that refuses some, or all of them in a bad half minute, or in both arms alike, holds nothing up."""
+        for counts in (self.wanting(0.3), self.wanting(0.9, slice(2, 5)), self.wanting(0.7, control=0.7)):
+            assert at(counts).decision == "advance"
+
+    def test_harm_under_an_exhausted_budget(self) -> None:
+        """A canary that fails more is rolled back all the same."""
+        counts = self.wanting(0.7)
+        canary = replace(counts.canary, good=counts.canary.good * 4 // 5, timely=counts.canary.good * 4 // 5)
+        assert at(replace(counts, canary=canary)).decision == "rollback"
 
     def test_slower(self) -> None:
         """As many good requests, but a tenth of them no longer in time: rolled back."""

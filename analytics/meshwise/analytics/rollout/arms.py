@@ -42,12 +42,14 @@ class Arm:
     """Good ones not slower than the threshold."""
     attempts: Counts
     retries: Counts
+    denied: Counts
+    """Retries that the policy wanted and the retry budget refused."""
 
     @classmethod
     def empty(cls, instances: Iterable[str], blocks: int) -> Arm:
         """Return an arm that has counted nothing yet."""
         names = tuple(sorted(instances))
-        return cls(names, *(np.zeros((len(names), blocks), dtype=np.int64) for _ in range(5)))
+        return cls(names, *(np.zeros((len(names), blocks), dtype=np.int64) for _ in range(6)))
 
     @property
     def total(self) -> int:
@@ -64,7 +66,7 @@ class Arm:
         if not rows.any():
             return self
         names = tuple(name for name, out in zip(self.instances, rows, strict=True) if not out)
-        columns = (self.requests, self.good, self.timely, self.attempts, self.retries)
+        columns = (self.requests, self.good, self.timely, self.attempts, self.retries, self.denied)
         return Arm(names, *(column[~rows] for column in columns))
 
     @property
@@ -182,7 +184,7 @@ def collect(
     """Sort rows of ``rollout_arms.sql`` into two arms; ``blocks`` are the starts of the blocks, Unix seconds."""
     canary, control = Arm.empty(canaries, len(blocks)), Arm.empty(controls, len(blocks))
     place = [{name: row for row, name in enumerate(arm.instances)} for arm in (canary, control)]
-    for start, instance, version, outcome, requests, attempts, retries, latency in rows:
+    for start, instance, version, outcome, requests, attempts, retries, denied, latency in rows:
         tried = version == versions.candidate
         if not tried and versions.control is not None and version != versions.control:
             continue  # another policy's requests: of another route, or of before the baseline
@@ -193,6 +195,7 @@ def collect(
         column = blocks.index(start)
         arm.attempts[row, column] += attempts
         arm.retries[row, column] += retries
+        arm.denied[row, column] += denied
         if outcome == OUTCOME_CANCELLED:
             continue
         arm.requests[row, column] += requests

@@ -70,6 +70,16 @@ class RolloutConfig(BaseModel):
     load_ceiling: float = Field(
         default=1.2, ge=1, description="Most attempts per request of canaries, relative to their control group."
     )
+    budget_ceiling: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Nothing advances while canaries' retry budgets refuse a larger share of the retries they want, "
+        "and their control group's do not.",
+    )
+    budget_min_retries: int = Field(
+        default=30, ge=1, description="Fewest retries wanted, made or refused, before a retry budget is judged."
+    )
     missing_blocks: int = Field(
         default=2, ge=1, description="Blocks without data from a canary, while control has traffic, that count as harm."
     )

@@ -17,8 +17,8 @@ from meshwise.analytics.rollout.arms import Arm, ArmCounts, Ends
 from meshwise.analytics.rollout.config import RolloutConfig
 
 MAX_CELLS: Final = 6_000
-"""Proxies × blocks of all arms beyond which counts are not stored: about 150 KB of JSON."""
-_COLUMNS: Final = ("requests", "good", "timely", "attempts", "retries")
+"""Proxies × blocks of all arms beyond which counts are not stored: about 170 KB of JSON."""
+_COLUMNS: Final = ("requests", "good", "timely", "attempts", "retries", "denied")
 
 
 def record(counts: ArmCounts, config: RolloutConfig) -> dict[str, Any] | None:
@@ -61,6 +61,8 @@ def _arm(arm: Arm) -> dict[str, Any]:
 
 def _restored_arm(document: Mapping[str, Any]) -> Arm:
     names = tuple(str(name) for name in document["proxies"])
+    # Verdicts of before the budget was watched say nothing of it, and are reached again without.
+    told = {"denied": np.zeros_like(document["requests"]), **document}
     # An arm without proxies has lost its number of blocks on the way, which nothing asks for.
-    columns = (np.asarray(document[name], dtype=np.int64).reshape(len(names), -1) for name in _COLUMNS)
+    columns = (np.asarray(told[name], dtype=np.int64).reshape(len(names), -1) for name in _COLUMNS)
     return Arm(names, *columns)

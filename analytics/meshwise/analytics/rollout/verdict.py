@@ -11,11 +11,13 @@ The rules in order; the first that applies decides:
 6. Fewer requests of canaries since the stage began than two for each percent of its share: ``hold``.
 7. The control group has fallen by 5 points since before the canaries: ``hold``. Something else is going on.
 8. Callers and callees count the edge's requests differently: ``hold``. Somebody's counts are wrong.
-9. The stage leads to a wider one: ``advance``, unless chance explains the canaries' failures too rarely, where the
-   wider stage must leave less doubt: ``hold``. Little is exposed, and the wider stage decides.
-10. Fewer requests or blocks than the floors, over all stages: ``hold``. Fewer do where the candidate is surely better.
-11. Both intervals lie above "not worse than the margin": ``advance``.
-12. Else ``hold``: time decides, and at the deadline control rolls back.
+9. The canaries' retry budgets refuse more than half of the retries they want, in most blocks, and the control group's
+   do not: ``hold``. Such a policy bears the callee's every fault at the most load it may put on it.
+10. The stage leads to a wider one: ``advance``, unless chance explains the canaries' failures too rarely, where the
+    wider stage must leave less doubt: ``hold``. Little is exposed, and the wider stage decides.
+11. Fewer requests or blocks than the floors, over all stages: ``hold``. Fewer do where the candidate is surely better.
+12. Both intervals lie above "not worse than the margin": ``advance``.
+13. Else ``hold``: time decides, and at the deadline control rolls back.
 
 Counts are those of all stages so far: the candidate is the same, and its control group at the same time, with which it
 is compared ten seconds by ten seconds, as what ails both tells nothing. Before all of that, proxies of the control
@@ -32,6 +34,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
+import numpy as np
 from scipy.special import betainc
 
 from meshwise.analytics.load import Client
@@ -127,6 +130,9 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
     doubt = _incident(counts, config) or _disagreement(counts, config, settled)
     if doubt:
         return Verdict("hold", f"{doubt}; so far {numbers}.", evidence | {"rule": "doubt"})
+    exhausted = _exhausted(canary, control, config)
+    if exhausted:
+        return Verdict("hold", f"{exhausted}; so far {numbers}.", evidence | {"rule": "budget ceiling"})
     if _widens(rollout):
         if suspicion < _doubt_allowed(rollout, config):
             return Verdict("hold", f"Suspicious, so not on more requests yet: {numbers}.", evidence)
@@ -286,6 +292,31 @@ def _overload(canary: Arm, control: Arm, config: RolloutConfig) -> str:
     )
 
 
+def _exhausted(canary: Arm, control: Arm, config: RolloutConfig) -> str:
+    """Say so when canaries want far more retries than their budget gives them, and their control group does not.
+
+    An outage that empties every budget for some blocks is not the candidate's doing: the median block tells.
+    """
+    ours, theirs = _refused(canary, config), _refused(control, config)
+    if ours <= config.budget_ceiling or theirs > config.budget_ceiling:
+        return ""
+    return (
+        f"Retry budget exhausted: canaries were refused {int(canary.denied.sum())} of "
+        f"{int(canary.retries.sum() + canary.denied.sum())} retries they wanted, {ours:.0%} in the median block; the "
+        f"ceiling is {config.budget_ceiling:.0%}"
+    )
+
+
+def _refused(arm: Arm, config: RolloutConfig) -> float:
+    """Return the share (0–1) of wanted retries that the budget refused in the median block, 0 of too few to tell."""
+    denied = arm.denied.sum(axis=0)
+    wanted = arm.retries.sum(axis=0) + denied
+    used = wanted > 0
+    if int(wanted.sum()) < config.budget_min_retries or int(used.sum()) < config.min_blocks:
+        return 0.0
+    return float(np.median(denied[used] / wanted[used]))
+
+
 def _lacking(canary: Arm, control: Arm, config: RolloutConfig, least: int) -> str:
     requests, blocks = min(canary.total, control.total), min(canary.blocks, control.blocks)
     if requests < least:
@@ -351,6 +382,7 @@ def _shown(arm: Arm) -> dict[str, Any]:
         "timely": int(arm.timely.sum()),
         "attempts": int(arm.attempts.sum()),
         "retries": int(arm.retries.sum()),
+        "denied": int(arm.denied.sum()),
         "blocks": arm.blocks,
         "design_effect": round(design_effect(arm.good, arm.requests), 3),
     }
