@@ -5,7 +5,8 @@
 3. Never within the cool-down after a rollout for the same destination ended, whichever way.
 4. At most one proposal per destination at a time: the one that rests on most samples.
 5. Never back: what was rolled back for this edge, or what a promoted rollout replaced there, is not tried again within
-   the time of memory. Advice that alternates follows noise, or itself.
+   the time of memory. Advice that alternates follows noise, or itself. Policies are told apart by the attempt timeout
+   and the retries where a rollout changed these, else by all that it changed.
 6. Never during an incident that lies elsewhere: while an alert of the caller or the callee fires and its likely cause
    is at a third service, what is measured here is that service's fault.
 
@@ -14,6 +15,7 @@ A proposal that waits is told with the rule that holds it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +29,12 @@ from meshwise.contracts.rows import ProposalFinding
 
 ACTIVE: Final = ("awaiting_approval", "shadow", "canary")
 _ALIKE: Final = 1.1
-"""Attempt timeouts within this ratio are the same advice."""
+"""Numbers within this ratio are the same advice."""
+_MAIN: Final = ("attempt", "retries")
+"""What the others follow from: where a rollout changed one of these, they alone tell whether a proposal repeats it."""
+
+_TINY: Final = 1e-9
+"""Added to numbers that are compared by ratio, of which none may be zero."""
 
 
 class Culprit(Protocol):
@@ -118,9 +125,9 @@ def _alternates(
         tried, replaced = _policy(rollout.get("policy")), _policy(rollout.get("baseline"))
         if tried is None or tried.match != wanted.match or _age_s(rollout, now) >= memory_s:
             continue
-        if rollout.get("state") == "rolled_back" and _alike(tried, wanted):
+        if rollout.get("state") == "rolled_back" and _repeats(wanted, replaced, tried, whole=True):
             return f"rollout {rollout.get('id')} rolled the same policy back"
-        if rollout.get("state") == "promoted" and replaced is not None and _alike(replaced, wanted):
+        if rollout.get("state") == "promoted" and replaced is not None and _repeats(wanted, tried, replaced):
             return f"it would go back to what rollout {rollout.get('id')} replaced: the advice alternates"
     return ""
 
@@ -136,9 +143,57 @@ def _elsewhere(proposal: ProposalFinding, incidents: Iterable[Incident]) -> str:
     return ""
 
 
-def _alike(one: Policy, other: Policy) -> bool:
-    first, second = (policy.timeout.attempt or policy.timeout.request for policy in (one, other))
-    return one.retry.max == other.retry.max and max(first, second) <= _ALIKE * min(first, second)
+def _repeats(wanted: Policy, before: Policy | None, after: Policy, *, whole: bool = False) -> bool:
+    """Tell whether ``wanted`` makes the change from ``before`` to ``after`` again; unknown, ``before`` is anything.
+
+    A hedge that ``after`` alone has comes with the same delay only if the ``whole`` change must be made.
+    """
+    told, new = _traits(wanted), _traits(after)
+    main = all(_alike(told[name], new[name]) for name in _MAIN)
+    if before is None:
+        return main
+    old = _traits(before)
+    changed = [name for name in new if name in old and new[name] != old[name]]
+    named = [name for name in changed if name in _MAIN]
+    if named:
+        return main and all(_nearer(told[name], new[name], old[name]) for name in named)
+    added = [name for name in new if whole and name not in old]
+    return (
+        bool(changed)
+        and all(_alike(told.get(name), new[name]) for name in (*changed, *added))
+        and all(_nearer(told[name], new[name], old[name]) for name in changed)
+    )
+
+
+def _traits(policy: Policy) -> dict[str, object]:
+    """Return all that proposals search, by name: what ``proposal.candidates.same`` compares, one value each."""
+    timeout, retry, hedge = policy.timeout, policy.retry, policy.hedge
+    traits: dict[str, object] = {
+        "attempt": timeout.attempt or timeout.request,
+        "request": timeout.request,
+        "connect": timeout.connect,
+        "idle": timeout.idle,
+        "retries": retry.max,
+        "hedged": hedge is not None,
+    }
+    if hedge is not None:
+        traits |= {"hedge delay": hedge.delay, "hedge share": hedge.max_extra_percent}
+    if retry.max:
+        traits |= {"on": retry.on, "base": retry.backoff.base, "max": retry.backoff.max, "budget": retry.budget.percent}
+    return traits
+
+
+def _alike(one: object, other: object) -> bool:
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return max(one, other) <= _ALIKE * min(one, other)
+    return one == other
+
+
+def _nearer(value: object, one: object, other: object) -> bool:
+    """Tell whether ``value`` is nearer to ``one`` than to ``other``, by ratio; of what is no number only equals are."""
+    if isinstance(value, (int, float)) and isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return abs(math.log((value + _TINY) / (one + _TINY))) < abs(math.log((value + _TINY) / (other + _TINY)))
+    return value == one
 
 
 def _loads(text: str) -> object:

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+import pytest
 
 from meshwise.analytics.steering import Incident, moment, steer
 from meshwise.contracts.rows import AnomalyFinding, ProposalFinding
@@ -84,6 +85,10 @@ class TestAlternation:
             "proposal_id": "x",
         }
 
+    @staticmethod
+    def asks(wanted: dict[str, Any]) -> ProposalFinding:
+        return replace(proposal(), policy=orjson.dumps(wanted).decode())
+
     def held(self, wanted: ProposalFinding, rollout: dict[str, Any], memory_s: float = 3600.0) -> str:
         steered = steer([wanted], [rollout], NOW, cooldown_s=600.0, memory_s=memory_s)
         assert bool(steered.chosen) is (wanted.id not in steered.held)
@@ -102,6 +107,71 @@ class TestAlternation:
         good = self.ended("promoted", document("125ms"), document("100ms"))
         assert "alternates" in self.held(asks_for("100ms"), good)
         assert self.held(asks_for("150ms"), good) == ""
+
+    @pytest.mark.parametrize(
+        ("before", "after", "further"),
+        [
+            ({}, {"hedge": {"delay": "80ms"}}, {"hedge": {"delay": "40ms"}}),
+            ({"hedge": {"delay": "80ms"}}, {"hedge": {"delay": "50ms"}}, {"hedge": {"delay": "30ms"}}),
+            (
+                {"timeout": {"request": "1s", "attempt": "100ms"}},
+                {"timeout": {"request": "700ms", "attempt": "100ms"}},
+                {"timeout": {"request": "500ms", "attempt": "100ms"}},
+            ),
+            (
+                {"retry": {"max": 1, "backoff": {"base": "100ms", "max": "200ms"}}},
+                {"retry": {"max": 1, "backoff": {"base": "50ms", "max": "100ms"}}},
+                {"retry": {"max": 1, "backoff": {"base": "25ms", "max": "50ms"}}},
+            ),
+            (
+                {"retry": {"max": 1, "budget": {"percent": 10}}},
+                {"retry": {"max": 1, "budget": {"percent": 15}}},
+                {"retry": {"max": 1, "budget": {"percent": 20}}},
+            ),
+            (
+                {"retry": {"max": 1, "on": {"timeout": True}}},
+                {"retry": {"max": 1, "on": {"timeout": True, "codes": [500]}}},
+                {"retry": {"max": 1, "on": {"timeout": True, "codes": [500, 502]}}},
+            ),
+        ],
+        ids=["hedge", "hedge delay", "request timeout", "backoff", "budget", "conditions"],
+    )
+    def test_of_what_follows_from_the_timeout(
+        self, before: dict[str, Any], after: dict[str, Any], further: dict[str, Any]
+    ) -> None:
+        """Where a step changed neither attempt timeout nor retries, the way back is held and a step onward is not."""
+        old, new = document("100ms") | before, document("100ms") | after
+        good, bad = self.ended("promoted", new, old), self.ended("rolled_back", new, old)
+        onward = self.asks(document("100ms") | after | further)
+        assert "alternates" in self.held(self.asks(old), good)
+        assert self.held(onward, good) == ""
+        assert "rolled the same policy back" in self.held(self.asks(new), bad)
+        assert self.held(self.asks(old), bad) == ""
+        assert self.held(onward, bad) == ""
+
+    def test_a_hedge_that_was_given_up(self) -> None:
+        """It does not come back with another delay; a step in something else goes on without it."""
+        without = document("100ms")
+        good = self.ended("promoted", without, without | {"hedge": {"delay": "80ms"}})
+        assert "alternates" in self.held(self.asks(without | {"hedge": {"delay": "50ms"}}), good)
+        assert self.held(self.asks(without | {"timeout": {"request": "800ms", "attempt": "100ms"}}), good) == ""
+
+    def test_a_small_step_onward(self) -> None:
+        """A step that is within a tenth of where it began goes on all the same; the step back is held."""
+        good = self.ended("promoted", document("108ms"), document("100ms"))
+        assert self.held(asks_for("109ms"), good) == ""
+        assert "alternates" in self.held(asks_for("101ms"), good)
+
+    def test_the_timeout_outweighs_what_follows_from_it(self) -> None:
+        """The way back to an attempt timeout is held whatever else is proposed with it."""
+        good = self.ended("promoted", document("125ms") | {"hedge": {"delay": "80ms"}}, document("100ms"))
+        assert "alternates" in self.held(self.asks(document("100ms") | {"hedge": {"delay": "50ms"}}), good)
+
+    def test_what_no_proposal_changes(self) -> None:
+        """A rollout of something else, such as a breaker, keeps no proposal waiting, whichever way it ended."""
+        other = document("100ms") | {"breaker": {"max_pending": 7}}
+        for state in ("promoted", "rolled_back"):
+            assert self.held(asks_for("100ms"), self.ended(state, other, document("100ms"))) == ""
 
     def test_memory_ends(self) -> None:
         """After the time of memory the mesh may have changed, and anything may be tried."""
