@@ -46,7 +46,8 @@ class Truth:
 
     ``wander`` says how the base moves: in clumps of ten seconds that all proxies share or each has for itself
     (beta-binomial, correlation ``extent``), in waves (an autocorrelated log-odds of that deviation), or falling evenly
-    by ``extent`` within the time, for both groups alike.
+    by ``extent`` within the time, for both groups alike. ``late`` is the share of good requests that is not in time,
+    which wanders likewise in clumps, and ``slower`` what the candidate adds to it.
     """
 
     name: str
@@ -56,6 +57,8 @@ class Truth:
     rate: float = 48.0
     wander: Wander = "steady"
     extent: float = 0.0
+    late: float = 0.0
+    slower: float = 0.0
 
 
 TRUTHS: Final = (
@@ -67,6 +70,8 @@ TRUTHS: Final = (
     Truth("equal, clumps by proxy", 0.0, 0.95, 24, wander="proxy clumps", extent=0.02),
     Truth("equal, waves", 0.0, 0.95, 24, wander="waves", extent=0.8),
     Truth("equal, falling", 0.0, 0.98, 24, wander="falling", extent=0.04),
+    Truth("equal, 3 % late", 0.0, 0.99, 24, late=0.03),
+    Truth("equal, 3 % late, clumps by proxy", 0.0, 0.99, 24, wander="proxy clumps", extent=0.02, late=0.03),
     Truth("half a point worse", -0.005, 0.99, 60),
     Truth("half a point worse, waves", -0.005, 0.97, 60, rate=200.0, wander="waves", extent=0.8),
     Truth("1 point worse, few", -0.01, 0.99, 60),
@@ -81,6 +86,8 @@ TRUTHS: Final = (
     Truth("10 points worse", -0.1, 0.95, 12),
     Truth("30 points worse", -0.3, 0.995, 12, rate=28.0),
     Truth("everything fails", -0.995, 0.995, 12, rate=28.0),
+    Truth("5 points late, worse", 0.0, 0.99, 24, late=0.01, slower=0.05),
+    Truth("2 points better, 3 % late", 0.02, 0.97, 12, rate=200.0, late=0.03),
     Truth("2 points better", 0.02, 0.97, 12, rate=200.0),
     Truth("6 points better", 0.06, 0.93, 12, rate=34.0),
     Truth("6 points better, clumps", 0.06, 0.93, 12, rate=34.0, wander="clumps", extent=0.05),
@@ -99,42 +106,57 @@ class Course:
 
 
 @dataclass(frozen=True, eq=False)
+class Wandering:
+    """Shares of requests that are good, and of good ones that are late, in force; by proxy and block."""
+
+    good: Shares
+    late: Shares
+
+
+@dataclass(frozen=True, eq=False)
 class _Traffic:
-    """Requests and good ones by group (control, canary), proxy and block."""
+    """Requests, good ones and those in time by group (control, canary), proxy and tick."""
 
     requests: npt.NDArray[np.int64]
     good: npt.NDArray[np.int64]
+    timely: npt.NDArray[np.int64]
 
-    def draw(self, truth: Truth, good: Shares, tick: int, governed: Shares, rng: np.random.Generator) -> None:
-        """Draw what ``governed`` shares of the proxies' requests, ``good`` so often, had in one tick."""
+    def draw(self, truth: Truth, shares: Wandering, tick: int, governed: Shares, rng: np.random.Generator) -> None:
+        """Draw what ``governed`` shares of the proxies' requests had in one tick."""
+        good, late = shares.good[:, tick // TICKS], shares.late[:, tick // TICKS]
         for group, share in enumerate((1.0 - governed, governed)):
             self.requests[group, :, tick] = rng.poisson(truth.rate * TICK_S / PROXIES * share)
             chance = np.clip(good + group * truth.change, 0.0, 1.0)
             self.good[group, :, tick] = rng.binomial(self.requests[group, :, tick], chance)
+            self.timely[group, :, tick] = self.good[group, :, tick]
+            if truth.late or truth.slower:
+                slow = np.clip(late + group * truth.slower, 0.0, 1.0)
+                self.timely[group, :, tick] -= rng.binomial(self.good[group, :, tick], slow)
 
     def arm(self, group: int, proxies: Iterable[int], start: int, end: int) -> Arm:
         """Return what some proxies had in the ticks from ``start``, at which a block begins, to ``end``, by block."""
         rows = list(proxies)
         edges = range(0, end - start, TICKS)
-        requests, good = (
-            np.add.reduceat(counts[group, rows, start:end], edges, axis=1) for counts in (self.requests, self.good)
+        requests, good, timely = (
+            np.add.reduceat(counts[group, rows, start:end], edges, axis=1)
+            for counts in (self.requests, self.good, self.timely)
         )
         none = np.zeros_like(requests)
-        return Arm(tuple(f"proxy-{row}" for row in rows), requests, good, good, requests, none, none)
+        return Arm(tuple(f"proxy-{row}" for row in rows), requests, good, timely, requests, none, none)
 
 
 def play(truth: Truth, rng: np.random.Generator, plan: Plan, config: RolloutConfig) -> Course:
     """Run one rollout from its first canaries to its end or the end of patience."""
-    shares = _wander(truth, rng)
+    shares = Wandering(_wander(truth, rng), _late(truth, rng))
     began = BEFORE * TICKS + int(rng.integers(TICKS))  # the canaries begin at any time
     end = began + truth.blocks * TICKS
-    traffic = _Traffic(*(np.zeros((2, PROXIES, end), dtype=np.int64) for _ in range(2)))
+    traffic = _Traffic(*(np.zeros((2, PROXIES, end), dtype=np.int64) for _ in range(3)))
     for tick in range(began):
-        traffic.draw(truth, shares[:, tick // TICKS], tick, np.zeros(PROXIES), rng)
+        traffic.draw(truth, shares, tick, np.zeros(PROXIES), rng)
     stage, since, before = 0, began, 0
     governed = _governed(plan.stages[0])
     for tick in range(began, end):
-        traffic.draw(truth, shares[:, tick // TICKS], tick, governed, rng)
+        traffic.draw(truth, shares, tick, governed, rng)
         if tick == began:
             continue
         rollout = {
@@ -178,6 +200,13 @@ def _wander(truth: Truth, rng: np.random.Generator) -> Shares:
     for block in range(1, shape[1]):
         odds[block] = 0.8 * odds[block - 1] + 0.6 * steps[block]
     return np.broadcast_to(1.0 / (1.0 + np.exp(-(math.log(truth.base / (1.0 - truth.base)) + odds))), shape)
+
+
+def _late(truth: Truth, rng: np.random.Generator) -> Shares:
+    """Return the share of good requests that is late in force, by proxy and block."""
+    if not truth.late or "clumps" not in truth.wander:
+        return np.full((PROXIES, BEFORE + truth.blocks + 1), truth.late)
+    return 1.0 - _wander(replace(truth, base=1.0 - truth.late), rng)
 
 
 def _seen(traffic: _Traffic, governed: Shares, end: int) -> ArmCounts:

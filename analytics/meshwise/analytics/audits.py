@@ -5,7 +5,7 @@ They are passed in as one object, so that a cycle can be tried without them; imp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +15,7 @@ from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.world import Window, World
 from meshwise.contracts.policy import Policy
 from meshwise.contracts.rows import AnomalyFinding, ProposalFinding
+from meshwise.contracts.slo import Objective
 
 if TYPE_CHECKING:
     from meshwise.analytics.cause.suspects import Suspect
@@ -47,14 +48,17 @@ class Audits:
     """Judges the shadow of a rollout that has one, else its canaries."""
 
 
-def audits_for(settings: AnalyticsSettings) -> Audits:
-    """Return the audits as ``settings`` tune them."""
+def audits_for(
+    settings: AnalyticsSettings, documents: Callable[[], Mapping[str, Sequence[Objective]]] = dict
+) -> Audits:
+    """Return the audits as ``settings`` tune them; ``documents`` says what each SLO document in force promises."""
     from meshwise.analytics.anomaly import AnomalyAudit
     from meshwise.analytics.cause.explain import explain
     from meshwise.analytics.proposal import load_attempts, propose
     from meshwise.analytics.proposal.ends import load_ends
     from meshwise.analytics.proposal.trial_run import Memory
     from meshwise.analytics.rollout import judge_from_store, judge_shadow_from_store
+    from meshwise.analytics.rollout.threshold import promised
     from meshwise.analytics.span_attempts import for_export, load_span_attempts
     from meshwise.analytics.witnesses import named, trusted
 
@@ -81,11 +85,15 @@ def audits_for(settings: AnalyticsSettings) -> Audits:
         found = propose(told, world, policies, settings.proposal, rehearsal=rehearse, rehearsed=rehearsed)
         return [*counted, *for_export(found)]
 
+    def judge(document: dict[str, Any], client: Client, now: datetime) -> Judgement:
+        if document.get("shadows"):
+            return judge_shadow_from_store(document, client, now, settings.rollout)
+        promised_s = promised(document, documents(), settings.objectives)
+        return judge_from_store(document, client, now, settings.rollout, promised_s=promised_s)
+
     return Audits(
         detect=AnomalyAudit(settings.anomaly).run,
         propose=proposals,
         causes=lambda client, world, service, anomalies: explain(client, world, service, anomalies, settings.cause),
-        judge=lambda document, client, now: (judge_shadow_from_store if document.get("shadows") else judge_from_store)(
-            document, client, now, settings.rollout
-        ),
+        judge=judge,
     )

@@ -60,7 +60,8 @@ def run(settings: AnalyticsSettings) -> None:
         )
         # The same after a restart, so that nobody waits for a process that is only starting again.
         lease = Lease(client, settings.cycle_s, f"{socket.gethostname()}:{settings.port}:{settings.data_dir.resolve()}")
-        audits = audits_for(settings)
+        promises = Promises(reader, persist, [webhook.name for webhook in settings.webhooks])
+        audits = audits_for(settings, lambda: promises.found.objectives)
         try:
             cycle = Cycle(
                 settings,
@@ -70,7 +71,7 @@ def run(settings: AnalyticsSettings) -> None:
                 audits=audits,
                 persist=persist,
                 derive=SpanEdges(client, settle_s=settings.spans_settle_s).advance,
-                promises=Promises(reader, persist, [webhook.name for webhook in settings.webhooks]),
+                promises=promises,
                 silences=Silences(reader, persist),
                 lease=lease,
             )

@@ -2,6 +2,7 @@
 
     config      floors, margins and error rates
     arms        counts per proxy and 10-second block of canary and control, and the query that loads them
+    threshold   what is in time on a route
     sequential  always-valid intervals of the difference of two shares, for clustered counts
     verdict     the order of rules that makes a decision of them
     shadow      the stage before: what proxies say the candidate would have done, and the rules that judge it

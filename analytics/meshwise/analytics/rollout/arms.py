@@ -14,6 +14,7 @@ import numpy.typing as npt
 from meshwise.analytics.load import Client
 from meshwise.analytics.rollout.config import RolloutConfig
 from meshwise.analytics.rollout.sequential import Counts
+from meshwise.analytics.rollout.threshold import InTime, in_time
 from meshwise.analytics.sql import load_sql
 from meshwise.analytics.steering import moment
 from meshwise.contracts.histogram import share_at_most
@@ -88,6 +89,7 @@ class ArmCounts:
     """Both arms over the same blocks, the last maybe still open; ``before`` stands in where there is no control group.
 
     ``earlier`` is what the control group counted just before the stage, ``ends`` what the edge's two ends did since.
+    ``within`` is what counted as in time; of verdicts that do not tell it was the setting.
     """
 
     block_starts: tuple[int, ...]
@@ -96,6 +98,7 @@ class ArmCounts:
     before: Arm | None = None
     earlier: Arm | None = None
     ends: Ends | None = None
+    within: InTime | None = None
 
     @property
     def reference(self) -> Arm:
@@ -104,9 +107,16 @@ class ArmCounts:
 
 
 def load_arms(
-    client: Client, rollout: Mapping[str, Any], now: datetime, config: RolloutConfig | None = None
+    client: Client,
+    rollout: Mapping[str, Any],
+    now: datetime,
+    config: RolloutConfig | None = None,
+    *,
+    promised_s: float | None = None,
 ) -> ArmCounts:
     """Return the counts of ``rollout`` since its first canaries applied the candidate, those of the open block too.
+
+    ``promised_s`` is the threshold of the latency objective that covers its requests, if there is one.
 
     A request belongs to the canary arm when the candidate governed it, by the version that its proxy counted it under,
     so that blocks in which a stage began count as well, and canaries that try the candidate on a share of requests
@@ -123,25 +133,22 @@ def load_arms(
     end = math.floor(now.timestamp() / BLOCK_S) * BLOCK_S + BLOCK_S
     start = end if began is None else min(end, int(began.timestamp() // BLOCK_S) * BLOCK_S)
     rows = _read(client, rollout, [*canaries, *controls], start, end)
+    length = config.earlier_s if controls else config.before_s
+    before = range(start - math.ceil(length / BLOCK_S) * BLOCK_S, start, BLOCK_S)
+    past_rows = _read(client, rollout, controls or canaries, before.start, before.stop) if start < end else ()
+    within = in_time(rollout, _usual(past_rows, versions), config, promised_s)
     counts = collect(
-        rows,
-        range(start, end, BLOCK_S),
-        canaries,
-        controls,
-        slow_threshold_s=config.slow_threshold_s,
-        versions=versions,
+        rows, range(start, end, BLOCK_S), canaries, controls, slow_threshold_s=within.seconds, versions=versions
     )
+    counts = replace(counts, within=within)
     if began is None or start >= end:
         return counts
     # The two ends of an edge count alike only once both have told everything, and one may tell more often.
     over = settled_before(now, config) - BLOCK_S
     if start < over:
         counts = replace(counts, ends=load_ends(client, rollout, start, over))
-    length = config.earlier_s if controls else config.before_s
-    before = range(start - math.ceil(length / BLOCK_S) * BLOCK_S, start, BLOCK_S)
-    rows = _read(client, rollout, controls or canaries, before.start, before.stop)
     past = collect(
-        rows, before, (), controls or canaries, slow_threshold_s=config.slow_threshold_s, versions=versions
+        past_rows, before, (), controls or canaries, slow_threshold_s=within.seconds, versions=versions
     ).control
     return replace(counts, earlier=past) if controls else replace(counts, before=past)
 
@@ -171,6 +178,13 @@ class Versions:
         version = policy.get("version", 0) if isinstance(policy, Mapping) else 0
         return cls(int(version), control if isinstance(control, int) else None)
 
+    def in_force(self, version: int) -> bool:
+        """Tell whether requests of a version are what the candidate's are compared with.
+
+        Those of another policy are of another route, or of before the baseline.
+        """
+        return version == self.control if self.control is not None else version != self.candidate
+
 
 def collect(
     rows: Iterable[Sequence[Any]],
@@ -186,8 +200,8 @@ def collect(
     place = [{name: row for row, name in enumerate(arm.instances)} for arm in (canary, control)]
     for start, instance, version, outcome, requests, attempts, retries, denied, latency in rows:
         tried = version == versions.candidate
-        if not tried and versions.control is not None and version != versions.control:
-            continue  # another policy's requests: of another route, or of before the baseline
+        if not tried and not versions.in_force(version):
+            continue
         arm = canary if tried else control
         row = place[0 if tried else 1].get(instance)
         if row is None or start not in blocks:
@@ -205,6 +219,16 @@ def collect(
             # Without a histogram of its own a success is taken to be in time: its slowness was not seen.
             arm.timely[row, column] += requests if share is None else min(requests, round(requests * share))
     return ArmCounts(tuple(blocks), canary, control)
+
+
+def _usual(rows: Iterable[Sequence[Any]], versions: Versions) -> dict[int, int]:
+    """Return how long successes took that the policy in force governed, by bucket of ``contracts.histogram``."""
+    found: dict[int, int] = {}
+    for *_, version, outcome, _, _, _, _, latency in rows:
+        if outcome == OUTCOME_OK and versions.in_force(version):
+            for bucket, count in latency.items():
+                found[bucket] = found.get(bucket, 0) + count
+    return found
 
 
 def _read(

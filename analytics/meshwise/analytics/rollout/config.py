@@ -14,7 +14,16 @@ class RolloutConfig(BaseModel):
         default=3.0, ge=0, description="How long after a block's end its telemetry is awaited, in seconds."
     )
     slow_threshold_s: float = Field(
-        default=0.5, gt=0, description="A success slower than this is not in time, in seconds."
+        default=0.5,
+        gt=0,
+        description="A success slower than this is not in time where neither an objective nor the "
+        "route's usual latency tells, in seconds.",
+    )
+    usual_factor: float = Field(
+        default=3.0, ge=1, description="What is in time on a route, as a multiple of what 95 % of its successes took."
+    )
+    least_threshold_s: float = Field(
+        default=0.1, gt=0, description="A success within this is in time on any route without an objective, in seconds."
     )
     harm_alpha: float = Field(
         default=0.01, gt=0, lt=0.5, description="Chance of ever calling an equal policy worse, per test and rollout."

@@ -15,6 +15,7 @@ import numpy as np
 
 from meshwise.analytics.rollout.arms import Arm, ArmCounts, Ends
 from meshwise.analytics.rollout.config import RolloutConfig
+from meshwise.analytics.rollout.threshold import InTime
 
 MAX_CELLS: Final = 6_000
 """Proxies × blocks of all arms beyond which counts are not stored: about 170 KB of JSON."""
@@ -30,6 +31,7 @@ def record(counts: ArmCounts, config: RolloutConfig) -> dict[str, Any] | None:
         "block_starts": list(counts.block_starts),
         **{name: None if arm is None else _arm(arm) for name, arm in arms.items()},
         "ends": None if counts.ends is None else [counts.ends.sent, counts.ends.arrived],
+        "within": None if counts.within is None else [counts.within.seconds, counts.within.basis],
         "limits": config.model_dump(),
     }
 
@@ -41,7 +43,7 @@ def restored(document: Mapping[str, Any]) -> tuple[ArmCounts, RolloutConfig]:
         ValueError: it is not such a document.
     """
     try:
-        ends = document.get("ends")
+        ends, within = document.get("ends"), document.get("within")
         counts = ArmCounts(
             tuple(int(start) for start in document["block_starts"]),
             _restored_arm(document["canary"]),
@@ -49,6 +51,7 @@ def restored(document: Mapping[str, Any]) -> tuple[ArmCounts, RolloutConfig]:
             before=None if document.get("before") is None else _restored_arm(document["before"]),
             earlier=None if document.get("earlier") is None else _restored_arm(document["earlier"]),
             ends=None if ends is None else Ends(int(ends[0]), int(ends[1])),
+            within=None if within is None else InTime(float(within[0]), within[1]),
         )
         return counts, RolloutConfig.model_validate(document["limits"])
     except (KeyError, TypeError, IndexError, AttributeError) as error:

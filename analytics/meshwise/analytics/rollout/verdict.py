@@ -8,6 +8,7 @@ The rules in order; the first that applies decides:
 3. Fast path: good requests 3 points fewer, over at least 100 requests and 3.5 standard errors apart: ``rollback``.
 4. More attempts per request than 1.2 times the control group's, beyond chance: ``rollback``.
 5. The always-valid interval of (canary − control) lies below zero, for good requests or those in time: ``rollback``.
+   What is in time follows from the route (``threshold``).
 6. Fewer requests of canaries since the stage began than two for each percent of its share: ``hold``.
 7. The control group has fallen by 5 points since before the canaries: ``hold``. Something else is going on.
 8. Callers and callees count the edge's requests differently: ``hold``. Somebody's counts are wrong.
@@ -43,6 +44,7 @@ from meshwise.analytics.rollout.arms import BLOCK_S, Arm, ArmCounts, load_arms, 
 from meshwise.analytics.rollout.config import RolloutConfig
 from meshwise.analytics.rollout.record import record, restored
 from meshwise.analytics.rollout.sequential import Counts, Difference, design_effect, minus, paired, share_of
+from meshwise.analytics.rollout.threshold import InTime
 from meshwise.analytics.steering import moment
 
 Decision = Literal["advance", "rollback", "hold"]
@@ -58,11 +60,16 @@ class Verdict:
 
 
 def judge_from_store(
-    rollout: Mapping[str, Any], client: Client, now: datetime, config: RolloutConfig | None = None
+    rollout: Mapping[str, Any],
+    client: Client,
+    now: datetime,
+    config: RolloutConfig | None = None,
+    *,
+    promised_s: float | None = None,
 ) -> Verdict:
-    """Load both arms of ``rollout``'s current stage and judge it."""
+    """Load both arms of ``rollout``'s current stage and judge it, with the ``promised_s`` of a latency objective."""
     config = config or RolloutConfig()
-    return judge(rollout, load_arms(client, rollout, now, config), now, config)
+    return judge(rollout, load_arms(client, rollout, now, config, promised_s=promised_s), now, config)
 
 
 def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: RolloutConfig) -> Verdict:
@@ -70,6 +77,7 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
     told = counts
     counts, left_out = _trusted(counts)
     canary, control = counts.canary, counts.reference
+    within = counts.within or InTime(config.slow_threshold_s, "setting")
     evidence: dict[str, Any] = {
         "at": now.isoformat(),
         "stage": rollout.get("stage"),
@@ -81,6 +89,7 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
         "compared_with": "control" if counts.control.instances else "the time before",
         "canary": _shown(canary),
         "control": _shown(control),
+        "within": {"seconds": within.seconds, "basis": within.basis},
         "left_out": left_out,
         "inputs": record(told, config),
     }
@@ -121,7 +130,7 @@ def judge(rollout: Mapping[str, Any], counts: ArmCounts, now: datetime, config: 
             return Verdict(
                 "rollback",
                 f"Slower: {-timely.value * 100:.1f} points fewer requests were good within "
-                f"{config.slow_threshold_s:g} s ({_range(timely, config.harm_alpha)}).",
+                f"{within.seconds:.3g} s ({_range(timely, config.harm_alpha)}).",
                 evidence | {"rule": "requests in time"},
             )
     early = _early(rollout, canary, config)
