@@ -11,7 +11,9 @@ import pytest
 
 from meshwise.analytics.audits import audits_for
 from meshwise.analytics.cause.shared import read_shared
+from meshwise.analytics.load import load_world
 from meshwise.analytics.proposal import load_attempts, propose
+from meshwise.analytics.proposal.again import propose_again
 from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.rollout import judge_from_store, load_arms
 from meshwise.analytics.settings import AnalyticsSettings
@@ -20,7 +22,7 @@ from meshwise.analytics.steering import steer
 from meshwise.analytics.world import EdgeKey, Window, World
 from meshwise.contracts import telemetry
 from meshwise.contracts.histogram import bucket_index
-from meshwise.contracts.policy import parse_policy
+from meshwise.contracts.policy import Policy, parse_policy
 from meshwise.contracts.rows import SPANS_INSTANCE
 from meshwise.control.dialects import DIALECTS
 from meshwise.store.client import connect
@@ -182,6 +184,53 @@ class TestLoadAttempts:
         world = World.from_buckets(window, [])
         (finding,) = propose(load_attempts(client, window), world, [policy()], ProposalConfig())
         assert finding.status == "proposed", finding.sentence
+
+
+class TestProposeAgain:
+    """The proposal behind a rollout, made again from what the store has."""
+
+    WINDOW = Window(END - timedelta(seconds=130), END)
+
+    def rollout(self, client: Any, **made_from: Any) -> dict[str, Any]:
+        world = load_world(client, self.WINDOW)
+        findings = audits_for(AnalyticsSettings()).propose(client, self.WINDOW, world, (policy(),))
+        (made,) = [one for one in findings if one.status == "proposed"]
+        evidence = json.loads(made.evidence)
+        evidence["made_from"] |= made_from
+        return {"policy": json.loads(made.policy), "evidence": evidence, "proposal_id": made.id}
+
+    def test_comes_out_again(self, client: Any) -> None:
+        """The same attempts, policies and limits give the same id, whatever the settings are by now."""
+        asked: list[dict[str, int]] = []
+
+        def policies(versions: Any) -> tuple[Policy, ...]:
+            asked.append(dict(versions))
+            return (policy(),)
+
+        rollout = self.rollout(client)
+        found = propose_again(client, rollout, policies)
+        assert found.holds is True, found.text
+        assert asked == [{policy().name: policy().version}]
+        other = propose_again(client, rollout | {"proposal_id": "0123456789abcdef"}, policies)
+        assert other.holds is False
+        assert "another answer" in other.text
+
+    def test_attempts_that_are_gone(self, client: Any) -> None:
+        """When the store has dropped the spans, or some of them, that is said, and nothing is made up of the rest."""
+        old = [(END - timedelta(days=9)).isoformat(), (END - timedelta(days=9, seconds=-130)).isoformat()]
+        gone = propose_again(client, self.rollout(client, window=old), lambda _: ())
+        assert gone.holds is None
+        assert "none of its" in gone.text
+        some = propose_again(client, self.rollout(client, attempts=10**6), lambda _: ())
+        assert some.holds is None
+        assert "of its 1000000 attempts are still in the store" in some.text
+
+    def test_of_what_says_nothing(self, client: Any) -> None:
+        """A rollout that an operator began, and a proposal of before this was noted."""
+        assert propose_again(client, {"proposal_id": ""}, lambda _: ()).holds is None
+        assert "does not say" in propose_again(client, {"proposal_id": "x", "evidence": {}}, lambda _: ()).text
+        with pytest.raises(ValueError, match="not what a proposal was made from"):
+            propose_again(client, {"proposal_id": "x", "evidence": {"made_from": {}}}, lambda _: ())
 
 
 ROLLOUT: dict[str, Any] = {

@@ -72,7 +72,9 @@ def test_bad_candidates_are_ended_by_themselves(tmp_path: Path) -> None:
             proxy.apply()
         (canary,) = rollout["canary_proxies"]
         shadowed = control.begin_rollout(
-            {"match": {"source": "web", "service": "search"}, "timeout": {"request": "5ms"}}, shadow=True
+            {"match": {"source": "web", "service": "search"}, "timeout": {"request": "5ms"}},
+            shadow=True,
+            proposal_id="p1",
         )[1]
         assert (shadowed["state"], shadowed["canary_proxies"]) == ("shadow", [])
         with connect(store.url) as client:
@@ -103,8 +105,10 @@ def test_bad_candidates_are_ended_by_themselves(tmp_path: Path) -> None:
                 unexposed = control.get(f"/v1/rollouts/{shadowed['id']}")
                 assert "Traceback" not in process.stderr
         for one in (rollout, shadowed):
-            told = run([*MESHWISE, "rollout", "explain", one["id"], "--control-url", control.url])
+            env = {"MESHWISE_ANALYTICS__STORE_URL": store.url}
+            told = run([*MESHWISE, "rollout", "explain", one["id"], "--control-url", control.url], env=env)
             assert told[0] == 0, told
+            assert ("made again: the proposal does not say" in told[1]) is (one is shadowed), told[1]
             assert re.search(r"rollback\s+yes\s+analytics", told[1]), told[1]
     assert (unexposed["state"], unexposed["canary_proxies"]) == ("rolled_back", [])
     assert unexposed["verdicts"][-1]["shadow"] is True

@@ -55,6 +55,7 @@ def audits_for(
     from meshwise.analytics.anomaly import AnomalyAudit
     from meshwise.analytics.cause.explain import explain
     from meshwise.analytics.proposal import load_attempts, propose
+    from meshwise.analytics.proposal.again import Source, noted
     from meshwise.analytics.proposal.ends import load_ends
     from meshwise.analytics.proposal.trial_run import Memory
     from meshwise.analytics.rollout import judge_from_store, judge_shadow_from_store
@@ -67,7 +68,9 @@ def audits_for(
     def proposals(
         client: Client, window: Window, world: World, policies: Sequence[Policy]
     ) -> Sequence[ProposalFinding]:
-        attempts, left_out = trusted(load_attempts(client, window))
+        loaded = load_attempts(client, window)
+        attempts, left_out = trusted(loaded)
+        source = Source(window, len(loaded), world, policies, settings.proposal, settings.rehearsal)
         counted = propose(
             attempts,
             world,
@@ -77,7 +80,7 @@ def audits_for(
             rehearsed=rehearsed,
             ends=load_ends(client, window),
         )
-        counted = list(named(counted, left_out))
+        counted = noted(named(counted, left_out), source)
         told = load_span_attempts(client, window)
         if not len(told):
             return counted

@@ -51,6 +51,22 @@ class ControlApi:
                 log.warning("policy not understood", problem=str(error)[:300])
         return tuple(found)
 
+    def policies_at(self, versions: Mapping[str, int]) -> tuple[Policy, ...]:
+        """Return policies by name and version, in that order, from control's history.
+
+        Raises:
+            MeshwiseError: one of them is no longer on record.
+        """
+        found = []
+        for name, version in versions.items():
+            history = self._call("GET", f"/v1/policies/{quote(name, safe='')}/versions", params={"limit": ["1000"]})
+            versions_told = history.get("versions", ())
+            document = next((one["policy"] for one in versions_told if one["version"] == version), None)
+            if document is None:
+                raise MeshwiseError(f"version {version} of policy {name} is no longer on record")
+            found.append(parse_policy(document))
+        return tuple(found)
+
     def rollouts(self, *states: str) -> list[dict[str, Any]]:
         """Return the rollouts, or those in some states."""
         found = self._call("GET", "/v1/rollouts", params={"state": states} if states else None).get("rollouts", ())

@@ -10,6 +10,7 @@ mesh.verdicts()                 what the judge said about rollouts, with the cou
 mesh.rehearse(policy)           whether the mesh would come back with it when something breaks
 mesh.suggest()                  objectives that services could promise, by what they kept
 mesh.backtest(documents)        which alerts would have fired, and how well they tell marked incidents
+mesh.propose_again(rollout)     whether the proposal behind a rollout comes out again of what it was made from
 mesh.propose()                  computed now; mesh.proposals() are those on record
 """
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshwise.analytics.audits import audits_for
 from meshwise.analytics.cause.explain import HOUR_S, YOUNG_S, with_traces
@@ -57,10 +58,14 @@ from meshwise.analytics.views import (
     VerdictTable,
 )
 from meshwise.analytics.world import EdgeKey, Window, World
+from meshwise.contracts.errors import ConfigError
 from meshwise.contracts.policy import ANY, Policy, parse_policy
 from meshwise.contracts.rows import AlertFinding, ProposalFinding, RolloutFinding
 from meshwise.store.client import StoreAddress
 from meshwise.store.findings import rows_from, select_rows
+
+if TYPE_CHECKING:
+    from meshwise.analytics.proposal.again import Again
 
 DEFAULT_SPAN_S = 900.0
 
@@ -255,6 +260,20 @@ class Mesh:
         window = self._window(seconds, start, end)
         world = load_world(self._client, window, resolution_for(window, datetime.now(UTC)))
         return ProposalTable(self._audits.propose(self._client, window, world, self._policies()))
+
+    def propose_again(self, rollout: Mapping[str, Any]) -> Again:
+        """Return whether the proposal behind a rollout, control's document, comes out again of what it was made from.
+
+        Raises:
+            UnavailableError: the store or control does not answer.
+            MeshwiseError: a policy that was in force is no longer on record, or there is no control to ask.
+            ValueError: the rollout's evidence cannot be read.
+        """
+        from meshwise.analytics.proposal.again import propose_again
+
+        if self._control is None:
+            raise ConfigError("what was in force then is on record at control: connect with control_url")
+        return propose_again(self._client, rollout, self._control.policies_at)
 
     def replay(
         self,

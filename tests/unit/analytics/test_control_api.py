@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from meshwise.analytics.control_api import ControlApi, RefusedError
-from meshwise.contracts.errors import UnavailableError
+from meshwise.contracts.errors import MeshwiseError, UnavailableError
 from meshwise.contracts.policy import DEFAULT_POLICY
 from support.processes import free_port
 from support.receiver import Answer, Receiver, running_receiver
@@ -36,6 +36,18 @@ class TestControlApi:
         (request,) = receiver.requests
         assert request.headers["authorization"] == "Bearer t0ken"
         assert request.headers["x-meshwise-actor"] == "analytics"
+
+    def test_policies_of_the_past(self, receiver: Receiver, control: ControlApi) -> None:
+        """Policies come back as they were at a version; one that is no longer on record is named."""
+        old = DEFAULT_POLICY.to_document() | {"name": "ab", "version": 3, "reason": "then"}
+        removed = {"version": 4, "policy": None}
+        receiver.answer = lambda _: document({"versions": [removed, {"version": 3, "policy": old}]})
+        (found,) = control.policies_at({"ab": 3})
+        assert (found.version, found.reason) == (3, "then")
+        assert receiver.requests[0].path == "/v1/policies/ab/versions?limit=1000"
+        for version in (2, 4):
+            with pytest.raises(MeshwiseError, match=f"version {version} of policy ab is no longer on record"):
+                control.policies_at({"ab": version})
 
     def test_a_rollout_is_submitted_whole(self, receiver: Receiver, control: ControlApi) -> None:
         """A submission carries policy, reason, evidence and the proposal's id."""

@@ -9,6 +9,7 @@
     search      replay them
     choice      which is best, and whether it is worth a change
     advice      choose, and say why in one sentence
+    again       the same proposal from what it was made from
     evidence    the curve, the intervals, the assumptions, and what would change our mind
 
 Better no proposal than a wrong one: whatever cannot be told from the data is refused by name.

@@ -75,18 +75,20 @@ def propose(
     rehearsal: RehearsalConfig | None = None,
     rehearsed: Memory | None = None,
     ends: Mapping[EdgeKey, EdgeEnds] | None = None,
+    only: AttemptKey | None = None,
 ) -> list[ProposalFinding]:
     """Return one finding per route with attempts, in order of source, destination and route.
 
     Deterministic: equal attempts, policies and settings give equal findings, ids included. ``world`` supplies the end
     of the window, what happens on the edges further down, and the graph on which proposals are rehearsed;
     ``rehearsed`` remembers rehearsals from one call to the next, ``ends`` is what both ends of each edge counted.
+    ``only`` leaves out every other route, though not what its attempts say of this one.
     """
     policies, rehearsal, counted = tuple(policies_in_force), rehearsal or RehearsalConfig(), ends or {}
     attempts = attempts.counted(world)
     found = []
     for key, group in attempts.groups():
-        if not key.source or not key.destination:
+        if not key.source or not key.destination or only not in (None, key):
             continue
         route = _Route(
             key,

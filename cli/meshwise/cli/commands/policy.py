@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,9 +10,8 @@ import typer
 import yaml
 
 from meshwise.cli.commands.options import OPERATOR_PANEL, AnalyticsUrl, Config, ControlUrl, Json, Reason
-from meshwise.cli.configuration import load_configuration, settings_for
 from meshwise.cli.control_api import JsonApi, open_analytics, open_control, segment
-from meshwise.cli.platform import base_url
+from meshwise.cli.mesh import open_mesh
 from meshwise.cli.tables import table
 from meshwise.cli.yaml_file import read_yaml
 from meshwise.contracts.errors import ConfigError, DocumentError
@@ -111,26 +109,10 @@ def rehearse(
     as_json: Json = False,
 ) -> None:
     """Simulate the mesh of the last minutes under faults, with the policy of a file and with the one in force."""
-    from meshwise.analytics import connect
-    from meshwise.analytics.settings import AnalyticsSettings
-
     documents = _documents(file)
     if len(documents) > 1:
         raise ConfigError(f"{file}: holds {len(documents)} policies; rehearse one at a time")
-    configuration = load_configuration(config, os.environ)
-    url = control_url or base_url(settings_for(configuration, "control"))
-    store = settings_for(configuration, "analytics")
-    assert isinstance(store, AnalyticsSettings)
-    mesh = connect(
-        store.store_url,
-        control_url=url,
-        user=store.store_user,
-        password=store.store_password.get_secret_value(),
-        token=store.store_token.get_secret_value(),
-        control_token=store.control_token.get_secret_value() if store.control_token else "",
-        ca=store.store_ca,
-        client_cert=store.store_client_cert,
-    )
+    mesh = open_mesh(config, control_url)
     try:
         found = mesh.rehearse(documents[0], seconds)
     except ValueError as error:

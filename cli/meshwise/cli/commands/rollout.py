@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from meshwise.cli.commands.options import OPERATOR_PANEL, Config, ControlUrl, Json, Reason
 from meshwise.cli.control_api import open_control, segment
+from meshwise.cli.mesh import open_mesh
 from meshwise.cli.tables import table
 from meshwise.contracts.errors import MeshwiseError
 
@@ -55,7 +57,10 @@ def show(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, 
 
 
 def explain(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, as_json: Json = False) -> None:
-    """Print what a rollout rested on, and reach each of its verdicts again from the stored counts."""
+    """Print what a rollout rested on, and reach each of its verdicts again from the stored counts.
+
+    The proposal behind it is made again too, from the store, which keeps the attempts for days.
+    """
     from meshwise.analytics.rollout.explain import explain as judged_again
     from meshwise.analytics.rollout.explain import proposal_lines
 
@@ -70,6 +75,8 @@ def explain(rollout_id: Id, config: Config = None, control_url: ControlUrl = Non
     typer.echo(f"reason    {rollout['reason']}")
     for line in proposal_lines(rollout.get("evidence")):
         typer.echo(line)
+    if rollout.get("proposal_id"):
+        typer.echo(f"made again: {_made_again(rollout, config, control_url)}")
     told = {True: "yes", False: "no", None: "-"}
     rows = [(v.at, "shadow" if v.shadow else str(v.stage), v.decision, told[v.holds], v.by, v.reason) for v in verdicts]
     typer.echo("\n" + table(("AT", "STAGE", "DECISION", "REACHED AGAIN", "BY", "REASON"), rows))
@@ -85,6 +92,18 @@ def approve(rollout_id: Id, config: Config = None, control_url: ControlUrl = Non
 def rollback(rollout_id: Id, config: Config = None, control_url: ControlUrl = None, reason: Reason = "") -> None:
     """Take a rollout back."""
     _say(open_control(config, control_url).post(f"/v1/rollouts/{segment(rollout_id)}/rollback", {"reason": reason}))
+
+
+def _made_again(rollout: dict[str, Any], config: Path | None, control_url: str | None) -> str:
+    """Say whether the proposal comes out again of the attempts in the store, or why that cannot be told."""
+    try:
+        mesh = open_mesh(config, control_url)
+        try:
+            return mesh.propose_again(rollout).text
+        finally:
+            mesh.close()
+    except (MeshwiseError, ValueError) as error:
+        return f"this cannot be told: {error}"
 
 
 def _share(rollout: dict[str, Any]) -> str:
