@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from meshwise.store.client import connect
-from support.store import Store, running_store
+from support.store import Store, running_store, sent, wait_until
 
 REFUSED = (
     "SELECT 1; SELECT 2",
@@ -171,7 +171,58 @@ REFUSED = (
     "TRUNCATE DATABASE meshwise",
     "TRUNCATE ALL TABLES FROM meshwise",
     "INSERT INTO system.one VALUES (1)",
+    "SELECT * FROM `\\x73ystem`.disks",
+    "SELECT hasColumnInTable('127.0.0.1:1', 'system', 'one', 'dummy')",
+    "SELECT * FROM mergeTreeIndex('system', 'disks')",
+    "SELECT * FROM format(Values, 's String', '(file(''/etc/passwd''))')",
+    "SELECT * FROM format(concat('Val', 'ues'), 's String', '(file(''/etc/passwd''))')",
+    "INSERT INTO kept (a, s) VALUES (50, /* /* */ ' */ file('/etc/passwd') /* ' */)",
+    "INSERT INTO kept (a, s) VALUES (50, /* /* */ ' */ hasColumnInTable('127.0.0.1:1', 'a', 'b', 'c') /* ' */)",
+    "INSERT INTO kept (a, s) VALUES (50, \u201cfile\u201d('/etc/passwd'))",
+    "INSERT INTO kept (a, s) SELECT 50, s FROM format(VALUES, 's String', '(file(''/etc/passwd''))')",
+    "SELECT 1 SETTINGS max_streams_to_max_threads_ratio = -1., allow_introspection_functions = 1",
+    "SELECT 1 SETTINGS max_streams_to_max_threads_ratio = 1e-7, allow_introspection_functions = 1",
+    "SELECT 1 SETTINGS max_untracked_memory = 1000000000000",
+    "CREATE VIEW x AS SELECT * FROM system.{t:Identifier}",
+    "CREATE VIEW x AS SELECT * FROM {t:Identifier}",
+    "CREATE VIEW x AS SELECT * FROM merge({db:String}, '.*')",
+    "SELECT * FROM system.{t:Identifier} SETTINGS param_t = 'disks'",
 )
+
+SYSTEM = {"db": "system", "t": "disks"}
+NAMED: tuple[tuple[str, dict[str, str], int], ...] = (
+    ("SELECT * FROM {db:Identifier}.disks", SYSTEM, 497),
+    ("SELECT * FROM system.{t:Identifier}", SYSTEM, 497),
+    ("SELECT * FROM {db:Identifier}.{t:Identifier}", SYSTEM, 497),
+    ("SELECT * FROM { db : Identifier } . { t /* */ : Identifier }", SYSTEM, 497),
+    ("SELECT * FROM {db:Identifier}.{t:Identifier}", {"db": "system", "t": "server_settings"}, 497),
+    ("SELECT * FROM {db:Identifier}.{t:Identifier}", {"db": "system", "t": "stack_trace"}, 497),
+    ("SELECT * FROM {db:Identifier}.{t:Identifier}", {"db": "system", "t": "named_collections"}, 497),
+    ("SELECT * FROM {db:Identifier}.{t:Identifier}", {"db": "SYSTEM", "t": "disks"}, 81),
+    ("SELECT * FROM {db:Identifier}.{t:Identifier}", {"db": "default", "t": "/etc/passwd"}, 497),
+    ("SELECT * FROM {t:Identifier}", {"t": "system.disks"}, 60),
+    ("SELECT * FROM {t:Identifier}", {"t": "system`.`disks"}, 60),
+    ("SELECT * FROM {t:Identifier}", {"t": "system\\`.disks --"}, 60),
+    ("SELECT * FROM {t:Identifier}", {"t": "/etc/passwd"}, 60),
+    ("SELECT * FROM {t:Identifier}", {"t": "file('/etc/passwd')"}, 60),
+    ("SELECT * FROM {t:Identifier}", {"t": "{db:Identifier}.disks", "db": "system"}, 60),
+    ("SELECT * FROM {t:Identifier}", {}, 456),
+    ("SELECT * FROM {t:Identifier}", {"t": ""}, 457),
+    ("SELECT * FROM {t:Identifier}", {"t": "kept\0"}, 457),
+    ("SELECT (SELECT count() FROM {db:Identifier}.{t:Identifier})", SYSTEM, 497),
+    ("SELECT 1 WHERE 'a' IN {db:Identifier}.{t:Identifier}", SYSTEM, 497),
+    ("WITH x AS (SELECT * FROM {db:Identifier}.{t:Identifier}) SELECT * FROM x", SYSTEM, 497),
+    ("EXPLAIN SELECT * FROM {db:Identifier}.{t:Identifier}", SYSTEM, 497),
+    ("DESCRIBE TABLE {db:Identifier}.{t:Identifier}", SYSTEM, 497),
+    ("SHOW CREATE TABLE {db:Identifier}.{t:Identifier}", SYSTEM, 497),
+    ("CREATE TABLE x AS {db:Identifier}.{t:Identifier} ENGINE = MergeTree ORDER BY name", SYSTEM, 62),
+    ("CREATE VIEW x AS SELECT path FROM {db:Identifier}.{t:Identifier}", SYSTEM, 497),
+    ("INSERT INTO kept (s) SELECT path FROM {db:Identifier}.{t:Identifier}", SYSTEM, 497),
+    ("SELECT * FROM merge({db:Identifier}, '^disks$')", SYSTEM, 497),
+    ("SELECT * FROM merge({db:String}, '^disks$')", SYSTEM, 497),
+    ("SELECT * FROM format({f:String}, 's String', '(1)')", {"f": "Values"}, 497),
+)
+"""Statements, the names they take as parameters, and the code of the refusal."""
 
 ALLOWED = (
     "SELECT 'file(x); INTO OUTFILE; -- SYSTEM'",
@@ -210,12 +261,19 @@ ALLOWED = (
     "TRUNCATE TABLE IF EXISTS nothing",
     "SELECT * FROM kept WHERE s ILIKE '%file(%'",
     "INSERT INTO kept (a, s) VALUES (97, 'file(''x'')')",
+    "INSERT INTO kept (a, s) VALUES (97, upper('é')), (96, 'it''s \\\\ $$ -- \\' \"'), (95, 'x')",
+    "SELECT 1 AS `ü`, 'é $$' AS \"a b\", - -1, -(-a), `a$` FROM (SELECT a, 1 AS `a$` FROM kept LIMIT 1) -- é",
+    "SELECT * FROM format(JSONEachRow, '{\"a\": 1}')",
+    "SELECT format('{} {}', 'a', 'b')",
+    "SELECT count() FROM mergeTreeIndex('meshwise', 'kept')",
+    "CREATE OR REPLACE VIEW by_name AS SELECT * FROM kept WHERE s = {s:String}",
+    "SELECT * FROM by_name(s = 'kept')",
 )
 
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
-    with running_store(query_timeout_s=3) as one:
+    with running_store(query_timeout_s=3, memory_share=0.001) as one:
         with connect(one.url) as client:
             client.command("CREATE TABLE kept (a UInt32, s String) ENGINE = MergeTree ORDER BY a")
             client.insert("kept", [[1, "kept"]], column_names=["a", "s"])
@@ -236,7 +294,38 @@ def test_ways_out_are_refused(client: Client, statement: str, tmp_path: Path) ->
     assert refused.value.code is not None
     assert "root:" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
-    assert client.command("SELECT count() FROM kept WHERE s = 'kept'") == 1
+    assert client.query("SELECT countIf(s = 'kept'), countIf(s LIKE '%root:%') FROM kept").result_rows == [(1, 0)]
+
+
+@pytest.mark.parametrize(("statement", "names", "code"), NAMED)
+def test_names_given_as_parameters_are_judged(store: Store, statement: str, names: dict[str, str], code: int) -> None:
+    """A name that comes as a parameter opens nothing that the same name in the statement would not."""
+    url = f"{store.base_url}/?{urllib.parse.urlencode({f'param_{name}': value for name, value in names.items()})}"
+    with (
+        pytest.raises(urllib.error.HTTPError) as refused,
+        urllib.request.urlopen(url, statement.encode(), timeout=10),
+    ):
+        pass
+    with refused.value as answer:
+        assert answer.headers["X-ClickHouse-Exception-Code"] == str(code)
+
+
+def test_names_given_as_parameters_work(client: Client) -> None:
+    """Databases, tables and columns may be given as parameters, to read and to write, odd ones too."""
+    odd = "a`b\\ 'c' ü"
+    client.command("CREATE TABLE {t:Identifier} (a UInt8) ENGINE = Null", {"t": odd})
+    names = {"db": "meshwise", "t": "kept", "c": "s"}
+    assert client.query("SELECT {c:Identifier} FROM {db:Identifier}.{t:Identifier}", names).column_names == ("s",)
+    client.command("INSERT INTO {db:Identifier}.{t:Identifier} (a, s) VALUES (94, 'named')", names)
+    assert (
+        client.command("SELECT a FROM {t:Identifier} WHERE {c:Identifier} = {v:String}", {**names, "v": "named"}) == 94
+    )
+    assert client.command("SELECT count() > 0 FROM merge({db:Identifier}, '^kept$')", names) == 1
+    assert client.command("EXISTS TABLE {t:Identifier}", {"t": odd}) == 1
+    client.command("DROP TABLE {t:Identifier}", {"t": odd})
+    statement = "SELECT count() FROM {db:Identifier}.{t:Identifier}"
+    for database, table, count in (("system", "one", 1), ("meshwise", "otel_logs", 0), ("system", "one", 1)):
+        assert client.command(statement, {"db": database, "t": table}) == count
 
 
 @pytest.mark.parametrize("statement", ALLOWED)
@@ -260,6 +349,10 @@ def test_ordinary_statements_pass(client: Client, statement: str) -> None:
         {"max_execution_time": "0"},
         {"max_result_rows": "0"},
         {"max_threads": "64"},
+        {"max_untracked_memory": "1000000000000"},
+        {"output_format_schema": "x.proto", "format_protobuf_use_autogenerated_schema": "1"},
+        {"max_threads = 1, allow_introspection_functions": "1"},
+        {"max_threads = 1; CREATE TABLE t ENGINE = MergeTree ORDER BY a AS SELECT file('/etc/passwd') AS a --": "1"},
     ],
 )
 def test_settings_outside_the_list_are_refused(store: Store, settings: dict[str, str]) -> None:
@@ -272,12 +365,29 @@ def test_settings_outside_the_list_are_refused(store: Store, settings: dict[str,
 
 
 def test_limits_cut_what_costs_too_much(client: Client) -> None:
-    """Endless work ends with the engine's code for the limit it met."""
-    with pytest.raises(DatabaseError) as slow:
-        client.raw_query("SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1")
-    with pytest.raises(DatabaseError) as large:
-        client.raw_query("SELECT number FROM numbers(2000000) FORMAT Null")
-    assert (slow.value.code, large.value.code) == (159, 396)
+    """Endless work ends with the engine's code for the limit it met, the store's or a lower one of its own."""
+    for statement, code in (
+        ("SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1", 159),
+        ("SELECT number FROM numbers(2000000) FORMAT Null", 396),
+        ("SELECT length(groupArray(number)) FROM numbers(1000000000)", 241),
+        ("SELECT length(groupArray(number)) FROM numbers(10000000) SETTINGS max_memory_usage = 20000000", 241),
+    ):
+        with pytest.raises(DatabaseError) as cut:
+            client.raw_query(statement)
+        assert cut.value.code == code, statement
+    assert client.command("SELECT length(groupArray(number)) FROM numbers(1000000)") == 1_000_000
+
+
+def test_a_write_whose_client_left_goes_on_until_its_time_is_up(store: Store, client: Client) -> None:
+    """A client that leaves does not leave a write half done: it ends as it would have, at the time limit at last."""
+    client.command("CREATE TABLE written (n UInt64) ENGINE = MergeTree ORDER BY n")
+    whole = "INSERT INTO written SELECT number FROM numbers(30) WHERE NOT sleepEachRow(0.05)"
+    endless = "INSERT INTO written SELECT number FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
+    running = "SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO written %'"
+    with sent(store.port, whole), sent(store.port, endless):
+        wait_until(lambda: client.command(running) == 2)
+    wait_until(lambda: client.command(running) == 0)
+    assert client.query("SELECT count(), max(n) FROM written").result_rows == [(30, 29)]
 
 
 def test_hostile_names_are_only_names(client: Client) -> None:

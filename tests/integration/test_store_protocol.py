@@ -6,14 +6,12 @@ import asyncio
 import gzip
 import json
 import math
-import socket
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.message import Message
@@ -30,7 +28,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureErr
 
 from meshwise.store.client import connect, connect_async
 from meshwise.store.hello import STATEMENT
-from support.store import Store, running_store
+from support.store import Store, running_store, sent, wait_until
 
 CODINGS = {
     "gzip": gzip.compress,
@@ -339,29 +337,30 @@ def test_pages_in_a_browser_are_refused(store: Store) -> None:
         assert post(store, b"SELECT 1", headers)[0] == 403
 
 
+ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
+RUNNING = "SELECT count() FROM system.processes WHERE query LIKE '%1000000000000%' AND query NOT LIKE '%processes%'"
+
+
 @pytest.mark.parametrize(
     "statement",
     [
-        "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1",
+        ENDLESS,
         "SELECT number FROM numbers(1000000000000) WHERE sipHash64(number) % 50000 = 1 FORMAT TSV",
-        "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1 FORMAT JSON",
+        f"{ENDLESS} FORMAT JSON",
     ],
 )
 def test_a_query_ends_when_its_client_leaves(store: Store, client: Client, statement: str) -> None:
     """When the connection closes, the engine stops the query long before its time is up."""
-    running = "SELECT count() FROM system.processes WHERE query LIKE '%1000000000000%' AND query NOT LIKE '%processes%'"
-    with socket.create_connection(("127.0.0.1", store.port), timeout=10) as caller:
-        head = f"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(statement)}\r\n\r\n"
-        caller.sendall(head.encode() + statement.encode())
-        wait_until(lambda: client.command(running) == 1)
-    wait_until(lambda: client.command(running) == 0)
+    with sent(store.port, statement):
+        wait_until(lambda: client.command(RUNNING) == 1)
+    wait_until(lambda: client.command(RUNNING) == 0)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def test_queries_run_at_the_same_time(store: Store, client: Client) -> None:
+    """None waits for another as long as there are workers: three run together, and a fourth sees them."""
+    with sent(store.port, ENDLESS), sent(store.port, ENDLESS), sent(store.port, ENDLESS):
+        wait_until(lambda: client.command(RUNNING) == 3)
+    wait_until(lambda: client.command(RUNNING) == 0)
 
 
 def test_many_at_once(store: Store, table: str) -> None:

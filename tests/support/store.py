@@ -8,9 +8,11 @@ import fcntl
 import functools
 import os
 import shutil
+import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,23 @@ def running_store(data_dir: Path | None = None, *, scheme: str = "http", **setti
             else:
                 process.wait_event("listening", timeout=60.0)
             yield Store(f"{base}/meshwise", base, port, directory, process)
+
+
+@contextlib.contextmanager
+def sent(port: int, statement: str) -> Iterator[None]:
+    """Have the store at ``port`` begin a statement; at the end of the block its client leaves without the answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as caller:
+        head = f"POST /?database=meshwise HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(statement)}\r\n\r\n"
+        caller.sendall(head.encode() + statement.encode())
+        yield
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Ask until ``condition`` holds; fail after fifteen seconds."""
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @functools.cache

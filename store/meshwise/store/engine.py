@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 from meshwise.contracts.errors import ConfigError
-from meshwise.store import coding, errors, lexer
-from meshwise.store.engine_config import write_config
+from meshwise.store import coding, errors, identifiers, lexer
+from meshwise.store.engine_config import VALUES_EXPRESSIONS, write_config
 from meshwise.store.errors import EngineError, QueryError
 from meshwise.store.gate import Gate, check_settings
 from meshwise.store.request import Query
@@ -45,6 +45,17 @@ _STREAMED: Final = frozenset(
 """Formats in which the encodings of two blocks, one after the other, are the encoding of both."""
 _MEMORY_FILES: Final = Path("/dev/shm")  # noqa: S108  # private files of this process, mode 600
 _VALUES_CHECKED_BYTES: Final = 256 * 1024
+_REMEMBERED_CHARACTERS: Final = 16 * 1024
+"""Longest statement whose judgement is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A statement as the engine's parser read it: as its formatter prints it, and of which class it is."""
+
+    text: str
+    kind: str
+    takes_names: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,8 @@ class Engine:
         self._target = ""
         self.version = ""
         # Dashboards and jobs ask the same questions again and again; formatting costs 2 ms.
-        self._judge = functools.lru_cache(maxsize=1024)(self._judge_statement)
+        self._parse_again = functools.lru_cache(maxsize=1024)(self._parse)
+        self._judge_again = functools.lru_cache(maxsize=1024)(self._judge)
 
     def open(self) -> None:
         """Start the engine on its directory and make sure of the database.
@@ -131,7 +143,7 @@ class Engine:
         """Run one of our own statements, past the gate."""
         with self._session() as session:
             if database:
-                _native_query(session, f"USE {_name(database)}", "Null", {})
+                _native_query(session, f"USE {identifiers.quoted(database)}", "Null", {})
             _native_query(session, statement, "Null", parameters)
 
     def start(self, query: Query, query_id: str) -> Answer:
@@ -145,13 +157,14 @@ class Engine:
             raise QueryError(
                 errors.UNKNOWN_DATABASE, f"Database {query.database[:60]} is not served: {self._settings.database} is"
             )
-        judged = self._judge(query.statement)
+        judged = self._judged(query)
         if query.read_only and judged.writes:
             raise QueryError(errors.READONLY, "Cannot execute query in readonly mode: writes need POST")
         given = dict(query.settings)
         connection = self._connect()
         try:
-            _native_query(connection, f"USE {_name(query.database or self._settings.database)}", "Null", {})
+            database = identifiers.quoted(query.database or self._settings.database)
+            _native_query(connection, f"USE {database}", "Null", {})
             given["log_comment"] = query_id
             _native_query(connection, "SET " + ", ".join(f"{key} = {_quote(given[key])}" for key in given), "Null", {})
             if query.data is not None:
@@ -210,13 +223,18 @@ class Engine:
         answer.count(_native_query(connection, _from_infile(judged.text, path), "Null", query.parameters))
 
     def _check_values(self, connection: Any, path: Path, size: int) -> None:
-        """Values may hold expressions: judge those of short inserts, switch them off for long ones."""
-        if size > _VALUES_CHECKED_BYTES:
-            _native_query(connection, "SET input_format_values_interpret_expressions = 0", "Null", {})
-            return
-        self._gate.check_calls(list(lexer.tokens(path.read_bytes().decode("utf-8", "replace"))))
+        """Values may hold expressions: those of short inserts are judged, and then allowed."""
+        if size <= _VALUES_CHECKED_BYTES and self._gate.check_values(path.read_bytes().decode("utf-8", "replace")):
+            _native_query(connection, f"SET {', '.join(f'{name} = 1' for name in VALUES_EXPRESSIONS)}", "Null", {})
 
-    def _judge_statement(self, statement: str) -> Judged:
+    def _judged(self, query: Query) -> Judged:
+        is_short = len(query.statement) <= _REMEMBERED_CHARACTERS
+        parsed = (self._parse_again if is_short else self._parse)(query.statement)
+        text = identifiers.bind(parsed.text, query.parameters) if parsed.takes_names else parsed.text
+        is_short = len(text) <= _REMEMBERED_CHARACTERS
+        return (self._judge_again if is_short else self._judge)(text, parsed.kind)
+
+    def _parse(self, statement: str) -> Parsed:
         with self._session() as session:
             verdict = session.classify_query(statement)
             if verdict["statement_count"] > 1:
@@ -226,8 +244,10 @@ class Engine:
             text = (
                 _native_query(session, "SELECT formatQuerySingleLine({q:String})", "RawBLOB", escaped).bytes().decode()
             )
-            self._gate.check(text)
-            kind = verdict["query_class"].name
+            return Parsed(text, verdict["query_class"].name, identifiers.takes_names(text))
+
+    def _judge(self, text: str, kind: str) -> Judged:
+        self._gate.check(text)
         if kind not in ("READ_ONLY", "MUTATING"):
             raise QueryError(errors.ACCESS_DENIED, f"The embedded store refuses statements of class {kind}")
         items = list(lexer.tokens(text))
@@ -409,10 +429,6 @@ def _varint(value: int) -> bytes:
 
 def _quote(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _name(value: str) -> str:
-    return "`" + value.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
 def _parameter(value: str) -> str:

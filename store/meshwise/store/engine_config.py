@@ -18,6 +18,21 @@ from meshwise.store.settings import StoreSettings
 _ON_DATABASE: Final = (
     "SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP, TRUNCATE, OPTIMIZE, SHOW, CHECK"
 )
+_FIXED: Final = (
+    "readonly",
+    "dialect",
+    "allow_ddl",
+    "allow_introspection_functions",
+    "input_format_record_errors_file_path",
+    "output_format_schema",
+    "max_untracked_memory",
+)
+"""Settings of the profile that nobody changes, whatever the gate let through."""
+VALUES_EXPRESSIONS: Final = (
+    "input_format_values_interpret_expressions",
+    "input_format_values_deduce_templates_of_expressions",
+)
+"""Settings that run expressions in the data of an insert: off, but where the gate looked at the data before."""
 _MIB: Final = 2**20
 _GRANULE_BYTES: Final = 4 * _MIB
 """Most of a granule, the least that is unpacked for a row: about two thousand spans instead of up to 8,192.
@@ -68,6 +83,7 @@ def limits(settings: StoreSettings, memory_bytes: int) -> Limits:
         "async_insert": "0",
         "deduplicate_blocks_in_dependent_materialized_views": "1",
         "allow_introspection_functions": "0",
+        **dict.fromkeys(VALUES_EXPRESSIONS, "0"),
         "date_time_input_format": "best_effort",
     }
     maxima = bounded | {
@@ -110,7 +126,7 @@ def users_document(found: Limits, database: str) -> str:
     constraints = "".join(
         f"        <{name}><min>1</min><max>{escape(value)}</max></{name}>\n" for name, value in found.maxima.items()
     )
-    fixed = "".join(f"        <{name}><const/></{name}>\n" for name in ("readonly", "dialect", "allow_ddl"))
+    fixed = "".join(f"        <{name}><const/></{name}>\n" for name in _FIXED)
     grants = (
         f"GRANT {_ON_DATABASE} ON `{database}`.*",
         "GRANT SELECT, SHOW ON system.*",

@@ -25,10 +25,13 @@ ALLOWED_TABLE_FUNCTIONS: Final = frozenset(
 _OPEN_FUNCTIONS: Final = frozenset(
     {
         "file", "filesystem", "python", "executable", "catboostevaluate", "eval", "showcertificate", "getserversetting",
-        "getmacro", "generateserialid", "zookeepersessionuptime", "logtrace", "reversednsquery",
+        "getmacro", "generateserialid", "zookeepersessionuptime", "logtrace", "reversednsquery", "hascolumnintable",
     }
 )  # fmt: skip
+"""What reads files, objects of the process or its secrets, or asks other hosts, as ``hasColumnInTable`` can."""
 _OPEN_PREFIXES: Final = ("ai", "addressto", "filesystem")
+_OF_DATABASE: Final = frozenset({"merge", "mergetreeindex"})
+"""Table functions whose first argument is a database."""
 
 _ENGINES: Final = frozenset({"null", "view", "materializedview", "atomic"})
 
@@ -86,7 +89,14 @@ _FIXED_SETTINGS: Final = {
     "format_schema": None,
     "result_overflow_mode": frozenset({"throw", "break"}),
 }
-_VALUES_CALL: Final = "input_format_values_interpret_expressions"
+_CLOSED_SETTINGS: Final = frozenset(
+    {
+        "input_format_values_interpret_expressions", "input_format_values_deduce_templates_of_expressions",
+        "output_format_schema", "max_untracked_memory", "min_untracked_memory",
+    }
+)  # fmt: skip
+"""Of the prefixes above, but: calls inside data, a file to write, memory that no limit sees."""
+_SETTING_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 _TABLE_SETTINGS: Final = frozenset(
     {
@@ -106,8 +116,8 @@ def check_setting(name: str, value: str) -> None:
         QueryError: the setting is none that a client may change.
     """
     lower = name.lower()
-    known = lower in _SETTING_NAMES or lower.startswith(_SETTING_PREFIXES)
-    if not known or _SETTING_OUTSIDE.search(lower) or lower == _VALUES_CALL:
+    known = lower in _SETTING_NAMES or (lower.startswith(_SETTING_PREFIXES) and _SETTING_NAME.fullmatch(lower))
+    if not known or _SETTING_OUTSIDE.search(lower) or lower in _CLOSED_SETTINGS:
         raise QueryError(errors.SETTING_CONSTRAINT_VIOLATION, f"Setting {name[:100]} should not be changed here")
     allowed = _FIXED_SETTINGS.get(lower)
     if allowed is not None and value not in allowed:
@@ -145,25 +155,34 @@ class Gate:
         Raises:
             QueryError: the statement could leave the store, or do what only the operator may.
         """
+        if not lexer.is_plain(formatted):
+            # All that the formatter prints as it was written is the name and the type of a parameter.
+            _refuse("comments, quotes and letters beyond ASCII in the name or type of a parameter")
         items = list(lexer.tokens(formatted))
         self._check_verb(items)
         self._check_tables(items)
-        self.check_calls(items)
+        self._check_calls(items)
         if items[0].is_word("CREATE"):
             self._check_engines(items)
         words = [one.text.upper() for one in items if one.kind == "word"]
         if "OUTFILE" in words and "INTO" in words:
             _refuse("INTO OUTFILE")
-        if "INFILE" in words and words[0] == "INSERT":
+        if "INFILE" in words and "INSERT" in words:
             _refuse("FROM INFILE")
         self._check_settings(items, in_table=words[:1] in (["CREATE"], ["ALTER"]))
 
-    def check_calls(self, items: Sequence[lexer.Token]) -> None:
-        """Check every name that is called.
+    def check_values(self, data: str) -> bool:
+        """Check the expressions that the data of ``INSERT … VALUES`` may hold; false if none may be run.
 
         Raises:
             QueryError: one of them reaches outside the store.
         """
+        if not lexer.is_plain(data) or "`" in data:
+            return False
+        self._check_calls(list(lexer.tokens(data)))
+        return True
+
+    def _check_calls(self, items: Sequence[lexer.Token]) -> None:
         for name in sorted(lexer.calls(items)):
             if name in self._denied or name.startswith(_OPEN_PREFIXES):
                 _refuse(f"the function {name}")
@@ -188,19 +207,25 @@ class Gate:
                     _refuse(f"ALTER TABLE … {word}")
 
     def _check_tables(self, items: Sequence[lexer.Token]) -> None:
-        """Names of the form ``system.x`` in the text, and databases that ``merge`` would look through."""
+        """Names of the form ``system.x`` in the text, and databases that table functions would look into."""
         for position, one in enumerate(items):
             after = [token.text for token in items[position + 1 : position + 4]]
             if one.kind not in ("word", "quoted"):
                 continue
+            name = one.text.lower()
             if one.text == "system" and after[:1] == ["."] and (not position or items[position - 1].text != "."):
                 if after[1:2] and after[1] not in _SYSTEM_TABLES:
                     _refuse(f"the table system.{after[1][:60]}")
-            elif one.text.lower() == "merge" and after[:1] == ["("] and after[2:3] == [","]:
+            elif after[:1] != ["("]:
+                continue
+            elif name in _OF_DATABASE and after[2:3] == [","]:
                 if after[1] != self._database:
-                    _refuse(f"merge over the database {after[1][:60]}")
-            elif one.text.lower() == "merge" and after[:1] == ["("] and after[2:3] != [")"]:
-                _refuse("merge over databases that are computed")
+                    _refuse(f"{name} over the database {after[1][:60]}")
+            elif name in _OF_DATABASE and after[2:3] != [")"]:
+                _refuse(f"{name} over databases that are computed")
+            elif name == "format" and (after[2:3] not in ([","], [")"]) or after[1].lower() == "values"):
+                # The table function of this name reads its text in any format, and values may be expressions.
+                _refuse("the function format unless its first argument is a constant, and not Values")
 
     @staticmethod
     def _check_engines(items: Sequence[lexer.Token]) -> None:
@@ -212,7 +237,7 @@ class Gate:
 
     @staticmethod
     def _check_settings(items: Sequence[lexer.Token], *, in_table: bool) -> None:
-        for name, value in lexer.settings(items).items():
+        for name, value in lexer.settings(items):
             if not (in_table and name in _TABLE_SETTINGS):
                 check_setting(name, value)
             if name == "format_schema":

@@ -19,9 +19,13 @@ _TOKEN = re.compile(
       | (?P<string>'(?:[^'\\]|\\.|'')*')
       | (?P<quoted>`(?:[^`\\]|\\.|``)*`|"(?:[^"\\]|\\.|"")*")
       | (?P<heredoc>\$(?P<tag>[A-Za-z0-9_]*)\$.*?\$(?P=tag)\$)
-      | (?P<word>[^\W\d]\w*)
-      | (?P<number>\d[\w.]*)
+      | (?P<word>[^\W\d][\w$]*)
+      | (?P<number>\d[\w.$]*)
       | (?P<symbol>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_PLAIN: Final = re.compile(
+    r"""(?: '(?:[^'\\]|\\.|'')*+' | `(?:[^`\\]|\\.|``)*+` | -(?!-) | /(?!\*) | [^'`"$\#\\/\-\x80-\U0010ffff] )*+""",
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(.)|(``|\"\"|'')", re.DOTALL)
@@ -72,20 +76,53 @@ def calls(items: Sequence[Token]) -> set[str]:
     }
 
 
-def settings(items: Sequence[Token]) -> dict[str, str]:
-    """Return every ``name = value`` that follows a ``SETTINGS`` or ``MODIFY SETTING`` anywhere in the statement."""
-    found: dict[str, str] = {}
+def is_plain(text: str) -> bool:
+    """Whether ``text`` leaves no doubt where strings and names begin and end.
+
+    Outside quotes it then has no comment, dollar sign, backslash, double quote or letter beyond ASCII: what the engine
+    takes for quotes (typographic ones), for words (``a$$``) and for comments (nested ones) goes beyond this lexer.
+    """
+    return _PLAIN.fullmatch(text) is not None
+
+
+def settings(items: Sequence[Token]) -> list[tuple[str, str]]:
+    """Return every ``name = value`` that follows a ``SETTINGS`` or ``MODIFY SETTING`` anywhere in the statement.
+
+    Of a value that has several tokens only the first is given. It may be an expression, such as
+    ``disk(type = local)``: its inside is read as settings, too.
+    """
+    found: list[tuple[str, str]] = []
     position = 0
     while position < len(items):
         is_list = items[position].is_word("SETTINGS", "SETTING")
         position += 1
         while is_list and position + 2 < len(items) and items[position + 1].text == "=":
-            found[items[position].text] = items[position + 2].text
-            position += 3
-            # A value may be an expression such as disk(type = local): its inside is read as settings, too.
-            is_list = position < len(items) and items[position].text in (",", "(")
+            found.append((items[position].text, items[position + 2].text))
+            position, inside = _value(items, position + 2)
+            found += inside
+            is_list = position < len(items) and items[position].text == ","
             position += is_list
     return found
+
+
+def _value(items: Sequence[Token], start: int) -> tuple[int, list[tuple[str, str]]]:
+    """Return where the value that begins at ``start`` ends, and the settings inside its brackets.
+
+    A value is what stands together without space, such as ``-1.``, ``1e-7`` and brackets with all that is in them.
+    """
+    inside: list[tuple[str, str]] = []
+    depth = 0
+    position = start
+    while position < len(items):
+        one = items[position]
+        text = one.text if one.kind == "symbol" else ""
+        if not depth and (text in (",", ")") or (position > start and one.start > items[position - 1].end)):
+            break
+        if text == "=" and position + 1 < len(items):
+            inside.append((items[position - 1].text, items[position + 1].text))
+        depth += (text in ("(", "[", "{")) - (text in (")", "]", "}"))
+        position += 1
+    return position, inside
 
 
 @dataclass(frozen=True, slots=True)

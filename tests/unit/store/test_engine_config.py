@@ -19,7 +19,7 @@ def test_limits_follow_settings() -> None:
 
 
 def test_every_limit_has_a_ceiling() -> None:
-    """No limit of the profile can be lifted, zero (which means none) included, and readonly is fixed."""
+    """No limit of the profile can be lifted, zero (which means none) included, and what would open it is fixed."""
     found = limits(StoreSettings(), GIB)
     root = ET.fromstring(users_document(found, "meshwise"))
     constraints = root.find("profiles/default/constraints")
@@ -27,7 +27,21 @@ def test_every_limit_has_a_ceiling() -> None:
     for name in found.maxima:
         assert constraints.findtext(f"{name}/min") == "1"
         assert constraints.findtext(f"{name}/max") == found.maxima[name]
-    assert constraints.find("readonly/const") is not None
+    for name in (
+        "readonly",
+        "dialect",
+        "allow_introspection_functions",
+        "output_format_schema",
+        "max_untracked_memory",
+    ):
+        assert constraints.find(f"{name}/const") is not None
+
+
+def test_expressions_in_data_are_off() -> None:
+    """Data that nobody looked at before is never taken for an expression."""
+    found = limits(StoreSettings(), GIB).values
+    assert found["input_format_values_interpret_expressions"] == "0"
+    assert found["input_format_values_deduce_templates_of_expressions"] == "0"
 
 
 def test_grants_name_one_database() -> None:

@@ -18,6 +18,10 @@ GATE = Gate(["numbers", "file", "url", "s3", "remote", "brandNewLake", "fuzzQuer
         "CREATE MATERIALIZED VIEW v TO t AS SELECT 1 WHERE engine = 'File'",
         "CREATE DATABASE d ENGINE = Atomic",
         "INSERT INTO t (a) FORMAT Native",
+        "SELECT * FROM merge(`meshwise`, '^mesh')",
+        "SELECT * FROM mergeTreeIndex('meshwise', 'otel_logs')",
+        "SELECT * FROM format(JSONEachRow, '{}')",
+        "SELECT 'é $$ -- \\\\' AS `é$`, {s:String}, -1 / 2, a -> -a",
         "(SELECT 1) UNION ALL (SELECT 2)",
     ],
 )
@@ -45,6 +49,18 @@ def test_ordinary_statements_pass(sql: str) -> None:
         "SYSTEM SHUTDOWN",
         "ATTACH TABLE t",
         "SET a = 1",
+        "SELECT {a$$:UInt8}, file('x'), {b$$:UInt8}",
+        "SELECT {a:Enum8(\u2018$$\u2019=1)}, file('x')",
+        "SELECT {a:UInt8/* /* */ ' */}, file('x')",
+        "SELECT hasColumnInTable('127.0.0.1', 'system', 'one', 'dummy')",
+        "SELECT * FROM mergeTreeIndex('system', 'query_log')",
+        "SELECT * FROM mergeTreeIndex({db:String}, 'otel_logs')",
+        "SELECT * FROM merge(`system`, '^disks')",
+        "SELECT * FROM format(Values, 'a String', '(file(''x''))')",
+        "SELECT * FROM format('values', 'a String', '(file(''x''))')",
+        "SELECT * FROM format(concat('Val', 'ues'), 'a String', '(file(''x''))')",
+        "SELECT * FROM format({f:String}, 'a String', '(file(''x''))')",
+        "WITH x AS (SELECT 1) INSERT INTO t FROM INFILE 'x' FORMAT CSV",
         "",
     ],
 )
@@ -68,6 +84,11 @@ def test_ways_out_are_refused(sql: str) -> None:
         ("max_something_url", "1"),
         ("input_format_values_interpret_expressions", "1"),
         ("INPUT_FORMAT_VALUES_INTERPRET_EXPRESSIONS", "1"),
+        ("output_format_schema", "x.proto"),
+        ("max_untracked_memory", "1"),
+        ("max_threads = 1, dialect", "prql"),
+        ("max_threads = 1; SELECT 1 --", "1"),
+        ("max_threads\n", "1"),
     ],
 )
 def test_settings_outside_the_list_are_refused(name: str, value: str) -> None:
@@ -75,6 +96,41 @@ def test_settings_outside_the_list_are_refused(name: str, value: str) -> None:
     with pytest.raises(QueryError) as refused:
         check_setting(name, value)
     assert refused.value.code == errors.SETTING_CONSTRAINT_VIOLATION
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 SETTINGS max_x = -1., dialect = 'prql'",
+        "SELECT 1 SETTINGS max_x = 1e-7, dialect = 'prql'",
+        "SELECT 1 SETTINGS max_x = [1, 2], dialect = 'prql'",
+        "SELECT 1 SETTINGS max_x = disk(max_y = 1), dialect = 'prql'",
+        "SELECT 1 SETTINGS max_x = disk(dialect = 'prql')",
+        "SELECT 1 SETTINGS result_overflow_mode = 'x', result_overflow_mode = 'throw'",
+    ],
+)
+def test_every_setting_of_a_statement_is_seen(sql: str) -> None:
+    """Whatever value stands before a setting, and how often it is given, none slips through."""
+    with pytest.raises(QueryError) as refused:
+        GATE.check(sql)
+    assert refused.value.code == errors.SETTING_CONSTRAINT_VIOLATION
+
+
+def test_expressions_in_data_are_judged_where_they_can_be_told() -> None:
+    """Calls in the data of an insert are judged; where comments or odd quotes hide what is one, none may be run."""
+    assert GATE.check_values("(1, upper('file(x)'), 1 / 2), (-2, 'é -- $$ \\\\ \\' \"', NULL)")
+    with pytest.raises(QueryError):
+        GATE.check_values("(1, file('x'))")
+    for data in (
+        "(1, /* /* */ ' */ file('x') /* ' */)",
+        "(a$$, file('x'), b$$)",
+        "(1, \u201cfile\u201d('x'))",
+        "(\u2018'\u2019, file('x'), \u2018'\u2019)",
+        "(1, `file`('x'))",
+        "(1 -- ' \n, file('x') -- '\n)",
+        "('x",
+    ):
+        assert not GATE.check_values(data)
 
 
 def test_schema_texts_need_their_source() -> None:

@@ -36,9 +36,36 @@ def test_settings_are_found_at_every_depth() -> None:
         "SELECT (SELECT 1 SETTINGS a = 1, b = 'x') FROM t SETTINGS c = 2 FORMAT CSV SETTINGS d = 3, "
         "disk = disk(type = local, path = '/x')"
     )
-    assert lexer.settings(list(lexer.tokens(sql))) == {
-        "a": "1", "b": "x", "c": "2", "d": "3", "disk": "disk", "type": "local", "path": "/x",
-    }  # fmt: skip
+    assert lexer.settings(list(lexer.tokens(sql))) == [
+        ("a", "1"), ("b", "x"), ("c", "2"), ("d", "3"), ("disk", "disk"), ("type", "local"), ("path", "/x"),
+    ]  # fmt: skip
+
+
+def test_settings_go_on_behind_any_value() -> None:
+    """Signs, exponents, lists, maps and calls end where the next setting begins."""
+    sql = "SELECT 1 SETTINGS a = -1., b = 1e-7, c = [1, 2], d = {'k': (1, 2)}, e = f(g = 1), a = 'x' FORMAT CSV"
+    names = [name for name, _ in lexer.settings(list(lexer.tokens(sql)))]
+    assert names == ["a", "b", "c", "d", "e", "g", "a"]
+
+
+def test_words_may_hold_dollars() -> None:
+    """A dollar inside a word opens no string, as it does none for the engine."""
+    assert texts("a$$, file(1), b$$") == ["a$$", ",", "file", "(", "1", ")", ",", "b$$"]
+    assert texts("1a$$ f(1) $$") == ["1a$$", "f", "(", "1", ")", "$", "$"]
+
+
+@pytest.mark.parametrize("text", ["", "a - -1, b / c -> 'é $ -- \\' \" `' , `é$\\`\"`", "'it''s'", "-", "1 /"])
+def test_plain_text(text: str) -> None:
+    """Anything may stand inside quotes, and plain SQL outside."""
+    assert lexer.is_plain(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["'", "a'b", "`", '"a"', "a$", "é", "\u2018", "--", "/* */", "# x", "\\", "'\\'", "'''"]
+)
+def test_text_that_may_be_read_otherwise(text: str) -> None:
+    """Comments, other quotes, open ones, dollars, backslashes and letters beyond ASCII are not plain."""
+    assert not lexer.is_plain(text)
 
 
 @pytest.mark.parametrize(
