@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.meshwise-setup
 
-.PHONY: help setup demo test check bench docs lock clean
+.PHONY: help setup demo test check bench figures docs lock clean
 
 help:
 	@echo "make demo    the platform, the shop behind proxies, load, a fault, and the loop closing (Ctrl-C stops it)"
 	@echo "make test    the whole test suite"
 	@echo "make check   ruff, mypy, import-linter, documentation checks"
 	@echo "make bench NAME=proxy   one benchmark, written to benchmarks/results/"
+	@echo "make figures            proposals, replay, judge and the real loop: hours, and it wants the machine to itself"
 	@echo "make docs    regenerate the reference pages from the code"
 	@echo "make setup   the virtual environment only; make clean removes it and every build product"
 
@@ -36,6 +37,15 @@ check: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks.$(NAME) --json benchmarks/results/$(NAME).json
+
+# The suite of policies takes over what the real loop gave.
+SEED ?= 911
+RESULTS := benchmarks/results
+figures: setup
+	@mkdir -p $(RESULTS)
+	@$(BIN)/python -m benchmarks.live --defaults --json $(RESULTS)/live.json
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.policy --seed $(SEED) --live $(RESULTS)/live.json --json $(RESULTS)/policy.json
+	@$(BIN)/python -m benchmarks.judge --json $(RESULTS)/judge.json
 
 docs: setup
 	@$(BIN)/python -m tools.reference

@@ -1,4 +1,4 @@
-"""Figures of the real loop, read from what ``python -m benchmarks.live --json FILE`` wrote."""
+"""Figures of the real loop, read from what ``python -m benchmarks.live --defaults --json FILE`` wrote."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ KEYS: Final = ("live_promote_s", "live_rollback_windows", "live_exposed_percent"
 def live_figures(path: Path | None) -> dict[str, Figure | Unmeasured]:
     """Return the figures of a live run; unmeasured without one, or where the loop did not come so far."""
     if path is None:
-        return dict.fromkeys(KEYS, Unmeasured("needs --live FILE, written by: python -m benchmarks.live --json FILE"))
+        written = "python -m benchmarks.live --defaults --json FILE"
+        return dict.fromkeys(KEYS, Unmeasured(f"needs --live FILE, written by: {written}"))
     document = json.loads(path.read_text(encoding="utf-8"))
     reasons = document["context"].get("unmeasured", {})
     found: dict[str, Figure | Unmeasured] = {}

@@ -33,7 +33,16 @@ class Within(Figure):
 
 
 def figures(trials: Sequence[Trial]) -> dict[str, Figure]:
-    """Return the figures of a run; spreads are 95 % bootstrap intervals over scenarios, minimum to maximum for a worst.
+    """Return the figures of a run: what its trials say, and the times of a replay and a rehearsal, measured now.
+
+    Raises:
+        ValueError: there is no trial.
+    """
+    return {**judged(trials), "replay_million_s": speed(), "rehearsal_speedup": rehearsal_speedup()}
+
+
+def judged(trials: Sequence[Trial]) -> dict[str, Figure]:
+    """Return what trials say; spreads are 95 % bootstrap intervals over scenarios, minimum to maximum for a worst.
 
     Raises:
         ValueError: there is no trial.
@@ -41,21 +50,26 @@ def figures(trials: Sequence[Trial]) -> dict[str, Figure]:
     names = [trial.scenario for trial in trials]
     ours, best = [t.outcomes["meshwise"] for t in trials], [t.outcomes["oracle"] for t in trials]
     regret = np.array([trial.regret for trial in trials])
-    loss = np.array([t.outcomes["in force"].goodput - t.outcomes["meshwise"].goodput for t in trials]) * 100.0
+    before = [trial.outcomes["in force"] for trial in trials]
+    loss = np.array([old.success - mine.success for old, mine in zip(before, ours, strict=True)]) * 100.0
+    missed = np.array([old.goodput - mine.goodput for old, mine in zip(before, ours, strict=True)]) * 100.0
     p99 = np.array([mine.p99_good / other.p99_good for mine, other in zip(ours, best, strict=True)])
     load = np.array([mine.amplification for mine in ours])
+    rule = np.array([trial.outcomes["p99 x 1.5"].amplification for trial in trials])
     told = [(trial.scenario, prediction) for trial in trials for prediction in trial.predictions]
     where = [name for name, _ in told]
     success = np.array([abs(p.success - p.window_success) for _, p in told]) * 100.0
     later = np.array([abs(p.success - p.true_success) for _, p in told]) * 100.0
     replayed_p99 = np.array([abs(p.p99 / p.window_p99 - 1.0) for _, p in told])
-    covered = [p.covers for _, p in told]
+    covered, covered_p99 = [p.covers for _, p in told], [p.covers_p99 for _, p in told]
     return {
         "regret_median": Ceiling(float(np.median(regret)), "share", _spread(regret, names, 50), 0.03),
         "regret_worst": Ceiling(float(regret.max()), "share", _range(regret), 0.10),
         "worst_success_loss_points": Ceiling(float(loss.max()), "points", _range(loss), 0.1),
+        "worst_goodput_loss_points": Ceiling(float(missed.max()), "points", _range(missed)),
         "p99_vs_oracle_median": Ceiling(float(np.median(p99)), "ratio", _spread(p99, names, 50), 1.10),
         "amplification_max": Ceiling(float(load.max()), "attempts per request", _range(load), 1.2),
+        "amplification_max_rule_of_thumb": Ceiling(float(rule.max()), "attempts per request", _range(rule)),
         "replay_success_error_points_p90": Ceiling(
             float(np.quantile(success, 0.9)), "points", _spread(success, where, 90), 0.3
         ),
@@ -68,9 +82,20 @@ def figures(trials: Sequence[Trial]) -> dict[str, Figure]:
         "interval_coverage": Within(
             float(np.mean(covered)), "share", wilson(sum(covered), len(covered)), 0.90, most=0.99
         ),
-        "replay_million_s": speed(),
-        "rehearsal_speedup": rehearsal_speedup(),
+        "interval_coverage_p99": Within(
+            float(np.mean(covered_p99)), "share", wilson(sum(covered_p99), len(covered_p99)), 0.90, most=0.99
+        ),
+        "refusals": refusals(trials),
     }
+
+
+def refusals(trials: Sequence[Trial]) -> Figure:
+    """Return how many trials ended in a refusal; the spread is that of the seeds."""
+    per_seed = [
+        sum(trial.status == "refused" for trial in trials if trial.seed == seed)
+        for seed in sorted({trial.seed for trial in trials})
+    ]
+    return Figure(float(sum(per_seed)), f"of {len(trials)} runs", (float(min(per_seed)), float(max(per_seed))))
 
 
 def speed() -> Figure:
@@ -120,7 +145,9 @@ def rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
             "sentence": trial.sentence,
             "oracle_goodput": round(trial.oracle_goodput, 5),
             "outcomes": {name: _rounded(vars(one)) for name, one in trial.outcomes.items()},
-            "predictions": [{**_rounded(vars(one)), "covers": one.covers} for one in trial.predictions],
+            "predictions": [
+                {**_rounded(vars(one)), "covers": one.covers, "covers_p99": one.covers_p99} for one in trial.predictions
+            ],
         }
         for trial in trials
     ]

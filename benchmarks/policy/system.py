@@ -13,13 +13,16 @@ from typing import Final
 import numpy as np
 
 from benchmarks.policy.budgets import BoolArray, FloatArray, HedgeAsks, IntArray, attempts_allowed
-from meshwise.contracts.policy import Budget, Hedge, Policy
+from meshwise.contracts.policy import MAX_RETRIES, Budget, Hedge, Policy
 from meshwise.contracts.telemetry import OUTCOMES
 
 OK, ERROR, TIMEOUT, CONNECT, CANCELLED = (
     OUTCOMES.index(name) for name in ("ok", "error", "timeout", "connect", "cancelled")
 )
-ATTEMPTS: Final = 3
+PROXY_ATTEMPTS: Final = MAX_RETRIES + 1
+"""Attempts a proxy makes of a request at most, hedges included."""
+ATTEMPTS: Final = PROXY_ATTEMPTS + 1
+"""Attempts there is room for: others retry three times."""
 LOAD_ROUNDS: Final = 4
 LOAD_BLOCK_S: Final = 5.0
 HEDGE_WINDOW_S: Final = 10.0
@@ -164,9 +167,16 @@ def draw(scenario: Scenario, requests: int, rng: np.random.Generator, *, recorde
     load = ticks - scenario.swing / phase * (np.cos(phase * ticks) - 1.0)
     arrival = np.interp(even, load * (span / load[-1]), ticks)
     ranks = np.argsort(rng.random((requests, scenario.endpoints)), axis=1)
-    again = rng.integers(0, scenario.endpoints, (requests, ATTEMPTS))
+    again = rng.integers(0, scenario.endpoints, (requests, PROXY_ATTEMPTS))
     endpoint = np.concatenate([ranks, again], axis=1)[:, :ATTEMPTS]
-    latency, fate = rng.random((requests, ATTEMPTS)), rng.random((requests, ATTEMPTS))
+    # Numbers of their own, so that what only others ask for moves nothing else.
+    others = rng.spawn(1)[0]
+
+    def numbers() -> FloatArray:
+        ours = rng.random((requests, PROXY_ATTEMPTS))
+        return np.concatenate([ours, others.random((requests, ATTEMPTS - PROXY_ATTEMPTS))], axis=1)
+
+    latency, fate = numbers(), numbers()
     stuck = rng.random(requests) < scenario.sticky
     latency[stuck], fate[stuck] = latency[stuck, :1], fate[stuck, :1]
     return Draws(
@@ -175,7 +185,7 @@ def draw(scenario: Scenario, requests: int, rng: np.random.Generator, *, recorde
         endpoint=endpoint,
         latency=latency,
         fate=fate,
-        wait=rng.random((requests, ATTEMPTS)),
+        wait=numbers(),
         post=rng.random(requests),
         episodes=tuple(_episodes(fault, span, rng, recorded=recorded) for fault in scenario.faults),
         span_s=span,
@@ -264,7 +274,7 @@ class _Player:
             rows = pairs.rows[used]
             for name in ("start", "duration", "cut", "outcome", "status"):
                 getattr(alone, name)[rows] = getattr(pairs, name)[used]
-            final[rows] = np.where(made[rows] == ATTEMPTS, ATTEMPTS - 1, kept[used])
+            final[rows] = np.where(made[rows] == PROXY_ATTEMPTS, PROXY_ATTEMPTS - 1, kept[used])
         return Run(
             draws=draws,
             policy=policy,
@@ -296,7 +306,7 @@ class _Player:
         if last:
             over = np.maximum(over, tracks.end(1)[at])
         retries = kept
-        for k in range(last, ATTEMPTS - 1):
+        for k in range(last, (PROXY_ATTEMPTS if last else ATTEMPTS) - 1):
             rows, on = tracks.rows[at], retry.on
             wants = (ended == CONNECT) & on.connect
             again = ((ended == TIMEOUT) & on.timeout) | ((ended == ERROR) & np.isin(code, on.codes))

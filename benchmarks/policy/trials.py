@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.policy import scenarios
-from benchmarks.policy.recording import EPOCH_S, recorded, window_of
+from benchmarks.policy.recording import EPOCH_S, counted, recorded
 from benchmarks.policy.rivals import oracle, rivals
 from benchmarks.policy.system import Run, Scenario, draw, run
 from meshwise.analytics.proposal.advice import propose
@@ -17,6 +17,7 @@ from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.replay.attempts import Attempts
 from meshwise.analytics.replay.blocks import arrange
 from meshwise.analytics.replay.simulate import ReplayResult, replay
+from meshwise.analytics.world import World
 from meshwise.contracts.policy import Budget, Hedge, Policy, Retry, RetryOn, Timeout, parse_policy
 
 MAX_ROUNDS: Final = 8
@@ -48,12 +49,20 @@ class Prediction:
     window_success: float
     true_success: float
     p99: float
+    p99_low: float
+    p99_high: float
     window_p99: float
+    true_p99: float
 
     @property
     def covers(self) -> bool:
-        """True where the truth lies in the interval."""
+        """True where the true success lies in its interval."""
         return self.low <= self.true_success <= self.high
+
+    @property
+    def covers_p99(self) -> bool:
+        """True where the true p99 lies in its interval."""
+        return self.p99_low <= self.true_p99 <= self.p99_high
 
 
 @dataclass(frozen=True)
@@ -92,8 +101,9 @@ def trial(number: int, seed: int, size: Size) -> Trial:
     scenario = scenarios.scenario(seed, number)
     rng = np.random.default_rng([seed, number, 1])
     window = draw(scenario, round(scenario.rate * scenario.seconds), rng, recorded=True)
-    attempts = recorded(run(scenario, scenario.base, window), scenario.post, rng)
-    settled, rounds, status, sentence = settle(scenario, attempts, rng)
+    seen = run(scenario, scenario.base, window)
+    attempts = recorded(seen, scenario.post, rng)
+    settled, rounds, status, sentence = settle(scenario, attempts, counted(seen), rng)
     compared = draw(scenario, size.compared, rng, recorded=False)
     best = oracle(scenario, compared)
     runs = {name: run(scenario, policy, compared) for name, policy in rivals(scenario, attempts).items()}
@@ -121,25 +131,27 @@ def trial(number: int, seed: int, size: Size) -> Trial:
     )
 
 
-def record(scenario: Scenario, policy: Policy, rng: np.random.Generator) -> Attempts:
-    """Return what proxies record under ``policy`` in a later window."""
-    draws = draw(scenario, round(scenario.rate * scenario.seconds), rng, recorded=False)
-    return recorded(run(scenario, policy, draws), scenario.post, rng)
+def record(scenario: Scenario, policy: Policy, rng: np.random.Generator) -> tuple[Attempts, World]:
+    """Return what proxies record, and what they count, under ``policy`` in a later window."""
+    played = run(scenario, policy, draw(scenario, round(scenario.rate * scenario.seconds), rng, recorded=False))
+    return recorded(played, scenario.post, rng), counted(played)
 
 
-def settle(scenario: Scenario, attempts: Attempts, rng: np.random.Generator) -> tuple[Policy, int, str, str]:
+def settle(
+    scenario: Scenario, attempts: Attempts, world: World, rng: np.random.Generator
+) -> tuple[Policy, int, str, str]:
     """Apply proposals until there is none: the policy, their number, and what the proposer said last but ``proposed``.
 
     Where proposals were made, the sentence is that of the last one.
     """
     policy, sentence = scenario.base, ""
     for rounds in range(MAX_ROUNDS):
-        (finding,) = propose(attempts, window_of(attempts), [policy], ProposalConfig())
+        (finding,) = propose(attempts, world, [policy], ProposalConfig())
         if finding.status != "proposed":
             return policy, rounds, finding.status, sentence or finding.sentence
         sentence = finding.sentence
         policy = replace(parse_policy(json.loads(finding.policy)), version=policy.version + 1)
-        attempts = record(scenario, policy, rng)
+        attempts, world = record(scenario, policy, rng)
     return policy, MAX_ROUNDS, "proposed", sentence
 
 
@@ -174,7 +186,10 @@ def _predict(told: ReplayResult, same: Run, long: Run, begun: float) -> Predicti
         window_success=float(same.success[replayed].mean()),
         true_success=float(long.success.mean()),
         p99=told.p99.value,
+        p99_low=told.p99.low,
+        p99_high=told.p99.high,
         window_p99=float(np.quantile(same.clock[replayed], 0.99, method="inverted_cdf")),
+        true_p99=long.p99,
     )
 
 

@@ -1,4 +1,6 @@
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,18 @@ def test_document(tmp_path: Path) -> None:
     assert read["context"]["unmeasured"] == {"absent": "no data"}
     assert {"cpu", "cores", "versions", "command", "commit"} <= set(read["context"])
     assert read["rows"] == [{"n": 1}]
+
+
+def test_one_command_gives_all() -> None:
+    """`make figures` runs the real loop with default settings, the suite that takes its figures over, and the judge."""
+    root = Path(__file__).resolve().parents[3]
+    said = subprocess.run(["make", "-n", "figures"], cwd=root, capture_output=True, text=True, check=True).stdout
+    live, policy, judge = re.findall(r"benchmarks\.(\w+)(.*)", said)
+    assert (live[0], policy[0], judge[0]) == ("live", "policy", "judge")
+    assert "--defaults" in live[1]
+    (written,) = re.findall(r"--json (\S+)", live[1])
+    assert f"--live {written} " in policy[1]
+    assert all("--json " in arguments for _, arguments in (live, policy, judge))
 
 
 def test_no_nan(tmp_path: Path) -> None:

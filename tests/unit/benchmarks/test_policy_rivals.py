@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from benchmarks.policy.recording import recorded
@@ -21,7 +23,7 @@ def test_oracle_is_best(number: int) -> None:
 
 
 def test_rule_of_thumb() -> None:
-    """The rule of thumb takes one and a half p99 of the answers recorded, and nothing else from the scenario."""
+    """The rule of thumb takes one and a half p99 of the answers recorded, and three retries whatever the scenario."""
     route = scenario(5, 0)
     attempts = recorded(
         run(route, route.base, draw(route, 2000, np.random.default_rng(1), recorded=True)),
@@ -30,4 +32,7 @@ def test_rule_of_thumb() -> None:
     )
     made = rivals(route, attempts)["p99 x 1.5"]
     assert made.timeout.attempt == pytest.approx(1.5 * np.quantile(attempts.duration, 0.99))
-    assert made.retry.max == 2
+    assert made.retry.max == 3
+    down = replace(route, healthy=replace(route.healthy, errors=1.0))
+    played = run(down, made, draw(down, 200, np.random.default_rng(1), recorded=False))
+    assert played.made.max() == 4

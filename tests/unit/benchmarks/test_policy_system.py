@@ -27,7 +27,7 @@ def quick(**rest: float) -> Behaviour:
 
 
 class TestClosedForms:
-    @pytest.mark.parametrize("retries", [0, 1, 2])
+    @pytest.mark.parametrize("retries", [0, 1, 2, 3])
     def test_independent_failures(self, retries: int) -> None:
         """With failures of probability p, each by itself, success is 1 − pʳ⁺¹ and load the geometric sum."""
         p, n = 0.3, 40_000
