@@ -263,6 +263,22 @@ def test_bad_attempts_share_the_version_of_their_callee(client: Any) -> None:
     assert (found.attribute, found.value, found.of_bad) == ("callee version", "2.0", 1.0)
 
 
+def test_bad_attempts_that_were_kept_beyond_their_share(client: Any) -> None:
+    """Each good attempt stands for eight, as one of eight was kept, and each bad one for itself, as all were."""
+    end = END - timedelta(hours=36)
+    rows = []
+    for number in range(40):
+        bad = number % 2 == 0
+        attributes = {telemetry.SERVICE_PEER_NAME: "cart", telemetry.ENDPOINT: f"10.0.0.{1 if bad else number % 4}:80"}
+        sampled = [end - timedelta(seconds=5), "Client", "web", "", 10**6, attributes, {}]
+        rows.append([*sampled, f"{number:032x}", f"{number:016x}", *(("Error", "") if bad else ("Unset", "ot=th:e"))])
+    client.insert("otel_traces", rows, column_names=[*_SPAN, "TraceId", "SpanId", "StatusCode", "TraceState"])
+    found = read_shared(client, EdgeKey("web", "cart"), end - timedelta(seconds=60), end)
+    assert found is not None
+    # Ten of the twenty good ones went to the endpoint of the bad ones.
+    assert (found.value, found.of_bad, found.of_all) == ("10.0.0.1:80", 1.0, (20 + 8 * 10) / (20 + 8 * 20))
+
+
 class TestLoadArms:
     def test_counts(self, client: Any) -> None:
         """Both arms come back per proxy and block, by the version of the policy; the last block is still open."""
@@ -357,6 +373,37 @@ class TestSpanAttempts:
         assert len(set(attempts.request_id)) == len(attempts)
         assert attempts.ok.mean() == pytest.approx(RECORDED.ok.mean(), abs=0.01)
         assert set(attempts.outcome) == {"ok", "timeout"}
+
+    def test_of_a_sampled_edge_only_what_chance_kept_counts(self, client: Any) -> None:
+        """One call in a hundred fails; a tenth was kept by chance, and all that failed: the share of failures holds."""
+        end = END - timedelta(hours=3)
+        rows = []
+        for number in range(2000):
+            failed = number % 100 == 7
+            kept = number % 10 == 0 or number % 1000 == 7
+            if not kept and not failed:
+                continue
+            # Randomness f0…: kept by a threshold of e6… (a tenth). 10…: kept because it failed.
+            low = "f0" if kept else "10"
+            attributes = {"http.request.method": "GET", "server.address": "ledger"}
+            attributes |= {"error.type": "ReadTimeout"} if failed else {"http.response.status_code": "200"}
+            for service in ("sampled", "whole"):
+                ids = [f"{len(service):016x}00{low}{number:012x}", f"{number:016x}"]
+                state = "ot=th:e6666666666668" if kept and service == "sampled" else ""
+                status = "Error" if failed else "Unset"
+                row = [end - timedelta(seconds=10), "Client", service, "app", 10**6, attributes, {}]
+                rows.append([*row, *ids, status, state])
+        names = [*_SPAN, "TraceId", "SpanId", "StatusCode", "TraceState"]
+        client.insert("otel_traces", rows, column_names=names)
+        bucket = end - timedelta(seconds=10)
+        edges: list[list[Any]] = [
+            [bucket, source, "ledger", "GET", "client", SPANS_INSTANCE, 0, "ok", 5, 5, 0, {}]
+            for source in ("sampled", "whole")
+        ]
+        client.insert("mesh_edge_10s", edges, column_names=_BUCKET)
+        found = load_span_attempts(client, Window(end - timedelta(seconds=60), end))
+        counted = {key.source: (len(part), int((~part.ok).sum())) for key, part in found.groups()}
+        assert counted == {"sampled": (202, 2), "whole": (220, 20)}
 
     def test_what_is_proposed_is_for_export_alone(self, told: Any) -> None:
         """The proposal says what it rests on and how to carry it over, and nothing would submit it."""

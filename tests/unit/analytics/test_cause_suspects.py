@@ -84,10 +84,14 @@ class TestSuspects:
 class TestShared:
     def test_one_endpoint(self) -> None:
         """A value that nearly all bad attempts have, and the others have not, is told."""
-        rows = [("endpoint", "b-1", 100, 48), ("endpoint", "b-2", 100, 1), ("route", "/x", 200, 49)]
+        rows = [("endpoint", "b-1", 100, 48, 48), ("endpoint", "b-2", 100, 1, 1), ("route", "/x", 200, 49, 49)]
         assert shared(rows) == Shared("endpoint", "b-1", 48 / 49, 0.5)
 
     def test_everywhere(self) -> None:
         """Failures that are spread over all, or are few, have nothing in common."""
-        assert shared([("endpoint", "b-1", 100, 20), ("endpoint", "b-2", 100, 22)]) is None
-        assert shared([("endpoint", "b-1", 100, 5), ("endpoint", "b-2", 100, 0)]) is None
+        assert shared([("endpoint", "b-1", 100, 20, 20), ("endpoint", "b-2", 100, 22, 22)]) is None
+        assert shared([("endpoint", "b-1", 100, 5, 5), ("endpoint", "b-2", 100, 0, 0)]) is None
+
+    def test_few_that_stand_for_many(self) -> None:
+        """A handful of sampled failures is few, however many it stands for."""
+        assert shared([("endpoint", "b-1", 100, 48, 3), ("endpoint", "b-2", 100, 0, 0)]) is None

@@ -119,3 +119,11 @@ class TestCriticalPath:
         assert sum(one.seconds for one in parts.values()) == pytest.approx(0.1)
         assert (parts["b", "x"].on_path, parts["b", "x"].traces) == (1, 2)
         assert parts["b", "x"].slack_s == pytest.approx(0.05)
+
+    def test_by_route_of_sampled_traces(self) -> None:
+        """One kept of four by chance, and one kept because it was slow: the mean is that of all five."""
+        usual = assemble([span("r", "", 0, 100, operation="GET /", state="ot=th:c")])
+        slow = assemble([Span("u", "r", "", "a", "GET /", "", 0, 600 * MS)])
+        (part,) = by_route([*usual, *slow])
+        assert part.seconds == pytest.approx((4 * 0.1 + 0.6) / 5)
+        assert part.traces == 2

@@ -10,10 +10,11 @@ from typing import Final
 
 from meshwise.analytics.load import Client
 from meshwise.analytics.sql import load_sql
+from meshwise.analytics.traces.calls import MAX_WEIGHT
 from meshwise.analytics.world import EdgeKey
 
 MIN_BAD: Final = 10
-"""Fewest bad attempts to see anything in."""
+"""Fewest bad attempts, as many as were looked at, to see anything in."""
 ALMOST_ALL: Final = 0.8
 TWICE: Final = 1.5
 """How many times more often bad attempts have a value than all attempts, for it to be worth telling."""
@@ -34,17 +35,20 @@ class Shared:
         return f"{self.of_bad:.0%} of its bad attempts have {self.attribute} {self.value}, {self.of_all:.0%} of all do"
 
 
-def shared(rows: Iterable[tuple[str, str, int, int]]) -> Shared | None:
-    """Return the most telling value of ``rows`` (attribute, value, attempts, bad attempts); ``None`` when none is."""
-    grouped: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
-    for attribute, value, attempts, bad in rows:
-        grouped[attribute].append((value, attempts, bad))
+def shared(rows: Iterable[tuple[str, str, float, float, int]]) -> Shared | None:
+    """Return the most telling value of ``rows``; ``None`` when none is.
+
+    A row is attribute, value, attempts, bad attempts (both as many as the spans stand for) and bad spans looked at.
+    """
+    grouped: dict[str, list[tuple[str, float, float, int]]] = defaultdict(list)
+    for attribute, value, attempts, bad, seen in rows:
+        grouped[attribute].append((value, attempts, bad, seen))
     found = []
     for attribute, values in sorted(grouped.items()):
         total, bad = sum(value[1] for value in values), sum(value[2] for value in values)
-        if bad < MIN_BAD:
+        if sum(value[3] for value in values) < MIN_BAD:
             continue
-        name, attempts, worst = max(values, key=lambda value: (value[2], value[0]))
+        name, attempts, worst, _ = max(values, key=lambda value: (value[2], value[0]))
         one = Shared(attribute, name, worst / bad, attempts / total)
         if one.of_bad >= ALMOST_ALL and one.of_bad >= TWICE * one.of_all:
             found.append(one)
@@ -59,5 +63,6 @@ def read_shared(client: Client, edge: EdgeKey, start: datetime, end: datetime, s
         "start": int(start.timestamp()),
         "end": int(end.timestamp()),
         "slow_ns": int(slow_s * 1e9),
+        "max_weight": MAX_WEIGHT,
     }
     return shared(client.query(load_sql("cause_shared"), parameters=parameters).result_rows)

@@ -1,7 +1,9 @@
--- What the attempts of one edge had in common in a window: per attribute and value, how many there were and how many
--- were bad. Parameters: source, destination, start and end (Unix seconds), slow_ns (an attempt that took longer is bad).
--- What the callee is, its own span says; an attempt that never arrived has none.
-SELECT attribute, value, count() AS attempts, countIf(bad) AS bad_attempts
+-- What the attempts of one edge had in common in a window: per attribute and value, how many there were, how many were
+-- bad, and how many bad ones were looked at. Where spans were sampled, each counts for as many as it stands for
+-- (https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/), for bad ones are kept beyond their
+-- share. Parameters: source, destination, start and end (Unix seconds), slow_ns (an attempt that took longer is bad),
+-- max_weight. What the callee is, its own span says; an attempt that never arrived has none.
+SELECT attribute, value, sum(weight) AS attempts, sumIf(weight, bad) AS bad_attempts, countIf(bad) AS seen
 FROM
 (
     SELECT
@@ -16,7 +18,10 @@ FROM
         ]) AS pair,
         pair.1 AS attribute,
         pair.2 AS value,
-        StatusCode = 'Error' OR Duration > {slow_ns:UInt64} AS bad
+        StatusCode = 'Error' OR Duration > {slow_ns:UInt64} AS bad,
+        reinterpretAsUInt64(reverse(unhex(concat('00', rightPad(
+            extract(TraceState, '(?:^|,)\\s*ot=(?:[^,]*;)?th:([0-9a-f]{1,14})(?:[;,\\s]|$)'), 14, '0'))))) AS rejected,
+        least({max_weight:Float64}, 72057594037927936 / (72057594037927936 - rejected)) AS weight
     FROM otel_traces AS asked
     LEFT ANY JOIN
     (

@@ -1,5 +1,6 @@
 -- Calls that applications tell of, on edges that no proxy counts: their CLIENT spans that ended in a window, of a busy
--- edge and method a sample by hash of the trace. Of spans nested in one process the outermost counts.
+-- edge and method a sample by hash of the trace. Of spans nested in one process the outermost counts. Where spans were
+-- sampled, failures and slow ones were kept beyond their share: as in attempts.sql only what chance alone kept counts.
 -- Parameters: start and end (Unix seconds, end excluded), scope (of what proxies emit), derived (the instance of edges
 -- from spans), max_per_route, max_rows.
 -- Columns: start (Unix seconds), duration (seconds), status, outcome, request id, endpoint, instance, source,
@@ -22,6 +23,11 @@ own AS
         ParentSpanId AS parent,
         Timestamp AS began,
         Duration AS lasted,
+        reinterpretAsUInt64(reverse(unhex(concat('00', rightPad(
+            extract(TraceState, '(?:^|,)\\s*ot=(?:[^,]*;)?th:([0-9a-f]{1,14})(?:[;,\\s]|$)'), 14, '0'))))) AS threshold,
+        reinterpretAsUInt64(reverse(unhex(concat('00', coalesce(
+            nullIf(extract(TraceState, '(?:^|,)\\s*ot=(?:[^,]*;)?rv:([0-9a-f]{14})(?:[;,\\s]|$)'), ''),
+            substring(TraceId, 19, 14)))))) AS randomness,
         if(ServiceName = '', 'unknown_service', ServiceName) AS service,
         ResourceAttributes['service.instance.id'] AS instance,
         SpanAttributes['server.address'] AS address,
@@ -80,6 +86,7 @@ LEFT JOIN below ON below.trace = own.trace AND below.span = own.span
 WHERE own.method != ''
     AND (source, destination) IN (SELECT source, destination FROM alone)
     AND (own.trace, own.parent) NOT IN (SELECT trace, span FROM own)
+QUALIFY own.randomness >= max(own.threshold) OVER (PARTITION BY source, destination, own.method)
 ORDER BY cityHash64(own.trace), started
 LIMIT {max_per_route:UInt32} BY source, destination, method
 LIMIT {max_rows:UInt32}

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
+from meshwise.analytics.traces.calls import weight_of
 from meshwise.analytics.traces.model import NANO, Span, Trace
 
 
@@ -34,7 +35,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class PathPart:
-    """What one operation takes of the critical path of a route, over its traces."""
+    """What one operation takes of the critical path of a route, over its traces.
+
+    Means and shares count each trace for as many as its root stands for by the sampling; the other figures are of the
+    traces looked at.
+    """
 
     route: tuple[str, str]
     """Service and name of the root."""
@@ -45,7 +50,7 @@ class PathPart:
     on_path: int
     """Traces on whose path the operation is."""
     seconds: float
-    """On the path per trace, the mean over all traces of the route."""
+    """On the path per trace, the weighted mean over all traces of the route."""
     share: float
     """Of the route's whole time, 0-1."""
     slack_s: float
@@ -82,11 +87,11 @@ def slacks(trace: Trace) -> dict[str, float]:
 
 def by_route(traces: Iterable[Trace]) -> tuple[PathPart, ...]:
     """Return the parts of every route's critical path: routes by name, the parts that take most first."""
-    paths: dict[tuple[str, str], list[tuple[Trace, tuple[Step, ...]]]] = defaultdict(list)
+    paths: dict[tuple[str, str], list[tuple[Trace, tuple[Step, ...], float]]] = defaultdict(list)
     for trace in traces:
         root, path = _root(trace), critical_path(trace)
         if root is not None and path:
-            paths[root.service, root.name].append((trace, path))
+            paths[root.service, root.name].append((trace, path, weight_of(root)))
     found: list[PathPart] = []
     for route, ones in sorted(paths.items()):
         found += _parts(route, ones)
@@ -97,20 +102,21 @@ def _root(trace: Trace) -> Span | None:
     return max(trace.roots, key=lambda one: (one.end - one.start, one.span_id), default=None)
 
 
-def _parts(route: tuple[str, str], ones: list[tuple[Trace, tuple[Step, ...]]]) -> list[PathPart]:
+def _parts(route: tuple[str, str], ones: list[tuple[Trace, tuple[Step, ...], float]]) -> list[PathPart]:
     taken: dict[tuple[str, str], float] = defaultdict(float)
     seen: dict[tuple[str, str], set[str]] = defaultdict(set)
     spare: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for trace, path in ones:
+    for trace, path, weight in ones:
         for step in path:
             key = step.span.service, step.span.name
-            taken[key] += step.seconds
+            taken[key] += weight * step.seconds
             seen[key].add(trace.trace_id)
         names = {span.span_id: (span.service, span.name) for span in trace.spans}
         for span_id, slack in slacks(trace).items():
             if slack > 0:
                 spare[names[span_id]].append(slack)
     total = sum(taken.values())
+    known = sum(weight for _, _, weight in ones)
     parts = [
         PathPart(
             route=route,
@@ -118,7 +124,7 @@ def _parts(route: tuple[str, str], ones: list[tuple[Trace, tuple[Step, ...]]]) -
             name=key[1],
             traces=len(ones),
             on_path=len(seen[key]),
-            seconds=taken.get(key, 0.0) / len(ones),
+            seconds=taken.get(key, 0.0) / known,
             share=taken.get(key, 0.0) / total if total else 0.0,
             slack_s=median(spare[key]) if spare[key] else 0.0,
         )

@@ -21,7 +21,10 @@ from meshwise.contracts.policy import ANY, Policy
 
 @dataclass(frozen=True, slots=True)
 class Waste:
-    """What an edge's callee did for callers that had gone. Seconds; ``calls`` are all with both spans."""
+    """What an edge's callee did for callers that had gone. Seconds; ``calls`` are all with both spans.
+
+    All of the traces looked at: where traces were sampled, not of how many they stand for.
+    """
 
     source: str
     destination: str
