@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from meshwise.collector.plain import plain
+from meshwise.collector.signals import Signal
 from meshwise.collector.wire import write_varint
 from meshwise.store import otlp
 from meshwise.store.client import connect
@@ -128,4 +130,11 @@ def test_an_unusual_value_is_left_to_the_general_way(client: Client, encoded: by
         insert(client, body, quick=True)
     assert client.query("SELECT count() FROM otel_traces").result_rows == [(0,)]
     insert(client, body, quick=False)
+    assert len(rows(client)) == 2
+
+
+@pytest.mark.parametrize("name", ["list", "map", "bytes"])
+def test_what_nests_takes_the_quick_way_once_it_is_text(client: Client, name: str) -> None:
+    """What the collector makes of a value that nests is none that the quick way leaves to the general one."""
+    insert(client, bytes(plain(Signal.TRACES, with_value(UNUSUAL[name]))), quick=True)
     assert len(rows(client)) == 2

@@ -16,6 +16,7 @@ from clickhouse_connect.driver import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from meshwise.collector.errors import StoreAwayError, StoreRefusedError
+from meshwise.collector.plain import plain
 from meshwise.collector.signals import Signal
 from meshwise.contracts.errors import ConfigError, UnavailableError
 from meshwise.store import otlp
@@ -79,16 +80,30 @@ class ClickHouseLanding:
         self._connecting = asyncio.Lock()
 
     async def insert(self, signal: Signal, token: str, body: Body) -> None:
-        """Insert ``body`` with FORMAT ProtobufSingle: the store parses it, views spread it over the tables."""
-        if signal is Signal.TRACES and body:
-            try:
-                await self._insert(signal, token, body, quick=True)
-            except StoreRefusedError as error:
-                if otlp.UNUSUAL not in str(error):
-                    raise
-            else:
+        """Insert ``body`` with FORMAT ProtobufSingle: the store parses it, views spread it over the tables.
+
+        What nests in values is written as text before. In spans the quick way says whether there is anything; each step
+        follows from the bytes alone, so an insert that is repeated takes the same way again.
+        """
+        if body:
+            if signal is Signal.TRACES and await self._quick(token, body):
                 return
+            # Worked out where it does not hold up receivers.
+            written = await asyncio.to_thread(lambda: [plain(signal, payload) for payload in body])
+            if signal is Signal.TRACES and written != list(body) and await self._quick(token, written):
+                return
+            body = written
         await self._insert(signal, token, body, quick=False)
+
+    async def _quick(self, token: str, body: Body) -> bool:
+        """Insert spans the quick way; False when the store wrote nothing, for there are values it does not know."""
+        try:
+            await self._insert(Signal.TRACES, token, body, quick=True)
+        except StoreRefusedError as error:
+            if otlp.UNUSUAL not in str(error):
+                raise
+            return False
+        return True
 
     async def _insert(self, signal: Signal, token: str, body: Body, *, quick: bool) -> None:
         settings = otlp.insert_settings(signal.value, token, quick=quick, cluster=self._cluster)

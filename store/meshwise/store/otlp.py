@@ -6,6 +6,9 @@ one after the other, are one valid message. Views behind the landing table fill 
     settings = insert_settings("traces", token)
     client.raw_insert(LANDING_TABLES["traces"], insert_block=body, fmt=FORMAT, settings=settings)
 
+The views read a value one level deep, and keep what is deeper in base64; the collector writes all that nests as text
+before it inserts.
+
 Spans have a quicker way beside that one, for requests whose attributes are text, numbers and booleans. It is tried
 first: ``QUICK_LANDING`` with ``insert_settings(..., quick=True)`` refuses others with ``UNUSUAL`` in its message and
 writes nothing. Whether it does follows from the bytes alone, so an insert that is repeated takes the same way again.
