@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, DataPointFlags
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from meshwise.collector.landing import ClickHouseLanding
@@ -280,53 +281,111 @@ def test_bodies_of_every_kind(valued: Client) -> None:
 
 
 def test_metrics_of_every_kind_arrive(client: Client) -> None:
-    """Gauge, sum, histogram, exponential histogram and summary each land in their table, with exemplars."""
+    """Gauge, sum, histogram, exponential histogram and summary each land in their table, every column of it."""
     request = ExportMetricsServiceRequest()
-    resource = request.resource_metrics.add()
+    resource = request.resource_metrics.add(schema_url="https://r")
     put(resource.resource.attributes, service__name="meter")
-    scoped = resource.scope_metrics.add()
-    scoped.scope.dropped_attributes_count = 3
-    times = {"start_time_unix_nano": NANO - 10**10, "time_unix_nano": NANO}
-    gauge = scoped.metrics.add(name="g", unit="By", description="d").gauge.data_points.add(as_int=-5, **times)
-    put(gauge.attributes, k="v")
-    exemplar = gauge.exemplars.add(as_double=0.25, time_unix_nano=NANO, trace_id=b"\x01" * 16, span_id=b"\x02" * 8)
-    put(exemplar.filtered_attributes, f="x")
-    scoped.metrics.add(name="s").sum.data_points.add(as_double=2.5, **times)
-    scoped.metrics[1].sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
-    scoped.metrics[1].sum.is_monotonic = True
-    scoped.metrics.add(name="h").histogram.data_points.add(
-        count=3, sum=6.0, bucket_counts=[1, 2], explicit_bounds=[1.0], min=0.5, max=4.0, **times
+    scoped = resource.scope_metrics.add(schema_url="https://s")
+    scoped.scope.name, scoped.scope.version, scoped.scope.dropped_attributes_count = "a meter", "1.2", 3
+    put(scoped.scope.attributes, scope="yes")
+    cumulative, delta = (
+        AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE,
+        AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA,
     )
-    point = scoped.metrics.add(name="e").exponential_histogram.data_points.add(
-        count=4, sum=2.0, scale=-2, zero_count=1, **times
-    )
-    point.positive.offset, point.negative.offset = -3, 4
-    point.positive.bucket_counts.extend([1, 1])
-    point.negative.bucket_counts.append(1)
-    summary = scoped.metrics.add(name="q").summary.data_points.add(count=9, sum=1.5, **times)
-    summary.quantile_values.add(quantile=0.5, value=0.1)
+
+    def metric(name: str) -> Any:
+        return scoped.metrics.add(name=name, unit="By", description="d")
+
+    def point(holder: Any, **fields: Any) -> Any:
+        one = holder.data_points.add(start_time_unix_nano=NANO - 10**10, time_unix_nano=NANO, flags=5, **fields)
+        put(one.attributes, k="v")
+        return one
+
+    def exemplar(one: Any, **value: Any) -> None:
+        put(
+            one.exemplars.add(
+                time_unix_nano=NANO - 10**9, trace_id=b"\x01" * 16, span_id=b"\x02" * 8, **value
+            ).filtered_attributes,
+            f="x",
+        )
+
+    exemplar(point(metric("g").gauge, as_int=-5), as_double=0.25)
+    total = metric("s").sum
+    total.aggregation_temporality, total.is_monotonic = cumulative, True
+    exemplar(point(total, as_double=2.5), as_int=-7)
+    histogram = metric("h").histogram
+    histogram.aggregation_temporality = delta
+    one = point(histogram, count=3, sum=6.0, bucket_counts=[1, 2], explicit_bounds=[1.0], min=0.5, max=4.0)
+    exemplar(one, as_int=4)
+    exponential = metric("e").exponential_histogram
+    exponential.aggregation_temporality = cumulative
+    one = point(exponential, count=4, sum=2.0, scale=-2, zero_count=1, min=-1.5, max=3.0)
+    one.positive.offset, one.negative.offset = -3, 4
+    one.positive.bucket_counts.extend([1, 1])
+    one.negative.bucket_counts.append(1)
+    exemplar(one, as_double=0.5)
+    point(metric("q").summary, count=9, sum=1.5).quantile_values.add(quantile=0.5, value=0.1)
     send(client, "metrics", request, "kinds")
 
-    def read(kind: str, names: str) -> list[Any]:
-        return list(client.query(f"SELECT {names} FROM otel_metrics_{kind} WHERE ServiceName = 'meter'").result_rows)
-
-    assert read("gauge", "MetricName, MetricUnit, MetricDescription, Value, Attributes, ScopeDroppedAttrCount") == [
-        ("g", "By", "d", -5.0, {"k": "v"}, 3)
-    ]
-    assert read("gauge", "Exemplars.Value, Exemplars.TraceId, Exemplars.SpanId, Exemplars.FilteredAttributes") == [
-        ([0.25], ["01" * 16], ["02" * 8], [{"f": "x"}])
-    ]
-    assert read("sum", "Value, AggregationTemporality, IsMonotonic") == [(2.5, 2, True)]
-    assert read("histogram", "Count, Sum, BucketCounts, ExplicitBounds, Min, Max") == [
-        (3, 6.0, [1, 2], [1.0], 0.5, 4.0)
-    ]
-    assert read(
-        "exponential_histogram",
-        "Scale, ZeroCount, PositiveOffset, PositiveBucketCounts, NegativeOffset, NegativeBucketCounts",
-    ) == [(-2, 1, -3, [1, 1], 4, [1])]
-    assert read("summary", "Count, ValueAtQuantiles.Quantile, ValueAtQuantiles.Value") == [(9, [0.5], [0.1])]
     moment = NOW.replace(tzinfo=None)
-    assert read("sum", "StartTimeUnix, TimeUnix") == [(moment - timedelta(seconds=10), moment)]
+    shared = {
+        "ResourceAttributes": {"service.name": "meter"}, "ResourceSchemaUrl": "https://r", "ServiceName": "meter",
+        "ScopeName": "a meter", "ScopeVersion": "1.2", "ScopeAttributes": {"scope": "yes"}, "ScopeDroppedAttrCount": 3,
+        "ScopeSchemaUrl": "https://s", "MetricUnit": "By", "MetricDescription": "d", "Attributes": {"k": "v"},
+        "StartTimeUnix": moment - timedelta(seconds=10), "TimeUnix": moment, "Flags": 5,
+    }  # fmt: skip
+
+    def with_exemplar(value: float) -> dict[str, Any]:
+        return {
+            "Exemplars.Value": [value], "Exemplars.TimeUnix": [moment - timedelta(seconds=1)],
+            "Exemplars.TraceId": ["01" * 16], "Exemplars.SpanId": ["02" * 8],
+            "Exemplars.FilteredAttributes": [{"f": "x"}],
+        }  # fmt: skip
+
+    expected = {
+        "gauge": {"MetricName": "g", "Value": -5.0, **with_exemplar(0.25)},
+        "sum": {
+            "MetricName": "s", "Value": 2.5, "AggregationTemporality": 2, "IsMonotonic": True, **with_exemplar(-7.0),
+        },
+        "histogram": {
+            "MetricName": "h", "Count": 3, "Sum": 6.0, "BucketCounts": [1, 2], "ExplicitBounds": [1.0], "Min": 0.5,
+            "Max": 4.0, "AggregationTemporality": 1, **with_exemplar(4.0),
+        },
+        "exponential_histogram": {
+            "MetricName": "e", "Count": 4, "Sum": 2.0, "Scale": -2, "ZeroCount": 1, "PositiveOffset": -3,
+            "PositiveBucketCounts": [1, 1], "NegativeOffset": 4, "NegativeBucketCounts": [1], "Min": -1.5, "Max": 3.0,
+            "AggregationTemporality": 2, **with_exemplar(0.5),
+        },
+        "summary": {
+            "MetricName": "q", "Count": 9, "Sum": 1.5, "ValueAtQuantiles.Quantile": [0.5],
+            "ValueAtQuantiles.Value": [0.1],
+        },
+    }  # fmt: skip
+    for kind, own in expected.items():
+        (row,) = client.query(f"SELECT * FROM otel_metrics_{kind} WHERE ServiceName = 'meter'").named_results()
+        assert row == {**shared, **own}
+
+
+@pytest.mark.parametrize("kind", ["histogram", "exponential_histogram"])
+def test_what_a_histogram_does_not_say_is_no_number(client: Client, kind: str) -> None:
+    """A sum, least and greatest value of 0 differ from none; a point without a number is told by its flag."""
+    request = ExportMetricsServiceRequest()
+    resource = request.resource_metrics.add()
+    put(resource.resource.attributes, service__name=f"zero-{kind}")
+    scoped = resource.scope_metrics.add()
+    points = getattr(scoped.metrics.add(name="h"), kind).data_points
+    points.add(time_unix_nano=NANO, count=1, sum=0.0, min=0.0, max=0.0)
+    points.add(time_unix_nano=NANO + 10**9, count=2)
+    numbers = scoped.metrics.add(name="g").gauge.data_points
+    numbers.add(time_unix_nano=NANO, as_int=0)
+    numbers.add(time_unix_nano=NANO + 10**9, flags=DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK)
+    send(client, "metrics", request, f"zero-{kind}")
+    where = f"WHERE ServiceName = 'zero-{kind}' ORDER BY TimeUnix"
+    said, silent = client.query(f"SELECT Count, Sum, Min, Max FROM otel_metrics_{kind} {where}").result_rows
+    assert said == (1, 0.0, 0.0, 0.0)
+    assert silent[0] == 2
+    assert all(math.isnan(value) for value in silent[1:])
+    assert client.query(f"SELECT Value, Flags FROM otel_metrics_gauge {where}").result_rows == [(0.0, 0), (0.0, 1)]
 
 
 def edge_metrics(instance: str, second: int, *, is_delta: bool = True) -> ExportMetricsServiceRequest:
