@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import http.client
@@ -21,7 +22,7 @@ from meshwise.collector.wire import write_varint
 from meshwise.proxy.http2 import frames
 from support.collector import Collector, running_collector
 from support.fuzz import METHOD, fuzz
-from support.http2_peers import raw_client
+from support.http2_peers import Listener, raw_client
 from support.otlp import traces
 
 NOBODY = "http://127.0.0.1:1/meshwise"
@@ -67,6 +68,30 @@ TOO_LARGE = {
     "a million empty spans": in_scope(b"\x12\x00" * 1_000_000),
     "a hundred thousand and one empty spans": in_scope(b"\x12\x00" * 100_001),
     "a million empty groups": b"\x0a\x00" * 1_000_000,
+}
+JSON_MALFORMED = {
+    "json that is cut": b'{"resourceSpans":[{"scopeSpans":[',
+    "json of ten thousand lists": b"[" * 10_000,
+    "json of ten thousand objects": b'{"resourceSpans":' * 10_000,
+    "json of a hundred levels in a value": b'{"resourceSpans":[{"resource":{"attributes":[{"key":"k","value":%s}]}}]}'
+    % (b'{"arrayValue":{"values":[' * 50 + b"{}" + b"]}}" * 50),
+    "json that is not UTF-8": b'{"resourceSpans":[{"schemaUrl":"\xc3\x28"}]}',
+}
+
+
+def json_spans(content: bytes) -> bytes:
+    """``content`` between the brackets of a list of spans."""
+    return b'{"resourceSpans":[{"scopeSpans":[{"spans":[%s]}]}]}' % content
+
+
+JSON_TOO_LARGE = {
+    "a million empty spans in json": json_spans(b"{}," * 1_000_000 + b"{}"),
+    "a hundred thousand and one empty spans in json": json_spans(b"{}," * 100_000 + b"{}"),
+    "a million empty groups in json": b'{"resourceSpans":[%s{}]}' % (b"{}," * 1_000_000),
+    "a million empty attributes in json": json_spans(b'{"attributes":[%s{}]}' % (b"{}," * 1_000_000)),
+    "two million numbers nobody asked for": b'{"x":[%s0]}' % (b"0," * 2_000_000),
+    "a bomb of empty groups": gzip.compress(b'{"resourceSpans":[%s{}]}' % (b"{}," * 1_300_000), 1),
+    "a bomb of empty lists": gzip.compress(b"[%s[]]" % (b"[]," * 1_300_000), 1),
 }
 short = traces([1])
 short.resource_spans[0].scope_spans[0].spans[0].trace_id = b"short"
@@ -138,6 +163,23 @@ def test_what_is_wrong_for_ever_is_refused_for_ever(
     assert collector.metric("accepted_items_total") == before
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        *(pytest.param(body, 400, id=name) for name, body in JSON_MALFORMED.items()),
+        *(pytest.param(body, 413, id=name) for name, body in JSON_TOO_LARGE.items()),
+    ],
+)
+def test_what_is_wrong_in_json_is_refused_before_it_grows(collector: Collector, body: bytes, status: int) -> None:
+    """A small body that would decode to a large one is refused like its protobuf, and in JSON."""
+    before = collector.metric("accepted_items_total")
+    answer = by_http(collector, body, **{"content-type": "application/json"})
+    assert answer.status_code == status, answer.text
+    assert "retry-after" not in answer.headers
+    assert answer.json()["message"]
+    assert collector.metric("accepted_items_total") == before
+
+
 @pytest.mark.parametrize("body", IN_PART.values(), ids=IN_PART)
 def test_a_bad_item_is_rejected_alone(collector: Collector, body: bytes) -> None:
     """A span nobody could use is counted back in the answer of success."""
@@ -183,6 +225,8 @@ def test_a_request_that_is_sent_by_half_leaves_nothing(collector: Collector) -> 
 
 CALL = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", METHOD.encode()), (b":authority", b"localhost"))
 
+GRPC = ((b"content-type", b"application/grpc"), (b"te", b"trailers"))
+
 
 @pytest.mark.parametrize("how", ["reset", "end", "gone"])
 async def test_a_call_that_is_sent_by_half_leaves_nothing(collector: Collector, how: str) -> None:
@@ -190,10 +234,9 @@ async def test_a_call_that_is_sent_by_half_leaves_nothing(collector: Collector, 
     before = collector.metric("accepted_items_total")
     message = b"\x00" + len(GOOD).to_bytes(4, "big") + GOOD
     async with raw_client(collector.grpc_port) as peer:
-        fields = ((b"content-type", b"application/grpc"), (b"te", b"trailers"))
         flags = frames.END_STREAM if how == "end" else 0
         half = message[: len(message) // 2]
-        await peer.send(peer.head(1, (*CALL, *fields), end=False), frames.frame(frames.DATA, flags, 1, half))
+        await peer.send(peer.head(1, (*CALL, *GRPC), end=False), frames.frame(frames.DATA, flags, 1, half))
         if how == "reset":
             await peer.send(frames.frame(frames.RST_STREAM, 0, 1, (8).to_bytes(4, "big")))
         if how == "end":
@@ -201,6 +244,53 @@ async def test_a_call_that_is_sent_by_half_leaves_nothing(collector: Collector, 
             assert peer.fields(answer)[b"grpc-status"] == b"3"
     assert by_grpc(collector, b"")[0] is grpc.StatusCode.OK
     assert collector.metric("accepted_items_total") == before
+
+
+class HalfSender:
+    """A client that sends all but the end of a message on each of a few streams, as far as the server lets it."""
+
+    def __init__(self, streams: int) -> None:
+        self.sent = 0
+        self._listener = Listener(client=True, trusted=True)
+        message = b"\x00" + LIMIT.to_bytes(4, "big") + bytes(LIMIT - 1000)
+        for _ in range(streams):
+            stream = self._listener.request((*CALL, *GRPC), end=False)
+            self._listener.session.send_data(stream, message, end=False)
+
+    async def run(self, port: int) -> None:
+        """Send whenever there is room, for ever."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        session = self._listener.session
+        try:
+            while True:
+                data = session.take()
+                self.sent += len(data)
+                writer.write(data)
+                await writer.drain()
+                heard = await reader.read(2**20)
+                if not heard:
+                    return
+                session.receive(heard, 0.0)
+        finally:
+            writer.close()
+
+
+async def test_messages_that_never_end_take_little_memory_and_hold_nobody_up(tmp_path: Path) -> None:
+    """Of a hundred large messages a few are read at once; a sender that has something whole to say is heard."""
+    with running_collector(NOBODY, tmp_path, max_body_bytes=LIMIT, max_parse_bytes=2 * LIMIT, drain_s=0.0) as one:
+        before = highest_mb(one)
+        senders = [HalfSender(20) for _ in range(5)]
+        tasks = [asyncio.create_task(sender.run(one.grpc_port)) for sender in senders]
+        sent = -1
+        while sent < (sent := sum(sender.sent for sender in senders)) or sent < LIMIT:  # noqa: ASYNC110 - until quiet
+            await asyncio.sleep(0.3)
+        for _ in range(3):
+            assert (await asyncio.to_thread(by_grpc, one, GOOD))[0] is grpc.StatusCode.OK
+        assert not any(task.done() for task in tasks)
+        assert highest_mb(one) - before < 100
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def test_a_message_far_beyond_the_limit_is_refused_by_its_length(collector: Collector) -> None:

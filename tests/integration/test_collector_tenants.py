@@ -165,6 +165,24 @@ def secure(pki: Pki) -> Iterator[Collector]:
         yield running
 
 
+def test_tls_and_a_token_are_enough_at_both_doors(pki: Pki) -> None:
+    """Without an authority for clients nobody is asked for a certificate, and the token decides."""
+    server = str(pki.forged())
+    files: dict[str, Any] = {"tls_cert": server, "tls_key": server, "token": MESH, "drain_s": 0}
+    body = traces([1]).SerializeToString()
+    names = (("grpc.ssl_target_name_override", "catalog"),)
+    credentials = grpc.ssl_channel_credentials(pki.authority.bundle.encode())
+    with running_collector(f"http://127.0.0.1:{free_port()}/meshwise", scheme="https", **files) as collector:
+        url = f"https://127.0.0.1:{collector.http_port}/v1/traces"
+        assert post(url, body, PROTOBUF, lenient(None)) == 401
+        assert post(url, body, {**PROTOBUF, "authorization": f"Bearer {MESH}"}, lenient(None)) == 200
+        with grpc.secure_channel(collector.grpc_address, credentials, names) as channel:
+            assert export(channel, body) is grpc.StatusCode.UNAUTHENTICATED
+            assert export(channel, body, MESH) is grpc.StatusCode.OK
+        with grpc.insecure_channel(collector.grpc_address) as channel:
+            assert export(channel, body, MESH) is grpc.StatusCode.UNAVAILABLE
+
+
 def test_http_asks_for_a_certificate_of_the_mesh(secure: Collector, pki: Pki, tmp_path: Path) -> None:
     """Probes need none; telemetry needs one, and a service's speaks for that service alone."""
     url = f"https://127.0.0.1:{secure.http_port}"

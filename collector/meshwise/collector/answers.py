@@ -15,7 +15,6 @@ from google.protobuf import json_format
 from google.protobuf.any_pb2 import Any as PackedMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc import code_pb2  # type: ignore[import-untyped]
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
@@ -48,6 +47,7 @@ CODES: Final = {
     Reason.SPOOL_FULL: Codes(503, grpc.StatusCode.UNAVAILABLE),
     Reason.SPOOL_FAILED: Codes(503, grpc.StatusCode.UNAVAILABLE),
     Reason.DRAINING: Codes(503, grpc.StatusCode.UNAVAILABLE),
+    Reason.FAULT: Codes(503, grpc.StatusCode.UNAVAILABLE),
 }
 
 _GRPC_NUMBERS: Final = {code: int(code.value[0]) for code in grpc.StatusCode}
@@ -75,6 +75,3 @@ def encode(message: Message, content_type: str) -> bytes:
     if content_type == JSON:
         return json_format.MessageToJson(message, indent=None).encode()
     return message.SerializeToString()
-
-
-INTERNAL: Final = Status(code=code_pb2.INTERNAL, message="the collector failed; the request may be sent again")

@@ -30,6 +30,7 @@ class Reason(Enum):
     SPOOL_FULL = "spool_full"
     SPOOL_FAILED = "spool_failed"
     DRAINING = "draining"
+    FAULT = "fault"
 
 
 class RefusedError(MeshwiseError):
@@ -40,6 +41,11 @@ class RefusedError(MeshwiseError):
         self.reason = reason
         self.message = message
         self.retry_after_s = retry_after_s
+
+
+def fault() -> RefusedError:
+    """What a sender is told after a defect of ours: the same request may be sent again, so that nothing is lost."""
+    return RefusedError(Reason.FAULT, "the collector failed; the request may be sent again", retry_after_s=1.0)
 
 
 class StoreAwayError(UnavailableError):

@@ -19,7 +19,7 @@ from meshwise.collector import quarantine
 from meshwise.collector.inserter import Inserter, Retry, StoreState
 from meshwise.collector.landing import ClickHouseLanding
 from meshwise.collector.metrics import CollectorMetrics
-from meshwise.collector.operations import Lifecycle, build_pages
+from meshwise.collector.operations import build_pages
 from meshwise.collector.pipeline import Lane, Pipeline
 from meshwise.collector.quarantine import Entry
 from meshwise.collector.receivers.grpc import GrpcReceiver, build_server
@@ -35,6 +35,7 @@ from meshwise.collector.spool.directory import SpoolDirectory, SpoolSpace
 from meshwise.collector.spool.recovery import recover
 from meshwise.collector.spool.writer import SealRule, SpoolWriter
 from meshwise.collector.tenancy import Senders
+from meshwise.collector.turns import Patience, Turns, turns_of
 from meshwise.contracts.errors import ConfigError
 from meshwise.store import serving
 from meshwise.store.client import StoreAddress
@@ -133,7 +134,6 @@ class _Collector:
     def __init__(self, settings: CollectorSettings, directory: SpoolDirectory) -> None:
         self._settings = settings
         self._directory = directory
-        self._lifecycle = Lifecycle()
         self._metrics = CollectorMetrics()
         self._senders = Senders(settings)
 
@@ -182,9 +182,12 @@ class _Collector:
         )
         await reporter.look()
         http = self._http_server(pipeline, store, instance)
-        grpc_server = build_server(
-            GrpcReceiver(pipeline, self._senders, settings.body_timeout_s), settings.max_body_bytes
+        turns = Turns(
+            turns_of(settings.max_parse_bytes, settings.max_body_bytes),
+            Patience(settings.body_timeout_s),
+            settings.retry_after_s,
         )
+        grpc_server = build_server(GrpcReceiver(pipeline, self._senders, turns), settings.max_body_bytes)
         grpc_port = self._bind_grpc(grpc_server)
 
         # What is there now stays: the collector of garbage need not look at it each time, which takes it 20 ms.
@@ -205,7 +208,7 @@ class _Collector:
         # None of these ends by itself: when one does, something is broken and stopping in order is best.
         await asyncio.wait([stopping, serving_http, *writing, *inserting], return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
-        self._lifecycle.draining = True
+        pipeline.drain()
         http.should_exit = True
         await grpc_server.stop(GRPC_GRACE_S)
         await serving_http
@@ -255,7 +258,6 @@ class _Collector:
                 pipeline,
                 self._metrics,
                 store,
-                self._lifecycle,
                 collector=instance,
                 quarantine_dir=self._directory.quarantine,
             ),

@@ -17,17 +17,10 @@ JSON_TYPE: Final = b"application/json"
 METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
 
-class Lifecycle:
-    """Whether the collector is on its way out."""
-
-    draining = False
-
-
 def build_pages(
     pipeline: Pipeline,
     metrics: CollectorMetrics,
     store: StoreState,
-    lifecycle: Lifecycle,
     *,
     collector: str,
     quarantine_dir: Path,
@@ -42,7 +35,7 @@ def build_pages(
         return 200, JSON_TYPE, b'{"status":"alive"}'
 
     def condition() -> tuple[str, dict[str, str]]:
-        reason = "stopping" if lifecycle.draining else "the spool is full" if pipeline.spool_full else ""
+        reason = "stopping" if pipeline.draining else "the spool is full" if pipeline.spool_full else ""
         state = {None: "unknown", True: "up", False: "down"}[store.up]
         document = {"status": reason or "ready", "store": state}
         if store.problem:

@@ -21,6 +21,10 @@ from meshwise.collector.errors import Reason, RefusedError
 
 DEEPEST: Final = 64
 """JSON objects inside each other."""
+VALUE_BYTES: Final = 128
+"""Memory charged for a value: what the parser notes of it, a short text or a number, its place in an object or list."""
+OBJECT_BYTES: Final = 160
+"""Memory charged for an object besides: its dictionary takes up to 184 bytes, the message made of it up to 176."""
 HEX_FIELDS: Final = frozenset({"trace_id", "span_id", "parent_span_id"})
 
 _HEX_KEYS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
@@ -59,6 +63,16 @@ def to_protobuf(body: bytes, request: type[Message]) -> bytes:
         raise RefusedError(Reason.MALFORMED, f"the body is not JSON: {error}") from None
     except ValueError as error:
         raise RefusedError(Reason.MALFORMED, f"the body is not OTLP/JSON: {error}"[:500]) from None
+
+
+def weigh(body: bytes) -> int:
+    """Return about how many bytes of memory decoding ``body`` takes, before anything is decoded.
+
+    Every value but the first comes after one of ``{``, ``[`` and ``,``, so counting them counts at least all values,
+    and a request of nothing but empty objects, which grow by ninety, cannot pass for a small one. Braces and commas
+    inside text are counted as well: a limit has to leave room for them.
+    """
+    return len(body) + OBJECT_BYTES * body.count(b"{") + VALUE_BYTES * (body.count(b"[") + body.count(b","))
 
 
 def from_protobuf(body: bytes, request: type[Message]) -> dict[str, Any] | None:

@@ -10,14 +10,14 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from meshwise.collector.admission import Lease, MemoryLimit
-from meshwise.collector.errors import RefusedError
+from meshwise.collector.admission import EXPANSION, Lease, MemoryLimit
+from meshwise.collector.errors import Reason, RefusedError
 from meshwise.collector.inflate import IDENTITY, inflate, too_large
 from meshwise.collector.items import ItemLimits
 from meshwise.collector.metrics import CollectorMetrics
-from meshwise.collector.otlp_json import to_protobuf
+from meshwise.collector.otlp_json import to_protobuf, weigh
 from meshwise.collector.quota import quotas_of
 from meshwise.collector.sampling.sampler import Sampler
 from meshwise.collector.settings import CollectorSettings
@@ -31,6 +31,11 @@ from meshwise.collector.tenancy import MESH, Sender
 from meshwise.collector.validate import Limits, Verdict, validate
 
 Result = TypeVar("Result")
+
+JSON_EXPANSION: Final = 10
+"""How much JSON may grow when decoded. Spans of twenty attributes grow by that, so one of the largest size passes."""
+LEAST_DECODED: Final = 16 * 1024 * 1024
+"""What a request in JSON may always grow to, in bytes, however small bodies have to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,10 @@ class Pipeline:
         self._space = space
         self._metrics = metrics
         self._max_bytes = settings.max_body_bytes
+        self._max_decoded = max(LEAST_DECODED, settings.max_body_bytes * JSON_EXPANSION)
         self._offload_bytes = settings.offload_bytes
+        self._retry_after_s = settings.retry_after_s
+        self._draining = False
         self._memory = MemoryLimit(settings.max_parse_bytes, settings.retry_after_s)
         self._limits = Limits(
             settings.max_items,
@@ -78,6 +86,15 @@ class Pipeline:
         self._future_ns = round(settings.max_future_s * 1e9)
         # One large request is parsed at a time: what a hostile one grows to is paid once.
         self._parsing = asyncio.Lock()
+
+    @property
+    def draining(self) -> bool:
+        """True once the collector is on its way out."""
+        return self._draining
+
+    def drain(self) -> None:
+        """Refuse from now on what was not yet admitted; what was is finished."""
+        self._draining = True
 
     @property
     def spool_full(self) -> bool:
@@ -98,8 +115,12 @@ class Pipeline:
         """Open the account of a request before its body is read.
 
         Raises:
-            RefusedError: the spool is full, or the sender has used up what it may send.
+            RefusedError: the collector stops, the spool is full, or the sender has used up what it may send.
         """
+        if self._draining:
+            raise RefusedError(
+                Reason.DRAINING, "the collector is stopping; try again", retry_after_s=self._retry_after_s
+            )
         self._space.admit()
         quota = self._quotas.of(sender.name)
         if quota is None:
@@ -137,7 +158,7 @@ class Pipeline:
                 quota.volume.spend(max(0, len(body) - len(packed)))
         if json:
             document = body
-            body = await self._offload(len(document) * 8, lambda: to_protobuf(document, DOORS[signal].request))
+            body = await self._offload(len(document) * 8, lambda: self._read_json(signal, document, lease))
         request = body
         verdict = await self._offload(len(request), lambda: self._judge(signal, request, sender))
         if verdict.accepted:
@@ -151,6 +172,21 @@ class Pipeline:
             self._metrics.tenant_accepted.labels(signal.value, sender.name).inc(verdict.accepted)
             self._metrics.tenant_rejected.labels(signal.value, sender.name).inc(verdict.rejected)
         return verdict
+
+    def _read_json(self, signal: Signal, document: bytes, lease: Lease) -> bytes:
+        """Convert a request, once what decoding it takes is known to be bounded and accounted for."""
+        decoded = weigh(document)
+        if decoded > self._max_decoded:
+            raise RefusedError(
+                Reason.TOO_LARGE,
+                f"the JSON would take about {decoded} bytes of memory, more than {self._max_decoded}; send smaller "
+                "batches, or protobuf",
+            )
+        lease.charge(decoded // EXPANSION)
+        body = to_protobuf(document, DOORS[signal].request)
+        if len(body) > self._max_bytes:
+            raise too_large(self._max_bytes)
+        return body
 
     def _judge(self, signal: Signal, request: bytes, sender: Sender) -> Verdict:
         now = time.time_ns()

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from meshwise.collector.inserter import StoreState
 from meshwise.collector.metrics import CollectorMetrics
-from meshwise.collector.operations import Lifecycle, build_pages
+from meshwise.collector.operations import build_pages
 from meshwise.collector.pipeline import Lane, Pipeline
 from meshwise.collector.quarantine import keep
 from meshwise.collector.settings import CollectorSettings
@@ -18,9 +18,9 @@ from meshwise.collector.spool.segment import Record
 
 async def test_ready_means_that_telemetry_is_taken() -> None:
     """A store that is away leaves the collector ready and is named; a full spool or a drain does not."""
-    metrics, space, store, lifecycle = CollectorMetrics(), SpoolSpace(100, 0, 1.0), StoreState(), Lifecycle()
+    metrics, space, store = CollectorMetrics(), SpoolSpace(100, 0, 1.0), StoreState()
     pipeline = Pipeline(CollectorSettings(data_dir=Path("unused")), {}, space, metrics)
-    readyz = build_pages(pipeline, metrics, store, lifecycle, collector="c1", quarantine_dir=Path("unused"))["/readyz"]
+    readyz = build_pages(pipeline, metrics, store, collector="c1", quarantine_dir=Path("unused"))["/readyz"]
 
     def read() -> tuple[int, dict[str, str]]:
         status, _, body = readyz()
@@ -33,15 +33,16 @@ async def test_ready_means_that_telemetry_is_taken() -> None:
     assert read() == (200, {"status": "ready", "store": "up"})
     space.add(90)
     assert read() == (503, {"status": "the spool is full", "store": "up"})
-    lifecycle.draining = True
-    assert read()[0] == 503
+    space.add(-90)
+    pipeline.drain()
+    assert read() == (503, {"status": "stopping", "store": "up"})
 
 
 async def test_metrics_are_valid_text() -> None:
     """The exposition parses, and the series of the ledger exist before the first request."""
     metrics = CollectorMetrics()
     pipeline = Pipeline(CollectorSettings(data_dir=Path("unused")), {}, SpoolSpace(100, 0, 1.0), metrics)
-    pages = build_pages(pipeline, metrics, StoreState(), Lifecycle(), collector="c1", quarantine_dir=Path("unused"))
+    pages = build_pages(pipeline, metrics, StoreState(), collector="c1", quarantine_dir=Path("unused"))
     status, _, body = pages["/metrics"]()
     families = {family.name: family for family in text_string_to_metric_families(body.decode())}
     assert status == 200
@@ -63,7 +64,7 @@ async def test_the_status_page_has_the_whole_ledger(tmp_path: Path) -> None:
     metrics.insert_seconds.labels("traces").observe(0.02)
     space.add(40)
     keep(tmp_path, Signal.TRACES, "traces-1-a", Record(0, 1, b"payload"), reason="code 33", at=5.0)
-    pages = build_pages(pipeline, metrics, StoreState(), Lifecycle(), collector="c1", quarantine_dir=tmp_path)
+    pages = build_pages(pipeline, metrics, StoreState(), collector="c1", quarantine_dir=tmp_path)
     document = json.loads(pages["/status"]()[2])
     assert document["collector"] == "c1"
     assert (document["spool_bytes"], document["spool_max_bytes"]) == (40, 100)

@@ -1,7 +1,9 @@
 import json
 import math
+import tracemalloc
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from meshwise.collector.errors import Reason, RefusedError
-from meshwise.collector.otlp_json import to_protobuf
+from meshwise.collector.otlp_json import OBJECT_BYTES, VALUE_BYTES, to_protobuf, weigh
 
 
 def one_span(**fields: Any) -> bytes:
@@ -147,3 +149,25 @@ def test_nesting_is_bounded() -> None:
 def test_the_wrong_field_is_named_by_its_path() -> None:
     """A sender finds the mistake from the message."""
     assert "resourceSpans[0].scopeSpans[0].spans[0].name" in problem_of(one_span(name=5))
+
+
+def test_what_decoding_takes_is_known_before() -> None:
+    """Every object and every further value counts, wherever it stands."""
+    assert weigh(b"") == 0
+    assert weigh(b'{"a":[{},{}],"b":1}') == 19 + 3 * OBJECT_BYTES + 3 * VALUE_BYTES
+    values = weigh(b"[" + b"[],".join([b""] * 1001) + b"[]]") / VALUE_BYTES
+    assert values > 2000
+
+
+@pytest.mark.parametrize("value", ["{}", "[]", '"ab"', "1.5", "12345", '{"a":1}', '{"a":{"b":[1.5,{}]},"c":"text"}'])
+def test_values_take_no_more_than_they_are_weighed(value: str) -> None:
+    """Measured: what the decoder allocates for ten thousand of a kind stays below the weight."""
+    body = ("[" + ",".join([value] * 10_000) + "]").encode()
+    tracemalloc.start()
+    try:
+        document = orjson.loads(body)
+        _, highest = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(document) == 10_000
+    assert highest < weigh(body)

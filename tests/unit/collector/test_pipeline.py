@@ -1,5 +1,6 @@
 import asyncio
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from meshwise.collector.admission import EXPANSION
 from meshwise.collector.errors import Reason, RefusedError
 from meshwise.collector.metrics import CollectorMetrics
+from meshwise.collector.otlp_json import from_protobuf
 from meshwise.collector.pipeline import Lane, Pipeline
 from meshwise.collector.quarantine import Usage
 from meshwise.collector.settings import CollectorSettings
@@ -96,3 +98,34 @@ async def test_one_tenant_cannot_starve_another() -> None:
         "a": {"accepted": 0, "rejected": 0, "refused": 2},
         "b": {"accepted": 40, "rejected": 0, "refused": 0},
     }
+
+
+async def test_json_is_weighed_before_it_is_decoded() -> None:
+    """What would grow beyond ten of the largest bodies is too large; normal requests of any size allowed are not."""
+    made, _ = pipeline(StubWriter(), max_body_bytes=4 * 2**20, offload_bytes=10**9)
+
+    async def send(body: bytes) -> int:
+        assert len(body) <= 4 * 2**20
+        with made.admit() as lease:
+            return (await made.accept(Signal.TRACES, body, lease, transport="http", json=True)).accepted
+
+    for hostile in (b'{"resourceSpans":[%s{}]}' % (b"{}," * 200_000), b'{"x":[%s0]}' % (b"0," * 1_000_000)):
+        with pytest.raises(RefusedError) as refused:
+            await send(hostile)
+        assert (refused.value.reason, refused.value.retry_after_s) == (Reason.TOO_LARGE, None)
+    attributes = {f"http.request.header.{number}": "a value of some length" for number in range(20)}
+    request = traces(range(1500), attributes=attributes)
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    span.attributes.add(key="json").value.string_value = json.dumps([{"a": 1}] * 1000)
+    assert await send(json.dumps(from_protobuf(request.SerializeToString(), type(request))).encode()) == 1500
+
+
+async def test_what_json_becomes_is_held_to_the_limit_too() -> None:
+    """Numbers that are two bytes of text each are eight bytes each in protobuf."""
+    made, _ = pipeline(StubWriter(), max_body_bytes=100_000)
+    points = b'{"bucketCounts":[%s0]}' % (b"0," * 30_000)
+    metric = b'{"histogram":{"dataPoints":[%s]}}' % points
+    body = b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[%s]}]}]}' % metric
+    with made.admit() as lease, pytest.raises(RefusedError) as refused:
+        await made.accept(Signal.METRICS, body, lease, transport="http", json=True)
+    assert refused.value.reason is Reason.TOO_LARGE

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import structlog
 
 from meshwise.collector.admission import Lease
-from meshwise.collector.answers import CODES, INTERNAL, JSON, PROTOBUF, encode, retry_after, status_of
-from meshwise.collector.errors import Reason, RefusedError
+from meshwise.collector.answers import CODES, JSON, PROTOBUF, encode, retry_after, status_of
+from meshwise.collector.errors import Reason, RefusedError, fault
 from meshwise.collector.inflate import too_large
 from meshwise.collector.pipeline import Pipeline
 from meshwise.collector.signals import DOORS, Signal, success
@@ -102,7 +102,8 @@ class HttpReceiver:
             return
         except Exception:
             log.exception("request failed", path=scope["path"][:100])
-            await _answer(send, 503, content_type, encode(INTERNAL, content_type), {b"retry-after": b"1"})
+            self._pipeline.refused(signal, fault(), sender)
+            await _refuse(send, fault(), content_type)
 
     def _posted_by(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Sender:
         if scope["method"] != "POST":

@@ -1,3 +1,4 @@
+import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,15 +13,19 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from meshwise.collector.metrics import CollectorMetrics
 from meshwise.collector.pipeline import Lane, Pipeline
-from meshwise.collector.receivers.grpc import GrpcReceiver, build_server
+from meshwise.collector.receivers.grpc import GrpcReceiver, KeepAlive, build_server
 from meshwise.collector.settings import CollectorSettings
 from meshwise.collector.signals import DOORS, Signal
 from meshwise.collector.spool.backlog import Backlog
 from meshwise.collector.spool.directory import SpoolSpace
 from meshwise.collector.tenancy import Senders
+from meshwise.collector.turns import Patience, Turns
+from meshwise.proxy.http2 import frames
+from support.http2_peers import raw_client
 from support.otlp import traces
 
 LIMIT = 100_000
+PATIENCE = Patience(whole=20.0)
 
 
 class KeepingWriter:
@@ -38,14 +43,25 @@ class KeepingWriter:
 class Bench:
     """A gRPC server on a free port over a recording spool."""
 
-    def __init__(self, token: str = "", limit: int = LIMIT, patience_s: float = 20.0) -> None:
+    def __init__(
+        self,
+        token: str = "",
+        limit: int = LIMIT,
+        patience: Patience = PATIENCE,
+        turns: int = 8,
+        keep_alive: KeepAlive | None = None,
+    ) -> None:
         settings = CollectorSettings(data_dir=Path("unused"), max_body_bytes=limit, token=token)
         self.writer = KeepingWriter()
         self.space = SpoolSpace(1000, 0, 3.0)
         lanes = {signal: Lane(self.writer, Backlog()) for signal in Signal}  # type: ignore[arg-type]
-        pipeline = Pipeline(settings, lanes, self.space, CollectorMetrics())
-        self.server = build_server(GrpcReceiver(pipeline, Senders(settings), patience_s), limit)
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}")
+        self.metrics = CollectorMetrics()
+        self.pipeline = Pipeline(settings, lanes, self.space, self.metrics)
+        self.turns = Turns(turns, patience, 3.0)
+        receiver = GrpcReceiver(self.pipeline, Senders(settings), self.turns)
+        self.server = build_server(receiver, limit, keep_alive)
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")
 
     async def export(
         self, body: bytes, signal: Signal = Signal.TRACES, compression: grpc.Compression | None = None, token: str = ""
@@ -91,6 +107,16 @@ async def test_partial_success_is_an_ok_answer(bench: Bench) -> None:
     assert answer.partial_success.rejected_spans == 1
 
 
+def wait_told(refusal: tuple[grpc.StatusCode, Status | None]) -> int:
+    """Seconds that a refusal which may be tried again says to wait."""
+    code, status = refusal
+    info = RetryInfo()
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert status is not None
+    assert status.details[0].Unpack(info)
+    return int(info.retry_delay.seconds)
+
+
 async def test_mistakes_are_final(bench: Bench) -> None:
     """Broken bytes are INVALID_ARGUMENT with a Status, without a hint to try again."""
     code, status = await bench.refusal(b"\x0a\xff")
@@ -123,12 +149,28 @@ async def test_unknown_codings_and_methods_are_unimplemented(bench: Bench) -> No
 async def test_pressure_is_unavailable_with_a_time_to_wait(bench: Bench) -> None:
     """A full spool answers UNAVAILABLE with RetryInfo."""
     bench.space.add(900)
-    code, status = await bench.refusal(traces([1]).SerializeToString())
-    info = RetryInfo()
-    assert code is grpc.StatusCode.UNAVAILABLE
-    assert status is not None
-    assert status.details[0].Unpack(info)
-    assert info.retry_delay.seconds == 3
+    assert wait_told(await bench.refusal(traces([1]).SerializeToString())) == 3
+
+
+async def test_a_collector_that_stops_sends_senders_elsewhere(bench: Bench) -> None:
+    """From the moment it is told to stop, a call is UNAVAILABLE with RetryInfo, before its message is read."""
+    bench.pipeline.drain()
+    assert wait_told(await bench.refusal(traces([1]).SerializeToString())) == 5
+    assert await silent(bench) is grpc.StatusCode.UNAVAILABLE
+    assert bench.writer.kept == []
+
+
+async def test_a_fault_of_ours_is_retryable(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even a defect answers UNAVAILABLE with RetryInfo and is counted, so that the sender keeps the data."""
+
+    async def broken(payload: bytes, items: int) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(bench.writer, "append", broken)
+    assert wait_told(await bench.refusal(traces([1]).SerializeToString())) == 1
+    assert bench.metrics.refused.labels("traces", "fault")._value.get() == 1
+    monkeypatch.undo()
+    assert await bench.export(traces([1]).SerializeToString()) == b""
 
 
 async def test_the_limit_is_ours_and_not_the_librarys() -> None:
@@ -176,8 +218,60 @@ async def test_a_message_nobody_may_send_is_not_waited_for() -> None:
 
 async def test_a_message_that_does_not_come_is_given_up() -> None:
     """A sender that begins a call and falls silent does not hold it for ever."""
-    bench = Bench(patience_s=0.05)
+    bench = Bench(patience=Patience(whole=0.05))
     await bench.server.start()
     assert await silent(bench) is grpc.StatusCode.DEADLINE_EXCEEDED
     assert await bench.export(traces([1]).SerializeToString()) == b""
+    await bench.stop()
+
+
+async def test_messages_that_do_not_come_hold_nobody_up() -> None:
+    """With every turn taken by senders that are silent, another's message is taken, and they are told to come back."""
+    bench = Bench(patience=Patience(whole=20.0, moment=0.01), turns=2)
+    await bench.server.start()
+    silence = [asyncio.create_task(silent(bench)) for _ in range(6)]
+    while bench.turns.under_way < 2:  # noqa: ASYNC110 - the calls are on their way through the library
+        await asyncio.sleep(0.005)
+    for _ in range(3):
+        assert await bench.export(traces([1]).SerializeToString()) == b""
+    ended, others = await asyncio.wait(silence, return_when=asyncio.FIRST_COMPLETED)
+    assert {one.result() for one in ended} == {grpc.StatusCode.UNAVAILABLE}
+    for one in others:
+        one.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await bench.stop()
+
+
+async def test_clients_may_ping_between_calls() -> None:
+    """A connection with nothing to say stays, as often as clients ask whether it lives; what asks more is ended."""
+    lively = KeepAlive(least_s=0.02)
+    assert await pings_survived(lively, 8)
+    assert not await pings_survived(KeepAlive(), 8)
+    given = dict(KeepAlive().options())
+    assert given["grpc.keepalive_permit_without_calls"] == 1
+    assert given["grpc.http2.min_ping_interval_without_data_ms"] <= 10_000
+
+
+async def pings_survived(keep_alive: KeepAlive, pings: int) -> bool:
+    """Tell whether the connection of a client that pings every 50 ms, without a call, lasts for so many answers."""
+    bench = Bench(keep_alive=keep_alive)
+    await bench.server.start()
+    async with raw_client(bench.port) as peer:
+        for number in range(pings):
+            await peer.send(frames.frame(frames.PING, 0, 0, number.to_bytes(8, "big")))
+            while not peer.ended and len([one for one in peer.frames if one.kind == frames.PING]) <= number:
+                await peer.more()
+            await asyncio.sleep(0.05)
+        survived = not peer.ended and not any(one.kind == frames.GOAWAY for one in peer.frames)
+    await bench.stop()
+    return survived
+
+
+async def test_a_client_that_is_gone_is_noticed() -> None:
+    """A connection on which nobody answers is pinged, then closed."""
+    bench = Bench(keep_alive=KeepAlive(idle_s=0.05, answer_s=0.05))
+    await bench.server.start()
+    async with raw_client(bench.port) as peer, asyncio.timeout(20.0):
+        found = await peer.to_the_end()
+        assert any(one.kind == frames.PING for one in found)
     await bench.stop()

@@ -181,6 +181,17 @@ async def test_a_fault_of_ours_is_retryable(bench: Bench, monkeypatch: pytest.Mo
     monkeypatch.setattr(bench.writer, "append", broken)
     answer = await bench.client.post("/v1/traces", content=traces([1]).SerializeToString(), headers=PROTOBUF)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "sent again" in status_of(answer).message
+    assert bench.metrics.refused.labels("traces", "fault")._value.get() == 1
+
+
+async def test_a_collector_that_stops_sends_senders_elsewhere(bench: Bench) -> None:
+    """From the moment it is told to stop, requests are 503 with Retry-After; probes are answered still."""
+    bench.pipeline.drain()
+    answer = await bench.client.post("/v1/traces", content=traces([1]).SerializeToString(), headers=PROTOBUF)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert bench.writer.kept == []
+    assert (await bench.client.get("/livez")).status_code == 200
 
 
 async def test_a_token_guards_telemetry_and_metrics_but_not_probes() -> None:
