@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from typing import Literal
+from typing import Literal, TextIO, cast
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,6 +27,19 @@ class LogSettings(BaseModel):
     )
 
 
+class _Output:
+    """Standard error, whose failures are nobody's: a full disk must not end the process that logs about it."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
 def configure_logs(settings: LogSettings) -> None:
     """Send structlog's events, and those of libraries that use ``logging``, to standard error in one form."""
     console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
@@ -40,13 +54,14 @@ def configure_logs(settings: LogSettings) -> None:
         if console
         else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
     )
+    output = cast("TextIO", _Output())
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=output),
         cache_logger_on_first_use=False,  # a proxy's level may change while it runs
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -43,3 +46,24 @@ def test_an_exception_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         structlog.get_logger("a").exception("failed")
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["exception"][0]["exc_type"] == "ValueError"
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the disk under standard error is full, events are dropped; when it has room again they are written."""
+
+    class Full(io.StringIO):
+        full = True
+
+        def write(self, text: str) -> int:
+            if self.full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(text)
+
+    configure_logs(LogSettings(format="json"))
+    disk = Full()
+    monkeypatch.setattr(sys, "stderr", disk)
+    structlog.get_logger("a").warning("spool write failed")
+    logging.getLogger("library").warning("odd")
+    disk.full = False
+    structlog.get_logger("a").warning("back")
+    assert [json.loads(line)["event"] for line in disk.getvalue().splitlines()] == ["back"]
