@@ -42,7 +42,7 @@ def figures(rows: Sequence[Row], absent: Mapping[str, str]) -> Figures:
     hurt = _row(rows, "crashes")
     for key in ("lost", "duplicated"):
         unhurt = Unmeasured(absent.get("crashes", "crashes were not measured"))
-        found[f"crash_{key}"] = _one(hurt[key], "spans", 0.0) if hurt else unhurt
+        found[f"crash_{key}"] = _one(hurt[key], "items", 0.0) if hurt else unhurt
     largest = max((row for row in rows if row["measurement"] == "queries"), key=lambda row: row["spans"], default=None)
     for key, name, most in (("map_24h_ms", "map", 300.0), ("trace_by_id_ms", "trace", 100.0)):
         unasked = Unmeasured(absent.get("queries", "queries were not measured"))

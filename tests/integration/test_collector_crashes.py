@@ -28,11 +28,11 @@ DISK: Final = 2**20
 
 
 def test_nothing_is_lost_or_doubled_by_any_fault() -> None:
-    """Kills, freezes, torn files, a turned clock, lost answers and a store in trouble, under load, in random order."""
-    outcome = run(0.0, seed=20_261, without={"store killed"})
-    assert (outcome.lost, outcome.duplicated, outcome.invented) == (0, 0, 0), outcome
+    """Kills, torn files, a full disk, a clock that jumps, lost answers, a store in trouble: under load, at random."""
+    outcome = run(0.0, seed=20_261)
+    assert outcome.sound, outcome
     assert outcome.acknowledged > 0
-    assert len(outcome.faults) == 10
+    assert len(outcome.faults) == 12
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_refuses_and_keeps_what_it_has(tmp_path: Path, small_disk: Path) -> None:
     """While the disk is full senders are told to wait; when the store takes again, all of it arrives, once."""
-    with stage(tmp_path, seed=1, data_dir=small_disk) as one:
+    with stage(tmp_path, seed=1, data_dir=small_disk, spool_bytes=2**30) as one:
         one.proxy.fault = Fault.REFUSE
         with Senders(one.collector_port, one.grpc_port) as senders:
             deadline = time.monotonic() + 30.0
@@ -68,7 +68,7 @@ def test_a_full_disk_refuses_and_keeps_what_it_has(tmp_path: Path, small_disk: P
         one.wait_drained()
         outcome = count(senders.ledger, one, seed=1, seconds=0.0)
     assert outcome.refused_requests >= 20
-    assert (outcome.lost, outcome.duplicated, outcome.invented) == (0, 0, 0), outcome
+    assert outcome.sound, outcome
 
 
 FAILING = (

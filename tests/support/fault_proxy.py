@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -11,9 +12,18 @@ from typing import Final, Self
 
 from support.processes import free_port
 
-_ERROR: Final = (
-    b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 58\r\nX-ClickHouse-Exception-Code: 241\r\n"
-    b"Connection: close\r\n\r\nCode: 241. DB::Exception: Memory limit exceeded (by a test)"
+
+def _error(status: bytes, code: bytes, message: bytes) -> bytes:
+    named = b"X-ClickHouse-Exception-Code: %s\r\n" % code if code else b""
+    length = b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(message)
+    return b"HTTP/1.1 %s\r\n%s%s%s" % (status, named, length, message)
+
+
+_ERRORS: Final = (
+    _error(b"500 Internal Server Error", b"241", b"Code: 241. DB::Exception: Memory limit exceeded (by a test)"),
+    _error(b"500 Internal Server Error", b"252", b"Code: 252. DB::Exception: Too many parts (by a test)"),
+    _error(b"500 Internal Server Error", b"159", b"Code: 159. DB::Exception: Timeout exceeded (by a test)"),
+    _error(b"503 Service Unavailable", b"", b"no healthy upstream (by a test)"),
 )
 
 
@@ -28,7 +38,7 @@ class Fault(Enum):
     LOSE_ANSWER = "lose answer"
     """The store does as it is asked, and nobody hears of it."""
     ERROR = "error"
-    """The store says that it has no memory."""
+    """The store, or what stands before it, says that it cannot now: another reason each time."""
     SLOW = "slow"
     """Every piece waits a fifth of a second."""
 
@@ -40,6 +50,7 @@ class FaultProxy:
         self.target = target
         self.port = free_port()
         self.fault = Fault.NONE
+        self._errors = itertools.cycle(_ERRORS)
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
@@ -76,7 +87,7 @@ class FaultProxy:
         with contextlib.suppress(OSError):
             while piece := client.recv(65536):
                 if self.fault is Fault.ERROR:
-                    client.sendall(_ERROR)
+                    client.sendall(next(self._errors))
                     break
                 if self.fault is Fault.CUT_REQUEST:
                     server.sendall(piece[: len(piece) // 2])
