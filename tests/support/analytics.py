@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from meshwise.analytics.answers import as_json
 from meshwise.contracts.histogram import bucket_index
-from meshwise.contracts.rows import EDGE_10S, EdgeBucket
+from meshwise.contracts.rows import EDGE_10S, EdgeBucket, ProposalFinding
 from meshwise.store.findings import columns
 
 _SERVE = """
@@ -84,3 +88,28 @@ def insert_buckets(client: Any, rows: Iterable[EdgeBucket]) -> None:
     names = columns(EdgeBucket)
     data = [[dict(v) if isinstance(v := getattr(row, name), Mapping) else v for name in names] for row in rows]
     client.insert(EDGE_10S, data, column_names=list(names))
+
+
+@contextlib.contextmanager
+def serving_proposals(findings: Iterable[ProposalFinding]) -> Iterator[str]:
+    """Answer ``/v1/proposals`` as analytics would; yield the URL."""
+    body = bytes(as_json({"computed_at": None, "proposals": list(findings), "held": {}}).body)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/v1/proposals" else 404)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -332,12 +332,16 @@ class Mesh:
         def policy_of(edge: EdgeKey) -> Policy:
             return governing(AttemptKey(edge.source, edge.destination, parsed.match.route or ""), in_force)
 
+        def limiter_of(edge: EdgeKey) -> Policy:
+            key = AttemptKey(edge.source, edge.destination, parsed.match.route or "")
+            return governing(key, (one for one in in_force if one.limit is not None))
+
         found = []
         for edge, series in world.edges.items():
             fits = parsed.match.service in (ANY, edge.destination) and parsed.match.source in (None, edge.source)
             if not fits or not series.observed.requests.sum():
                 continue
-            learned = learn(world, attempts, edge, policy_of, config)
+            learned = learn(world, attempts, edge, policy_of, config, limiter_of=limiter_of)
             found.append(
                 rehearse(learned.graph, edge, policy_of(edge), parsed, config, assumptions=learned.assumptions)
             )

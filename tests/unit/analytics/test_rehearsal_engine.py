@@ -7,7 +7,7 @@ import pytest
 from meshwise.analytics.rehearsal.engine import Simulation
 from meshwise.analytics.rehearsal.graph import Call, Graph, Service, Stream
 from meshwise.analytics.rehearsal.trigger import Kind, Trigger
-from meshwise.contracts.policy import Hedge
+from meshwise.contracts.policy import Hedge, Limit
 from support.rehearsed import edge_policy, exponential, lognormal, single, trap, unguarded
 
 
@@ -122,6 +122,20 @@ class TestPolicies:
         assert sum(run.good[0]) / sum(run.offered[0]) == pytest.approx(5 / 50, abs=0.03)
         assert run.links["in", "a"].in_flight == 0
 
+    @pytest.mark.parametrize(("names", "part", "good"), [("ab", 1.0, 0.4), ("aa", 1.0, 0.2), ("aa", 0.4, 0.08)])
+    def test_limit_of_the_callee(self, names: str, part: float, good: float) -> None:
+        """Each replica lets in so many at once under each policy, whoever sends them, and fewer where it was shrunk."""
+        service = Service("a", (1.0,), replicas=2, slots=100, part=part)
+        policy = replace(edge_policy("in", "a", "10s"), limit=Limit(max_concurrency=5, priority="high"))
+        streams = tuple(
+            Stream(f"in-{number}", "a", 25.0, replace(policy, name=name)) for number, name in enumerate(names)
+        )
+        run = Simulation(Graph({"a": service}, streams), None, 30.0)
+        run.advance(45.0)
+        answered, offered = (sum(map(sum, counts)) for counts in (run.good, run.offered))
+        assert answered / offered == pytest.approx(good, abs=0.05)
+        assert all(not any(link.gate.values()) for link in run.links.values() if link.gate is not None)
+
     def test_lost_replica_is_ejected(self) -> None:
         """A replica that refuses everything rests after a few refusals, and the others take its requests."""
         graph = single(Service("a", (0.01,), replicas=4, slots=20), 100.0, edge_policy("in", "a", ejects=True))
@@ -235,3 +249,17 @@ class TestMetastableTrap:
             if guarded:
                 assert run.links[edge].attempts <= 1.2 * run.links[edge].calls + 1
         assert (down, back) == (0, 10) if guarded else (down >= 9 and back == 0)
+
+    @pytest.mark.parametrize("limit", [None, Limit(max_concurrency=24)])
+    def test_a_limit_at_the_callee_holds_it(self, limit: Limit | None) -> None:
+        """With a budget at the caller, it is the callee's limit that keeps its queue short enough to come back."""
+        graph, _ = trap(guarded=False)
+        (stream,) = graph.streams
+        guarded = trap(guarded=True)[0].streams[0].policy
+        policy = replace(stream.policy, retry=guarded.retry, limit=limit)
+        graph = Graph(graph.services, (replace(stream, policy=policy),))
+        for seed in range(3):
+            run = Simulation(graph, Trigger("slow backend", "a", 2.5, 8.0, 18.0), 60.0, seed=seed)
+            run.advance(61.0)
+            after = sum(run.good[0][48:58]) / sum(run.offered[0][48:58])
+            assert after > 0.95 if limit else after < 0.2

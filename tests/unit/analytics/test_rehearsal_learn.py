@@ -12,7 +12,7 @@ from meshwise.analytics.rehearsal.learn import learn, scaled
 from meshwise.analytics.replay.attempts import Attempts
 from meshwise.analytics.world import EdgeKey, Window, World
 from meshwise.contracts.histogram import bucket_index
-from meshwise.contracts.policy import DEFAULT_POLICY, Policy
+from meshwise.contracts.policy import DEFAULT_POLICY, Limit, Policy
 from meshwise.contracts.rows import EdgeBucket
 from support.edge_buckets import START, shop_rows, world_until
 from support.recorded_attempts import heavy_tail, recording
@@ -63,6 +63,15 @@ class TestLearn:
         assert call.repeatable == 0.25
         assert all(stream.repeatable == 1.0 for stream in graph.streams)
 
+    def test_limits_of_callees(self) -> None:
+        """A call is let in by the policy that limits its callee, though another one governs it."""
+        limiter = replace(edge_policy("frontend", "recommendation"), name="gate", limit=Limit(max_concurrency=7))
+        graph = learn(shop(), NOTHING, EDGE, default, CONFIG, limiter_of=lambda _: limiter).graph
+        (call,) = (one for one in graph.services["frontend"].calls if one.destination == "recommendation")
+        assert call.policy.limit is None
+        run = Simulation(graph, None, 1.0)
+        assert run.links["frontend", "recommendation"].most_at_once == 6
+
     def test_unknown_edge(self) -> None:
         """An edge on which nothing was measured cannot be rehearsed, and is named."""
         with pytest.raises(ValueError, match="x → y"):
@@ -74,7 +83,7 @@ class TestLearn:
         assert any("inventory" in text for text in assumptions)
 
     def test_goodput_of_a_known_mesh(self) -> None:
-        """Learned from what a simulated mesh counted, the graph predicts its goodput under a trigger within 10 %."""
+        """Learned from what a simulated mesh counted, the graph predicts goodput under a trigger within ten points."""
         from meshwise.analytics.rehearsal.recovery import rehearse_once
         from meshwise.analytics.rehearsal.trigger import Trigger
 

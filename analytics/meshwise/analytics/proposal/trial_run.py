@@ -59,7 +59,17 @@ def gate(
             return memory[asked][1]
         try:
             if not learned:
-                learned.append(learn(world, attempts, edge, lambda one: governing(_key(one), policies), config))
+                limiting = [policy for policy in policies if policy.limit is not None]
+                learned.append(
+                    learn(
+                        world,
+                        attempts,
+                        edge,
+                        lambda one: governing(_key(one), policies),
+                        config,
+                        limiter_of=lambda one: governing(_key(one), limiting),
+                    )
+                )
         except ValueError as error:
             return Rehearsed({"skipped": str(error)})
         found = rehearse(

@@ -16,6 +16,9 @@ Rules
    replica: for a share of the requests of ten seconds, and out of the retry budget. A loser's replica works on, too.
 7. Above ``breaker.max_requests`` attempts in flight an edge answers 503 by itself, which is not repeated.
 8. An endpoint that fails ``outlier.consecutive`` times in a row rests, as long as few enough do.
+9. A replica's proxy answers 503 at once above what ``limit.max_concurrency`` lets the policy's priority (normal, where
+   it names none) have under way. Whoever has gone is not under way any more, though the replica may still work for
+   them. Nothing reached it, so any request may be repeated, and no endpoint rests for it.
 
 Time is in seconds from the run's beginning. Nothing is lost or made up: every request that entered ends once.
 """
@@ -33,10 +36,10 @@ import numpy as np
 from meshwise.analytics.rehearsal.graph import Call, Graph, Service, Stream
 from meshwise.analytics.rehearsal.trigger import Trigger
 from meshwise.analytics.rehearsal.window import SLOTS, Window
-from meshwise.contracts.policy import Policy
+from meshwise.contracts.policy import CONCURRENCY_SHARES
 
 _WORKED, _EXPIRED, _AGAIN, _HEDGE, _BEGIN, _END = range(6)
-_OK, _ERROR, _TIMEOUT, _CONNECT, _RESET, _SHED = range(6)
+_OK, _ERROR, _TIMEOUT, _CONNECT, _RESET, _SHED, _LIMITED = range(7)
 _HEDGE_WINDOW_S: Final = 10.0
 _DRAWN: Final = 4096
 _EJECT_LONGEST_S: Final = 300.0
@@ -54,7 +57,10 @@ class _Replica:
 
 
 class _Site:
-    __slots__ = ("draws", "errors", "links", "means", "once", "replicas", "slowness", "spec", "times", "usual_errors")
+    __slots__ = (
+        *("draws", "errors", "gates", "links", "means", "once"),
+        *("replicas", "slowness", "spec", "times", "usual_errors"),
+    )
 
     def __init__(self, spec: Service) -> None:
         self.spec = spec
@@ -66,6 +72,8 @@ class _Site:
         self.once = True
         """Every call is made exactly once per request."""
         self.replicas = [_Replica(self, spec.slots) for _ in range(spec.replicas)]
+        self.gates: dict[str, dict[_Replica, int]] = {}
+        """Attempts under way at each replica, by the name of the policy that limits them."""
 
 
 class _Link:
@@ -81,12 +89,14 @@ class _Link:
         "eject_after",
         "eject_base",
         "eject_most",
+        "gate",
         "hedge_s",
         "hedged",
         "hedges",
         "in_flight",
         "longest_s",
         "most",
+        "most_at_once",
         "on_connect",
         "on_error",
         "on_reset",
@@ -98,7 +108,8 @@ class _Link:
         "tries",
     )  # fmt: skip
 
-    def __init__(self, site: _Site, policy: Policy, callers: int) -> None:
+    def __init__(self, site: _Site, call: Call, callers: int) -> None:
+        policy = call.policy
         self.site = site
         self.request_s = policy.timeout.request
         self.attempt_s = policy.timeout.attempt or policy.timeout.request
@@ -116,6 +127,13 @@ class _Link:
         self.hedge_s = hedge.delay if hedge is not None and hedges else math.inf
         self.hedges = Window(hedge.max_extra_percent, _HEDGE_WINDOW_S, 0.0) if hedge is not None and hedges else None
         self.in_flight, self.most = 0, policy.breaker.max_requests * callers
+        self.gate: dict[_Replica, int] | None = None
+        self.most_at_once = 0
+        limiter = policy if policy.limit is not None or call.limiter is None else call.limiter
+        if limiter.limit is not None and limiter.limit.max_concurrency is not None:
+            share = CONCURRENCY_SHARES[limiter.limit.priority or "normal"] * site.spec.part
+            self.most_at_once = max(1, int(limiter.limit.max_concurrency * share))
+            self.gate = site.gates.setdefault(limiter.name, dict.fromkeys(site.replicas, 0))
         many = len(site.replicas)
         self.eject_after, self.eject_base = policy.outlier.consecutive, policy.outlier.eject_base
         self.eject_most = max(1 if many >= 2 else 0, int(many * policy.outlier.max_eject_percent / 100.0))
@@ -166,7 +184,7 @@ class Simulation:
                 self._sites[name].means.append(call.mean)
                 self._sites[name].once &= call.mean == 1.0
         self._entries = [
-            self._link(s.source, Call(s.destination, s.policy, 1.0, s.repeatable), 1) for s in graph.streams
+            self._link(s.source, Call(s.destination, s.policy, 1.0, s.repeatable, s.limiter), 1) for s in graph.streams
         ]
         size = math.ceil(seconds) + 1
         self.offered = [[0] * size for _ in graph.streams]
@@ -181,7 +199,7 @@ class Simulation:
             self._push(trigger.end_s, _END, trigger)
 
     def _link(self, source: str, call: Call, callers: int) -> _Link:
-        link = _Link(self._sites[call.destination], call.policy, callers)
+        link = _Link(self._sites[call.destination], call, callers)
         link.repeatable = call.repeatable
         self.links[source, call.destination] = link
         return link
@@ -273,8 +291,13 @@ class Simulation:
 
     def _send(self, attempt: _Attempt, replica: _Replica, now: float) -> None:
         replica.using += 1
+        link = attempt.call.link
+        if link.gate is not None:
+            link.gate[replica] += 1
         if not replica.up:
             self._settle(attempt, _CONNECT, now)
+        elif link.gate is not None and link.gate[replica] > link.most_at_once:
+            self._settle(attempt, _LIMITED, now)
         elif replica.free > 0:
             self._work(attempt, replica, now)
         elif len(replica.waiting) < replica.site.spec.room:
@@ -414,6 +437,8 @@ class Simulation:
         link.in_flight -= 1
         replica = attempt.replica
         replica.using -= 1
+        if link.gate is not None:
+            link.gate[replica] -= 1
         other = None
         if call.pair is not None:
             first, second = call.pair
@@ -424,13 +449,13 @@ class Simulation:
                 self._give_up(other)
             self._end_call(call, True, now)
             return
-        replica.bad += 1
+        replica.bad += outcome != _LIMITED
         if replica.bad >= link.eject_after and replica.resting_until <= now:
             self._eject(link, replica, now)
         if other is not None:
             return  # it takes the place of the one that failed
         retries = attempt.ordinal - 1
-        may_repeat = call.repeatable or outcome == _CONNECT
+        may_repeat = call.repeatable or outcome in (_CONNECT, _LIMITED)
         if attempt.ordinal < link.tries and may_repeat and self._is_wanted(link, outcome):
             wait = self._random.random() * min(link.longest_s, link.base_s * 2.0**retries)
             if now + wait < call.deadline and link.budget.room(now):
@@ -443,15 +468,18 @@ class Simulation:
     def _give_up(attempt: _Attempt) -> None:
         """The caller does not wait for an attempt any more; its replica works on."""
         attempt.alive = False
-        attempt.call.link.in_flight -= 1
+        link = attempt.call.link
+        link.in_flight -= 1
         attempt.replica.using -= 1
+        if link.gate is not None:
+            link.gate[attempt.replica] -= 1
 
     def _is_wanted(self, link: _Link, outcome: int) -> bool:
         if outcome == _TIMEOUT:
             return link.on_timeout
         if outcome == _ERROR:
             return link.on_error
-        if outcome == _SHED:
+        if outcome in (_SHED, _LIMITED):
             return link.codes
         return link.on_connect if outcome == _CONNECT else link.on_reset
 

@@ -13,12 +13,14 @@ class Call:
     """A request to ``service`` costs ``mean`` calls of ``destination`` on average, each under ``policy``.
 
     ``repeatable`` is the share (0–1) of them that may be sent again once they may have arrived, and so hedged.
+    ``limiter`` is the policy whose limit lets them in at the callee, where ``policy`` has none.
     """
 
     destination: str
     policy: Policy
     mean: float = 1.0
     repeatable: float = 1.0
+    limiter: Policy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Service:
 
     ``times`` are samples of a request's own work in seconds, equally likely, calls not included. ``errors``
     is the share (0–1) of requests it fails by itself. Calls are made after the own work, one after the other unless
-    ``parallel``. A service that ``forgets`` does not work on a waiting request whose caller has gone.
+    ``parallel``. A service that ``forgets`` does not work on a waiting request whose caller has gone. Of a service made
+    smaller to be simulated in time ``part`` (0–1] of what a real replica does at once is left: limits shrink with it.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Service:
     calls: tuple[Call, ...] = ()
     parallel: bool = False
     forgets: bool = False
+    part: float = 1.0
 
     @property
     def mean_s(self) -> float:
@@ -60,7 +64,8 @@ class Stream:
     rate: float
     policy: Policy
     repeatable: float = 1.0
-    """As of a call."""
+    limiter: Policy | None = None
+    """Both as of a call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,10 +48,19 @@ class Learned:
     assumptions: tuple[str, ...]
 
 
-def learn(world: World, attempts: Attempts, edge: EdgeKey, policy_of: PolicyOf, config: RehearsalConfig) -> Learned:
+def learn(
+    world: World,
+    attempts: Attempts,
+    edge: EdgeKey,
+    policy_of: PolicyOf,
+    config: RehearsalConfig,
+    *,
+    limiter_of: PolicyOf | None = None,
+) -> Learned:
     """Return the graph of everything above the caller and below the callee of ``edge``.
 
     ``attempts`` add what rollups do not hold: how long attempts that were cut off would have taken, and replicas.
+    ``limiter_of`` gives the policy whose limit holds at the callee of an edge, which need not be the one that governs.
 
     Raises:
         ValueError: nothing was measured on the edge, or calls go round in a circle.
@@ -72,6 +81,7 @@ def learn(world: World, attempts: Attempts, edge: EdgeKey, policy_of: PolicyOf, 
             answer_s,
             replicas=replicas.get(name, 1),
             policy_of=policy_of,
+            limiter_of=limiter_of or policy_of,
             repeatable=repeatable,
             config=config,
         )
@@ -81,7 +91,8 @@ def learn(world: World, attempts: Attempts, edge: EdgeKey, policy_of: PolicyOf, 
     for key, series in edges.items():
         if key.source not in into:
             rate = _busy(_calls(series) / world.bucket_s)
-            streams.append(Stream(key.source, key.destination, rate, policy_of(key), repeatable[key]))
+            limiter = (limiter_of or policy_of)(key)
+            streams.append(Stream(key.source, key.destination, rate, policy_of(key), repeatable[key], limiter))
     graph = scaled(Graph(services, tuple(streams)), config.max_visits_per_s)
     return Learned(graph, _assumptions(services, replicas, config))
 
@@ -98,7 +109,8 @@ def scaled(graph: Graph, most_visits_per_s: float) -> Graph:
         wanted = service.replicas * service.slots * factor
         slots = max(1, round(wanted / service.replicas))
         replicas = max(min(2, service.replicas), round(wanted / slots))
-        services[name] = replace(service, slots=slots, replicas=replicas)
+        part = min(1.0, service.part * slots / service.slots)
+        services[name] = replace(service, slots=slots, replicas=replicas, part=part)
     return Graph(services, tuple(replace(stream, rate=stream.rate * factor) for stream in graph.streams))
 
 
@@ -175,6 +187,7 @@ def _service(
     *,
     replicas: int,
     policy_of: PolicyOf,
+    limiter_of: PolicyOf,
     repeatable: Mapping[EdgeKey, float],
     config: RehearsalConfig,
 ) -> Service:
@@ -187,7 +200,7 @@ def _service(
         mean = float(_calls(series).sum()) / bucket_s / requests
         if mean < _LEAST_CALLS:
             continue
-        calls.append(Call(key.destination, policy_of(key), mean, repeatable[key]))
+        calls.append(Call(key.destination, policy_of(key), mean, repeatable[key], limiter_of(key)))
         waited.append(mean * float(answer_s[key.destination].mean()))
         failed_below += mean * _share(series, series.observed.failures)
     answer = answer_s[name]

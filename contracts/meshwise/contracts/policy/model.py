@@ -49,6 +49,8 @@ IDEMPOTENT_METHODS: Final = ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")
 
 Priority = Literal["high", "normal", "low"]
 PRIORITIES: Final[tuple[Priority, ...]] = ("high", "normal", "low")
+CONCURRENCY_SHARES: Final[dict[Priority, float]] = {"high": 1.0, "normal": 0.9, "low": 0.7}
+"""The share of ``limit.max_concurrency`` that requests of each priority may fill."""
 Per = Literal["all", "source"]
 PERS: Final[tuple[Per, ...]] = ("all", "source")
 CheckType = Literal["http", "grpc", "tcp"]

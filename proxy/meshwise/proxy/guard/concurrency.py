@@ -19,10 +19,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshwise.contracts.policy import Priority
+from meshwise.contracts.policy import CONCURRENCY_SHARES, Priority
 from meshwise.proxy.guard.shared import SharedCounts
-
-SHARES: Final[dict[Priority, float]] = {"high": 1.0, "normal": 0.9, "low": 0.7}
 
 INITIAL: Final = 20.0
 LOWEST: Final = 4.0
@@ -105,7 +103,7 @@ class Gate:
 
     def enter(self, priority: Priority) -> bool:
         """Let one more request in; tell whether there was room."""
-        share = SHARES[priority]
+        share = CONCURRENCY_SHARES[priority]
         if self.in_flight >= max(1, int(self.limit * share)) or not (
             self._shared is None or self._shared.enter(self._key, max(1, int(self.most * share)))
         ):
