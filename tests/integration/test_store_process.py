@@ -5,24 +5,34 @@ from __future__ import annotations
 import base64
 import os
 import socket
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 from google.protobuf.message import Message
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from meshwise.contracts import rows
 from meshwise.contracts.errors import ConfigError, UnavailableError
 from meshwise.store import otlp
 from meshwise.store.background import MERGES, NICENESS
 from meshwise.store.client import connect, connect_async
 from meshwise.store.main import migrate, run
 from meshwise.store.settings import StoreSettings
-from support.otlp import logs, sums, traces
+from support.otlp import edge_metrics, logs, sums, traces
 from support.processes import free_port, start
 from support.processes import run as run_command
 from support.store import running_store, store_command
 
+EDGES = "sum(requests), sum(attempts), sum(retries), sum(retries_denied), sumMap(latency)"
+SUMS = {
+    **dict.fromkeys((rows.EDGE_10S, rows.EDGE_1M, rows.EDGE_1H), EDGES),
+    **{f"mesh_edge_totals WHERE seconds = {seconds}": EDGES for seconds in (600, 3600, 21600)},
+    "mesh_span_arrivals": "sum(spans)",
+}
+"""What is asked of the rollups, whose rows merges join."""
 HELD = "SELECT name, total_rows FROM system.tables WHERE database = 'meshwise' AND name LIKE 'otel%' AND total_rows > 0"
 
 
@@ -46,21 +56,28 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
 def test_an_insert_sent_again_after_a_restart_adds_nothing(tmp_path: Path) -> None:
     """Telemetry that the process that made the tables stored is known to the next one by its token, in every table."""
     landings: tuple[tuple[str, otlp.Signal, Message], ...] = (
-        (otlp.QUICK_LANDING, "traces", traces(range(3))),
-        (otlp.LANDING_TABLES["traces"], "traces", traces(range(3, 5))),
+        (otlp.QUICK_LANDING, "traces", traces(range(3), kind=Span.SPAN_KIND_CLIENT)),
+        (otlp.LANDING_TABLES["traces"], "traces", traces(range(3, 5), kind=Span.SPAN_KIND_SERVER)),
         (otlp.LANDING_TABLES["metrics"], "metrics", sums([7, 8])),
+        (otlp.LANDING_TABLES["metrics"], "metrics", edge_metrics("p1", time.time_ns())),
         (otlp.LANDING_TABLES["logs"], "logs", logs(["a line"])),
     )
     held = []
     for _ in range(2):
         with running_store(tmp_path / "data") as store, connect(store.url) as client:
-            for table, signal, request in landings:
-                settings = otlp.insert_settings(signal, "the token", quick=table == otlp.QUICK_LANDING)
+            for number, (table, signal, request) in enumerate(landings):
+                settings = otlp.insert_settings(signal, f"token {number}", quick=table == otlp.QUICK_LANDING)
                 client.raw_insert(table, insert_block=request.SerializeToString(), fmt=otlp.FORMAT, settings=settings)
-            held.append({str(name): int(rows) for name, rows in client.query(HELD).result_rows})
+            found = {str(name): int(count) for name, count in client.query(HELD).result_rows}
+            held.append(
+                (found, {table: client.query(f"SELECT {what} FROM {table}").first_row for table, what in SUMS.items()})
+            )
             store.process.kill()
     assert held[0] == held[1]
-    assert held[0]["otel_traces"] == 5
+    counts, rollups = held[0]
+    assert counts["otel_traces"] == 5
+    assert rollups.pop("mesh_span_arrivals") == (5,)
+    assert set(map(str, rollups.values())) == {str((7, 9, 2, 1, {-1000: 1, -64: 2, -62: 4}))}
 
 
 def test_one_process_per_directory(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from meshwise.collector.landing import ClickHouseLanding
 from meshwise.collector.signals import Signal
-from meshwise.contracts import rows, telemetry
+from meshwise.contracts import rows
 from meshwise.contracts.errors import ConfigError
 from meshwise.store import migrations, otlp
 from meshwise.store.client import StoreAddress, connect
@@ -28,6 +29,7 @@ from meshwise.store.findings import columns, insert_rows, select_rows
 from meshwise.store.main import migrate
 from meshwise.store.settings import StoreSettings
 from support import values
+from support.otlp import edge_metrics, put
 from support.store import Store, running_store
 
 NOW = datetime.now(UTC).replace(microsecond=0, second=0)
@@ -44,23 +46,6 @@ def store() -> Iterator[Store]:
 def client(store: Store) -> Iterator[Client]:
     with connect(store.url) as one:
         yield one
-
-
-def put(attributes: Any, **values: Any) -> None:
-    """Append attributes, dots spelled as double underscores."""
-    for key, value in values.items():
-        entry = attributes.add(key=key.replace("__", "."))
-        match value:
-            case bool():
-                entry.value.bool_value = value
-            case int():
-                entry.value.int_value = value
-            case float():
-                entry.value.double_value = value
-            case bytes():
-                entry.value.bytes_value = value
-            case str():
-                entry.value.string_value = value
 
 
 def send(client: Client, signal: otlp.Signal, request: Any, token: str) -> None:
@@ -119,16 +104,34 @@ def test_columns_are_the_fields(client: Client, kind: type) -> None:
             assert names == [name for name in described if name not in ("instance", "policy_version")]
 
 
-def test_every_table_forgets(client: Client) -> None:
-    """Every table forgets but what people wrote; those fed by ingestion remember tokens and sync to disk."""
+KEPT = {
+    "toIntervalDay(2)": {rows.EDGE_10S},
+    "toIntervalDay(3)": {"otel_traces", "otel_traces_trace_id_ts", "otel_logs"}
+    | {"mesh_span_arrivals", "mesh_findings_burndowns"},
+    "toIntervalDay(7)": {
+        f"otel_metrics_{kind}" for kind in ("gauge", "sum", "histogram", "exponential_histogram", "summary")
+    },
+    "toIntervalDay(30)": {rows.EDGE_1M, "mesh_collector_stats", "mesh_services"}
+    | {f"mesh_findings_{kind}" for kind in ("edges", "slos", "alerts", "anomalies", "proposals", "rollouts")},
+    "toIntervalDay(35)": {"mesh_edge_spans", "mesh_edge_spans_state"},
+    "toIntervalDay(400)": {rows.EDGE_1H},
+    "toIntervalDay(if(seconds = 600, 30, 400))": {"mesh_edge_totals"},
+    "toIntervalHour(1)": {"mesh_leases"},
+    "": {migrations.LEDGER, "mesh_slo_documents", "mesh_silences"},
+}
+"""How long each table keeps its rows, as docs/store.md says. What people wrote is theirs to take back."""
+
+
+def test_every_table_forgets_in_its_time(client: Client) -> None:
+    """Every table forgets when it should; those fed by ingestion remember tokens and sync to disk."""
     kept = client.query(
         "SELECT name, create_table_query FROM system.tables WHERE database = 'meshwise' AND engine LIKE '%MergeTree'"
     ).result_rows
-    assert len(kept) >= 16
+    assert {name for name, _ in kept} == set().union(*KEPT.values())
+    ends = {name: end for end, names in KEPT.items() for name in names}
     for name, ddl in kept:
-        # What people wrote is theirs to take back.
-        if name not in {migrations.LEDGER, "mesh_slo_documents", "mesh_silences"}:
-            assert " TTL " in ddl, name
+        rule = re.search(r" TTL .*? \+ (.*?) SETTINGS ", ddl)
+        assert (rule[1] if rule else "") == ends[name], name
         assert "fsync_after_insert = 1" in ddl, name
         if name.startswith(("otel_", "mesh_edge")):
             assert "non_replicated_deduplication_window = 10000" in ddl, name
@@ -388,47 +391,12 @@ def test_what_a_histogram_does_not_say_is_no_number(client: Client, kind: str) -
     assert client.query(f"SELECT Value, Flags FROM otel_metrics_gauge {where}").result_rows == [(0.0, 0), (0.0, 1)]
 
 
-def edge_metrics(instance: str, second: int, *, is_delta: bool = True) -> ExportMetricsServiceRequest:
-    temporality = (
-        AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
-        if is_delta
-        else AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
-    )
-    request = ExportMetricsServiceRequest()
-    resource = request.resource_metrics.add()
-    put(resource.resource.attributes, service__name="front", service__instance__id=instance)
-    scoped = resource.scope_metrics.add()
-    scoped.scope.name = telemetry.SCOPE
-    start = NANO + second * 10**9
-    labels = {
-        telemetry.SOURCE: "front", telemetry.DESTINATION: "back", telemetry.ROUTE: "/a/{id}", telemetry.METHOD: "GET",
-        telemetry.SIDE: "client",
-    }  # fmt: skip
-    for name, value in (
-        (telemetry.METRIC_REQUESTS, 7), (telemetry.METRIC_ATTEMPTS, 9), (telemetry.METRIC_RETRIES, 2),
-        (telemetry.METRIC_RETRIES_DENIED, 1), (telemetry.METRIC_EJECTIONS, 50),
-    ):  # fmt: skip
-        metric = scoped.metrics.add(name=name)
-        metric.sum.aggregation_temporality, metric.sum.is_monotonic = temporality, True
-        point = metric.sum.data_points.add(as_int=value, start_time_unix_nano=start, time_unix_nano=start + 5 * 10**9)
-        put(point.attributes, **{**labels, telemetry.OUTCOME: "ok", telemetry.POLICY_VERSION: 4})
-    metric = scoped.metrics.add(name=telemetry.METRIC_DURATION)
-    metric.exponential_histogram.aggregation_temporality = temporality
-    histogram = metric.exponential_histogram.data_points.add(
-        scale=4, zero_count=1, count=7, start_time_unix_nano=start, time_unix_nano=start + 5 * 10**9
-    )
-    histogram.positive.offset = -64
-    histogram.positive.bucket_counts.extend([2, 0, 4])
-    put(histogram.attributes, **{**labels, telemetry.OUTCOME: "ok", telemetry.POLICY_VERSION: 4})
-    return request
-
-
 def test_edges_are_rolled_up_once(client: Client) -> None:
     """What proxies count is summed per edge in 10 s, 1 min and 1 h; replays and cumulative points add nothing."""
     for instance, second in (("p1", 0), ("p1", 5), ("p2", 0), ("p1", 30)):
         for _ in range(2):
-            send(client, "metrics", edge_metrics(instance, second), f"{instance}-{second}")
-    send(client, "metrics", edge_metrics("p3", 0, is_delta=False), "cumulative")
+            send(client, "metrics", edge_metrics(instance, NANO + second * 10**9), f"{instance}-{second}")
+    send(client, "metrics", edge_metrics("p3", NANO, is_delta=False), "cumulative")
     sums = "sum(requests), sum(attempts), sum(retries), sum(retries_denied), sumMap(latency)"
     keys = "source, destination, route, method, side, outcome"
     expected = (28, 36, 8, 4, {-1000: 4, -64: 8, -62: 16})

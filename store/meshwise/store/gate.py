@@ -25,10 +25,9 @@ ALLOWED_TABLE_FUNCTIONS: Final = frozenset(
 _OPEN_FUNCTIONS: Final = frozenset(
     {
         "file", "filesystem", "python", "executable", "catboostevaluate", "eval", "showcertificate", "getserversetting",
-        "getmacro", "generateserialid", "zookeepersessionuptime", "logtrace", "reversednsquery", "hascolumnintable",
+        "getmacro", "generateserialid", "zookeepersessionuptime", "logtrace", "reversednsquery",
     }
 )  # fmt: skip
-"""What reads files, objects of the process or its secrets, or asks other hosts, as ``hasColumnInTable`` can."""
 _OPEN_PREFIXES: Final = ("ai", "addressto", "filesystem")
 _OF_DATABASE: Final = frozenset({"merge", "mergetreeindex"})
 """Table functions whose first argument is a database."""

@@ -52,7 +52,6 @@ def test_ordinary_statements_pass(sql: str) -> None:
         "SELECT {a$$:UInt8}, file('x'), {b$$:UInt8}",
         "SELECT {a:Enum8(\u2018$$\u2019=1)}, file('x')",
         "SELECT {a:UInt8/* /* */ ' */}, file('x')",
-        "SELECT hasColumnInTable('127.0.0.1', 'system', 'one', 'dummy')",
         "SELECT * FROM mergeTreeIndex('system', 'query_log')",
         "SELECT * FROM mergeTreeIndex({db:String}, 'otel_logs')",
         "SELECT * FROM merge(`system`, '^disks')",
