@@ -4,9 +4,9 @@ The store's schema ends one level down in a value, and its quick way for spans k
 So whatever nests is written here as the OpenTelemetry Collector's exporter spells it: JSON with sorted keys, bytes in
 base64.
 
-Nearly no request holds such a value, and asking must be cheap. A message type made for it sees of a request only the
-way to its values, and in a value only list, map and bytes, each as a message that lacks a required field: encoding it
-again fails where there is one, and takes a fraction of a look at each value in Python.
+Nearly no request holds such a value, and asking must be cheap. In message types made for it, list, map and bytes are
+messages that lack a required field: encoding a request again fails where there is one, and takes a fraction of a look
+at each value in Python.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from functools import cache
 from typing import Any, Final, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto as _Field
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, EncodeError, Message
 from google.protobuf.message_factory import GetMessageClass
@@ -80,7 +81,9 @@ def as_json(value: Any) -> str:
 def _written(payload: bytes | memoryview, levels: Sequence[tuple[Descriptor, int]]) -> bytes | memoryview:
     """Return a request, a group of it or a scope in plain; a level is the message and the field that leads down."""
     (kind, down), *below = levels
-    if len(payload) <= SLICE_BYTES and _is_plain(kind, payload):
+    # Where a value nests it is mostly in the resource: a large request is asked about scope by scope, and only once.
+    most = (SLICE_BYTES, 0, RUN_BYTES)[len(below)]
+    if len(payload) <= most and _is_plain(kind, payload):
         return payload
     data = bytes(payload)
     parts: list[bytes | memoryview] = []
@@ -169,40 +172,35 @@ def _ways(kind: Descriptor) -> tuple[FieldDescriptor, ...]:
 
 @cache
 def _shadow(kind: Descriptor) -> type[Message]:
-    """Return the message type that sees of ``kind`` the way to its values, and cannot be encoded where they nest."""
+    """Return ``kind`` as a message type that cannot be encoded where values nest.
+
+    It knows all other fields, too: keeping one that it did not know would take longer than reading it.
+    """
     file = FileDescriptorProto(name="shadow.proto", package="shadow", syntax="proto2")
-    nested = file.message_type.add(name="Nested")
-    nested.field.add(
-        name="missing",
-        number=_NEVER_SENT,
-        label=FieldDescriptorProto.LABEL_REQUIRED,
-        type=FieldDescriptorProto.TYPE_BOOL,
-    )
+    nested = file.message_type.add(name="Nested").field
+    nested.add(name="missing", number=_NEVER_SENT, label=_Field.LABEL_REQUIRED, type=_Field.TYPE_BOOL)
     described: set[str] = set()
 
     def describe(one: Any) -> str:
         name: str = one.full_name.replace(".", "_")
-        if name not in described:
-            described.add(name)
-            message = file.message_type.add(name=name)
-            for field in one.fields if one is _VALUE else _ways(one):
-                if one is not _VALUE:
-                    _see(message, field, describe(field.message_type))
-                elif field.name in _STRUCTURED:
-                    _see(message, field, "Nested")
+        if name in described:
+            return name
+        described.add(name)
+        message = file.message_type.add(name=name)
+        for field in one.fields:
+            added = message.field.add(name=field.name, number=field.number)
+            added.label = _Field.LABEL_REPEATED if field.is_repeated else _Field.LABEL_OPTIONAL
+            if field.message_type is None and field.name not in _STRUCTURED:
+                # No enum is described, and text was checked when the request was accepted.
+                added.type = {_Field.TYPE_ENUM: _Field.TYPE_INT32, _Field.TYPE_STRING: _Field.TYPE_BYTES}.get(
+                    field.type, field.type
+                )
+            else:
+                added.type = _Field.TYPE_MESSAGE
+                added.type_name = f".shadow.{'Nested' if one is _VALUE else describe(field.message_type)}"
         return name
 
     name = describe(kind)
     pool = DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     return GetMessageClass(pool.FindMessageTypeByName(f"shadow.{name}"))
-
-
-def _see(message: DescriptorProto, field: FieldDescriptor, kind: str) -> None:
-    message.field.add(
-        name=field.name,
-        number=field.number,
-        label=FieldDescriptorProto.LABEL_REPEATED if field.is_repeated else FieldDescriptorProto.LABEL_OPTIONAL,
-        type=FieldDescriptorProto.TYPE_MESSAGE,
-        type_name=f".shadow.{kind}",
-    )
