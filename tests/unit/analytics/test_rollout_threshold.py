@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from meshwise.analytics.audits import audits_for
 from meshwise.analytics.rollout.arms import load_arms
 from meshwise.analytics.rollout.config import RolloutConfig
 from meshwise.analytics.rollout.threshold import InTime, in_time, promised
 from meshwise.analytics.rollout.verdict import Verdict, judge, judge_again
+from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.slo.objectives import ObjectiveOverride
 from meshwise.analytics.sql import load_sql
 from meshwise.contracts.histogram import bucket_index
@@ -155,6 +157,16 @@ class TestTail:
         found = verdict(usual, slower)
         assert (found.decision, found.evidence["rule"]) == ("rollback", "requests in time")
         assert verdict(usual, usual).decision == "advance"
+
+    def test_by_the_objectives_in_force(self) -> None:
+        """Analytics judges by what documents promise at the time of the look, else by what settings say."""
+        written: dict[str, tuple[Objective, ...]] = {}
+        settings = AnalyticsSettings.model_validate({"objectives": {"cart": {"latency_threshold_s": 0.2}}})
+        audits = audits_for(settings, lambda: written)
+        store, now = Route(latencies(ms20=200), latencies(ms20=200)), STARTED + timedelta(seconds=125)
+        assert audits.judge(rollout(), store, now).evidence["within"] == {"seconds": 0.2, "basis": "objective"}
+        written["cart"] = (Objective("cart", "latency", 0.95, threshold_s=0.3),)
+        assert audits.judge(rollout(), store, now).evidence["within"] == {"seconds": 0.3, "basis": "objective"}
 
     def test_reached_again(self) -> None:
         """What was in time is stored with the counts, so that the same verdict comes of them."""
