@@ -233,6 +233,51 @@ class TestProposeAgain:
             propose_again(client, {"proposal_id": "x", "evidence": {"made_from": {}}}, lambda _: ())
 
 
+def test_proposals_of_a_cycle(client: Any) -> None:
+    """Who is unlike its peers is left out, and named; where the ends of an edge count differently nothing is proposed.
+
+    Both edges have the same attempts, a quarter of them of a proxy that calls everything a failure. The callees of one
+    took in half of what was sent to them.
+    """
+    end = END - timedelta(minutes=40)
+    spans, counts = [], []
+    for destination, arrived in (("recs", 200), ("cart", 100)):
+        for number in range(len(RECORDED)):
+            row = _span(number)
+            row[0] -= END - end
+            row[5] = {**row[5], telemetry.SOURCE: "web", telemetry.DESTINATION: destination}
+            if RECORDED.instance[number] == "frontend-3":
+                row[5] = {**row[5], telemetry.ATTEMPT_OUTCOME: "timeout"}
+            spans.append(row)
+        for block in range(12):
+            edge = [end - timedelta(seconds=10 * (12 - block)), "web", destination, "GET"]
+            counts.append([*edge, "client", "web-1", 1, "ok", 200, 200, 0, {}])
+            counts.append([*edge, "server", f"{destination}-1", 1, "ok", arrived, arrived, 0, {}])
+    client.insert("otel_traces", spans, column_names=_SPAN)
+    client.insert("mesh_edge_10s", counts, column_names=_BUCKET)
+    window = Window(end - timedelta(seconds=130), end)
+    policies = [
+        parse_policy(
+            {"match": {"source": "web", "service": name}, "timeout": {"request": "1s"}, "retry": {"max": 0},
+             "version": 1}
+        )
+        for name in ("recs", "cart")
+    ]  # fmt: skip
+    settings = AnalyticsSettings(proposal=ProposalConfig(simulated_requests=2500))
+    found = audits_for(settings).propose(client, window, World.from_buckets(window, []), policies)
+    told = {one.destination: (one, json.loads(one.evidence)) for one in found if one.source == "web"}
+    proposed, evidence = told["recs"]
+    assert proposed.status == "proposed", proposed.sentence
+    assert evidence["left_out"] == ["frontend-3"]
+    assert evidence["checked_at_both_ends"]
+    assert evidence["current"]["replay"]["success"]["value"] == pytest.approx(0.9, abs=0.03)
+    refused, evidence = told["cart"]
+    assert refused.status == "refused"
+    assert evidence["reason"] == "ends"
+    assert "2400" in refused.sentence
+    assert "1200" in refused.sentence
+
+
 ROLLOUT: dict[str, Any] = {
     "policy": {"match": {"source": "frontend", "service": "recommendation"}, "version": 2},
     "baseline": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -47,6 +48,13 @@ def heavy_tail(
         endpoint=np.where(rng.random(count) < 0.5, "rec-1", "rec-2"),
         **columns,
     )
+
+
+def drifting(failed: Sequence[int] = (10, 10, 10, 10, 10, 10, 18, 18, 18)) -> Attempts:
+    """Return blocks of a hundred attempts in ten seconds, so many of which time out: by default more and more."""
+    bad = (np.arange(100 * len(failed)) % 100) < np.repeat(failed, 100)
+    duration = np.where(bad, 1.0, 0.02)
+    return recording(len(bad), 10.0 * len(failed), duration=duration, outcome=np.where(bad, "timeout", "ok"))
 
 
 def policy(retries: int = 0, attempt: str | None = None, request: str = "1s", **sections: Any) -> Policy:

@@ -13,12 +13,13 @@ from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.proposal.ends import EdgeEnds
 from meshwise.analytics.proposal.trial_run import Memory, Rehearsed
 from meshwise.analytics.rehearsal.compare import Rehearsal, rehearse
+from meshwise.analytics.rehearsal.config import RehearsalConfig
 from meshwise.analytics.replay.attempts import Attempts
 from meshwise.analytics.replay.simulate import replay
 from meshwise.analytics.world import EdgeKey, Window, World
 from meshwise.contracts.policy import Hedge, Policy, changed_fields, parse_policy
 from meshwise.contracts.rows import EdgeBucket, ProposalFinding
-from support.recorded_attempts import EPOCH_S, heavy_tail, policy, quiet_world, recording
+from support.recorded_attempts import EPOCH_S, drifting, heavy_tail, policy, quiet_world, recording
 
 CONFIG = ProposalConfig(simulated_requests=2500)
 
@@ -34,8 +35,8 @@ def usual() -> ProposalFinding:
     return advise(heavy_tail(120, 20), policy())
 
 
-def counted_world(seconds: float) -> World:
-    """Return a world in which the recorded edge carries twenty requests a second, a tenth of which time out."""
+def counted_world(seconds: float, outcome: str = "timeout") -> World:
+    """Return a world in which the recorded edge carries twenty requests a second, a tenth of which end badly."""
     quiet = quiet_world(seconds)
     row = EdgeBucket(
         quiet.window.start, "frontend", "recommendation", "", "GET", "client", "", 1, "ok", 180, 180, 0, 0, {-50: 180}
@@ -45,7 +46,7 @@ def counted_world(seconds: float) -> World:
         at = quiet.window.start + timedelta(seconds=10 * bucket)
         rows += [
             replace(row, bucket=at),
-            replace(row, bucket=at, outcome="timeout", requests=20, attempts=20, latency={0: 20}),
+            replace(row, bucket=at, outcome=outcome, requests=20, attempts=20, latency={0: 20}),
         ]
     return World.from_buckets(quiet.window, rows)
 
@@ -241,6 +242,14 @@ class TestRefusals:
         finding = advise(heavy_tail(120, 20), policy(), 300)
         assert json.loads(finding.evidence)["reason"] == "stale"
 
+    def test_drifting(self) -> None:
+        """While failures grow nothing is proposed that would fit neither what was nor what comes."""
+        finding = advise(drifting(), policy(), 90)
+        assert finding.status == "refused"
+        assert json.loads(finding.evidence)["reason"] == "drifting"
+        assert "still changing" in finding.sentence
+        assert finding.policy == ""
+
     def test_fault_too_young(self) -> None:
         """Two blocks after a fault began there is no proposal, however long the window is."""
         finding = advise(heavy_tail(120, 20, share=0.5, healthy_s=100), policy())
@@ -427,14 +436,53 @@ class TestGates:
         assert finding.status == "refused"
         assert "overload" in finding.sentence
 
+    SHED = np.random.default_rng(3).random(2400) < 0.15
+    RETRYING = replace(policy(retry={"max": 2, "on": {"codes": [500, 503]}}), version=2)
+
+    def shedding(self) -> Attempts:
+        return recording(2400, 120, outcome=np.where(self.SHED, "error", "ok"), status=np.where(self.SHED, 503, 200))
+
     def test_overload_lowers_retries(self) -> None:
-        """With retries in force and 503s, fewer retries are proposed."""
-        rng = np.random.default_rng(3)
-        bad = rng.random(2400) < 0.15
-        attempts = recording(2400, 120, outcome=np.where(bad, "error", "ok"), status=np.where(bad, 503, 200))
-        retrying = policy(retry={"max": 2, "on": {"codes": [503]}})
-        made = chosen(advise(attempts.select(np.ones(2400, dtype=bool)), replace(retrying, version=2)))
+        """With retries in force and 503s, fewer are proposed, with gain, runner-up and rehearsal like any proposal."""
+        finding = advise(self.shedding(), self.RETRYING, world=counted_world(120, "error"))
+        made, evidence = chosen(finding), json.loads(finding.evidence)
         assert made.retry.max < 2
+        assert made.timeout == self.RETRYING.timeout
+        gained = evidence["gain"]
+        assert gained["by"] == "load"
+        assert gained["load"][1] <= gained["load"][0] <= gained["load"][2] < 0.0
+        assert parse_policy(evidence["runner_up"]["policy"]).retry.max < 2
+        assert len(evidence["rehearsal"]["triggers"]) == 4
+        assert evidence["rehearsal"]["objection"] == ""
+        assert "of the attempts off it" in finding.sentence
+        assert any("the relief" in text for text in evidence["assumptions"])
+        assert any("no longer look like overload" in text for text in evidence["would_change_mind"])
+        assert any("attempts per request" in text for text in evidence["would_change_mind"])
+
+    def test_overload_relief_is_rehearsed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Fewer retries that would not let the mesh come back are refused like anything else."""
+        monkeypatch.setattr(advice, "gate", lambda *_, **__: lambda _, __: Rehearsed({}, "the mesh would not recover"))
+        finding = advise(self.shedding(), self.RETRYING)
+        assert finding.status == "refused"
+        assert json.loads(finding.evidence)["reason"] == "rehearsal"
+
+    @pytest.mark.parametrize(("per_second", "retries"), [(100, True), (11, False)])
+    def test_ceiling_of_the_callee(self, per_second: float, retries: bool) -> None:
+        """A limit of the callee that leaves no room for retries takes them out of what is proposed."""
+        limit = parse_policy({"match": {"service": "recommendation"}, "limit": {"requests_per_second": per_second}})
+        (finding,) = propose(
+            heavy_tail(120, 20),
+            counted_world(120),
+            [policy(), limit],
+            CONFIG,
+            rehearsal=RehearsalConfig(enabled=False),
+        )
+        ceiling = json.loads(finding.evidence)["load_ceiling"]
+        assert ceiling["attempts"] == pytest.approx(0.9 * 2 * per_second / 20)
+        assert limit.name in ceiling["why"]
+        made = parse_policy(json.loads(finding.policy)) if finding.policy else policy()
+        assert (made.retry.max > 0) is retries
+        assert retries or made.hedge is None
 
     def test_cause_below(self) -> None:
         """When the edge below has as many failures, this one does not retry on top of it."""

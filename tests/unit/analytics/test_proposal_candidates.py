@@ -75,6 +75,15 @@ class TestGrid:
         assert moved
         assert all(0.225 - 1e-9 <= value <= 0.375 + 1e-9 for value in moved)
 
+    def test_a_first_attempt_timeout_comes_in_one_step(self) -> None:
+        """Where none is in force, what is tried begins at the shortest safe one, however far below the request's."""
+        tried = grid(KEY, policy(), [policy()], REGIME, CONFIG, most_retries=2)
+        assert tried.floor_s is not None
+        shortest = min(c.timeout.attempt for c in tried.variations if c.timeout.attempt)
+        assert shortest == on_grid(tried.floor_s)
+        assert shortest < (1.0 - CONFIG.max_step) * policy().timeout.request
+        assert {c.timeout.request for c in tried.variations} == {policy().timeout.request}
+
     def test_never_shorter_than_safe(self) -> None:
         """No candidate cuts off answers of normal times."""
         tried = grid(KEY, policy(), [policy()], REGIME, CONFIG, most_retries=2)

@@ -1,6 +1,8 @@
 import json
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from meshwise.analytics.proposal.evidence import dumps, label, limits, observed, percent, proposal_id, seconds
@@ -35,9 +37,23 @@ class TestText:
 class TestObserved:
     def test_unreached_quantiles(self) -> None:
         """With a tenth cut off, the 99th percentile was not observed and is not invented."""
-        found = observed(heavy_tail(120, 20))
-        assert found["duration_s"]["p50"] == pytest.approx(0.02, abs=0.005)  # type: ignore[index]
-        assert found["duration_s"]["p99"] is None  # type: ignore[index]
+        lasted: Any = observed(heavy_tail(120, 20))["duration_s"]
+        assert lasted["p50"]["value"] == pytest.approx(0.02, abs=0.005)
+        assert lasted["p99"] == {"value": None, "low": None, "high": None}
+
+    def test_intervals(self) -> None:
+        """Beside each quantile stands its interval, narrower for more attempts, open where too few lasted so long."""
+        few, many = (observed(heavy_tail(seconds, 20, share=0.0))["duration_s"] for seconds in (10, 120))
+        width: dict[str, list[float]] = {}
+        for lasted in (few, many):
+            for name in ("p50", "p90", "p95"):
+                one: Any = lasted[name]  # type: ignore[index]
+                assert one["low"] < one["value"] < one["high"]
+                width.setdefault(name, []).append(one["high"] - one["low"])
+        assert all(wide > narrow for wide, narrow in width.values())
+        short: Any = observed(recording(10, 10, duration=np.arange(1, 11) / 100))["duration_s"]
+        assert short["p99"]["value"] == pytest.approx(0.1)
+        assert short["p99"]["high"] is None
 
     def test_json(self) -> None:
         """What is observed can be written as JSON."""

@@ -3,7 +3,7 @@ import pytest
 
 from meshwise.analytics.proposal.regime import CUT_EVIDENCE, best_cut, sick_endpoints, split
 from meshwise.analytics.replay.attempts import Attempts
-from support.recorded_attempts import EPOCH_S, heavy_tail, recording
+from support.recorded_attempts import EPOCH_S, drifting, heavy_tail, recording
 
 
 class TestSplit:
@@ -34,11 +34,23 @@ class TestSplit:
         assert regime.now.ok.all()
 
     def test_drift(self) -> None:
-        """Failures that are growing steadily at the window's end are called drifting, or cut to the newest part."""
+        """Failures that are growing at the window's end, too few yet for a cut, are called drifting."""
+        regime = split(drifting(), 10, 3)
+        assert regime.cuts == 0
+        assert regime.is_drifting
+
+    @pytest.mark.parametrize("failed", [[10] * 9, [10] * 6 + [13] * 3, [4, 18] * 4 + [11]])
+    def test_no_drift(self, failed: list[int]) -> None:
+        """Steady failures, a third more of them, and blocks that differ all along are none."""
+        regime = split(drifting(failed), 10, 3)
+        assert regime.cuts == 0
+        assert not regime.is_drifting
+
+    def test_growth_beyond_doubt(self) -> None:
+        """Failures that have grown for long are cut to the newest part."""
         start = np.arange(2400) / 2400
         bad = np.random.default_rng(0).random(2400) < 0.5 * start
-        regime = split(recording(2400, 120, outcome=np.where(bad, "timeout", "ok")), 10, 3)
-        assert regime.is_drifting or regime.cuts > 0
+        assert split(recording(2400, 120, outcome=np.where(bad, "timeout", "ok")), 10, 3).cuts > 0
 
 
 class TestSickEndpoints:

@@ -72,6 +72,18 @@ class TestLearn:
         run = Simulation(graph, None, 1.0)
         assert run.links["frontend", "recommendation"].most_at_once == 6
 
+    @pytest.mark.parametrize(("status", "errors"), [(500, 0.1), (503, 0.0)])
+    def test_what_was_turned_away_is_no_fault(self, status: int, errors: float) -> None:
+        """A tenth of 500s is how often the callee fails; a tenth of 503s is how much there was to do, as is told."""
+        row = EdgeBucket(START, "frontend", "recommendation", "", "GET", "client", "", 1, "ok", 90, 90, 0, 0, {-50: 90})
+        failed = replace(row, outcome="error", requests=10, attempts=10, latency={-50: 10})
+        bad = np.arange(1000) % 10 == 0
+        attempts = recording(1000, 10, outcome=np.where(bad, "error", "ok"), status=np.where(bad, status, 200))
+        world = World.from_buckets(Window(START, START + timedelta(seconds=10)), [row, failed])
+        found = learn(world, attempts, EDGE, default, CONFIG)
+        assert found.graph.services["recommendation"].errors == pytest.approx(errors)
+        assert any("turned away" in text for text in found.assumptions) is (status == 503)
+
     def test_unknown_edge(self) -> None:
         """An edge on which nothing was measured cannot be rehearsed, and is named."""
         with pytest.raises(ValueError, match="x → y"):

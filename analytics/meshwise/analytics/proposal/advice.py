@@ -9,6 +9,7 @@ The order of questions, each of which ends in a finding with its reason:
    ``unchanged``.
 4. Does the mesh come back after a trigger with it, as it does now? The best that does is ``proposed``; where none of
    the best few does, or where the interval of the success it is for is too wide to mean anything, ``refused``.
+   Fewer retries for an overloaded callee need no gain that replay can see, but pass the same rehearsal.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from meshwise.analytics.proposal import evidence as show
-from meshwise.analytics.proposal.candidates import Grid, fits_chain, governing, grid
+from meshwise.analytics.proposal.candidates import Grid, fits_chain, governing, grid, same
 from meshwise.analytics.proposal.ceiling import load_ceiling
 from meshwise.analytics.proposal.choice import MEAN_GAIN, Trial, gain
 from meshwise.analytics.proposal.config import ProposalConfig
@@ -47,6 +48,8 @@ from meshwise.contracts.rows import ProposalFinding
 
 _MODEL_ERROR = 0.02
 """Most the replay of the policy in force may miss the observed success by, beyond its interval."""
+_FEW_RETRIES = 1.05
+"""Attempts per request up to which retries add too little load for their removal to relieve anybody."""
 _REHEARSED = 3
 """Policies rehearsed at most before a proposal is refused: the best ones, each against the policy in force."""
 
@@ -172,19 +175,18 @@ class _Route:
         allowed = search.allowed()
         evidence = self._evidence(regime, tried, search, ceiling)
         evidence["load_ceiling"] = None if most is None else {"attempts": round(most.attempts, 4), "why": most.reason}
-        if ceiling.code == "overload" and self._sheds(current):
-            less = [t for t in allowed if t.policy.retry.max < self.current.retry.max]
-            less = [t for t in less if t.policy.timeout.attempt == self.current.timeout.attempt]
-            if less:
-                return self._shed(less[0], current, evidence, ceiling)
-        if not allowed:
-            return self._unchanged(current, None, evidence, ceiling)
-        if not gain(allowed[0], current, config).is_worth_it:
-            return self._unchanged(current, allowed[0], evidence, ceiling)
-        allowed, rehearsed = self._rehearsed(allowed, current)
-        best, runner_up = allowed[0], allowed[1] if len(allowed) > 1 else None
+        relief = self._relief(allowed, current) if ceiling.code == "overload" else []
+        if not relief:
+            if not allowed:
+                return self._unchanged(current, None, evidence, ceiling)
+            if not gain(allowed[0], current, config).is_worth_it:
+                return self._unchanged(current, allowed[0], evidence, ceiling)
+        passed, rehearsed = self._rehearsed(relief or allowed, current, relieves=bool(relief))
+        best, runner_up = passed[0], passed[1] if len(passed) > 1 else None
         change = gain(best, current, config)
-        if change.by == "success" or search.promises_more(best):
+        if relief:
+            change = replace(change, by="load")  # the point of it, whatever else it is worth
+        elif change.by == "success" or search.promises_more(best):
             self._refuse_vague(best)
         evidence["chosen"], evidence["runner_up"] = show.shown(best), show.shown(runner_up)
         evidence["rehearsal"] = rehearsed.document
@@ -198,9 +200,13 @@ class _Route:
                 ("load", change.load),
             )
         } | {"by": change.by}
-        evidence["assumptions"] = show.assumptions(best.policy, repeatable_share(regime.now, best.policy))
-        evidence["would_change_mind"] = show.would_change_mind(best, change, config)
-        text = show.sentence(self.key, best, current, change.by)
+        repeatable = repeatable_share(regime.now, best.policy)
+        evidence["assumptions"] = (show.relief if relief else show.assumptions)(best.policy, repeatable)
+        evidence["would_change_mind"] = show.would_change_mind(best, change, config, relieves=bool(relief))
+        if relief:
+            text = show.relief_sentence(self.key, best, current, ceiling.reason)
+        else:
+            text = show.sentence(self.key, best, current, change.by)
         return self._finding("proposed", text, policy=best.policy, evidence=evidence, samples=best.result.samples)
 
     def _refuse_thin(self, attempts: Attempts, where: str) -> None:
@@ -277,9 +283,12 @@ class _Route:
             raise _RefusedError("chain", str(error)) from error
         if not ceiling.code:
             return tried
-        # Held down: nothing may wait longer, retry more or retry on more than now.
-        kept = tuple(p for p in tried.variations if _is_tamer(p, self.current))
-        return replace(tried, variations=kept)
+        # Held down: nothing may wait longer, retry more or retry on more than now; with fewer retries all else stays.
+        kept = [p for p in tried.variations if _is_tamer(p, self.current)]
+        for most in range(self.current.retry.max):
+            fewer = replace(tried.own, retry=replace(tried.own.retry, max=most))
+            kept += [] if any(same(fewer, known) for known in kept) else [fewer]
+        return replace(tried, variations=tuple(kept))
 
     def _is_open(self, policy: Policy, ceiling: _Ceiling) -> bool:
         """Tell whether a policy may be tried: what its callees' timeouts leave room for, and no more if held down."""
@@ -308,14 +317,14 @@ class _Route:
         shorter = result.p95.value + usual < (1.0 - config.min_p99_gain) * result.p99_good.value
         return shorter or usual <= (1.0 - MEAN_GAIN) * result.mean_good.value
 
-    def _rehearsed(self, allowed: list[Trial], current: Trial) -> tuple[list[Trial], Rehearsed]:
+    def _rehearsed(self, allowed: list[Trial], current: Trial, *, relieves: bool) -> tuple[list[Trial], Rehearsed]:
         """Return the trials from the best one that passes its rehearsal on, and that rehearsal.
 
-        Refused when none of the first few that are worth a change passes.
+        Refused when none of the first few that are worth a change passes; one that ``relieves`` an overload always is.
         """
         objection = ""
         for position, trial in enumerate(allowed[:_REHEARSED]):
-            if not gain(trial, current, self.config).is_worth_it:
+            if not relieves and not gain(trial, current, self.config).is_worth_it:
                 break
             found = self.rehearse(self.current, trial.policy)
             if not found.objection:
@@ -323,21 +332,16 @@ class _Route:
             objection = objection or f"with {show.limits(trial.policy)}, {found.objection}"
         raise _RefusedError("rehearsal", objection)
 
-    def _sheds(self, current: Trial) -> bool:
-        return current.result.attempts_per_request.value > 1.05 and self.current.retry.max > 0
+    def _relief(self, allowed: list[Trial], current: Trial) -> list[Trial]:
+        """Return the trials that take retries off an overloaded callee and change nothing else, the best first.
 
-    def _shed(self, best: Trial, current: Trial, evidence: dict[str, object], ceiling: _Ceiling) -> ProposalFinding:
-        evidence["chosen"] = show.shown(best)
-        evidence["assumptions"] = [
-            "retries add load to a callee that has too much of it; replay cannot show the relief"
-        ]
-        evidence["would_change_mind"] = ["failures that no longer rise with load"]
-        saved = 1.0 - best.result.attempts_per_request.value / current.result.attempts_per_request.value
-        text = (
-            f"{show.label(self.key)} looks overloaded ({ceiling.reason}); {show.retries(best.policy)} instead of "
-            f"{show.retries(self.current)} takes {saved:.0%} of the attempts off it."
-        )
-        return self._finding("proposed", text, policy=best.policy, evidence=evidence, samples=best.result.samples)
+        None where retries are too few to matter.
+        """
+        if current.result.attempts_per_request.value <= _FEW_RETRIES:
+            return []
+        now = self.current
+        less = [trial for trial in allowed if trial.policy.retry.max < now.retry.max]
+        return [trial for trial in less if trial.policy.timeout.attempt == now.timeout.attempt]
 
     def _unchanged(
         self, current: Trial, best: Trial | None, evidence: dict[str, object], ceiling: _Ceiling

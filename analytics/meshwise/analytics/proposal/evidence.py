@@ -76,6 +76,15 @@ def sentence(key: AttemptKey, best: Trial, current: Trial, by: str) -> str:
     )
 
 
+def relief_sentence(key: AttemptKey, best: Trial, current: Trial, reason: str) -> str:
+    """Say in one sentence what fewer retries take off an overloaded callee."""
+    saved = 1.0 - best.result.attempts_per_request.value / current.result.attempts_per_request.value
+    return (
+        f"{label(key)} looks overloaded ({reason}); {retries(best.policy)} instead of {retries(current.policy)} takes "
+        f"{saved:.0%} of the attempts off it."
+    )
+
+
 def window_of(attempts: Attempts) -> dict[str, object]:
     """Return first and last start of ``attempts`` and their number."""
     if not len(attempts):
@@ -91,7 +100,6 @@ def observed(attempts: Attempts) -> dict[str, object]:
     """Return what was recorded, before any replay: outcomes, and how long attempts take with cuts accounted for."""
     names, counts = np.unique(attempts.outcome, return_counts=True)
     survival = KaplanMeier().fit(attempts.duration, ~attempts.censored)
-    quantiles = {f"p{q * 100:g}": survival.quantile(q) for q in (0.5, 0.9, 0.95, 0.99)}
     return {
         "outcomes": {str(name): int(count) for name, count in zip(names, counts, strict=True)},
         "attempts_cut_off": int(attempts.censored.sum()),
@@ -99,8 +107,15 @@ def observed(attempts: Attempts) -> dict[str, object]:
         "in_shadow": int(attempts.shadow.sum()),
         "requests_per_s": round(float(attempts.load[attempts.ordinal == 1].mean()), 3) if len(attempts) else 0.0,
         "endpoints": len(np.unique(attempts.endpoint)),
-        "duration_s": {name: value if np.isfinite(value) else None for name, value in quantiles.items()},
+        "duration_s": {f"p{q * 100:g}": _quantile(survival, q) for q in (0.5, 0.9, 0.95, 0.99)},
     }
+
+
+def _quantile(survival: KaplanMeier, q: float) -> dict[str, float | None]:
+    """Return a quantile with its 95 % interval, ``None`` for what lies beyond everything observed."""
+    low, high = survival.quantile_interval(q)
+    ends = {"value": survival.quantile(q), "low": low, "high": high}
+    return {name: round(end, 6) if np.isfinite(end) else None for name, end in ends.items()}
 
 
 def curve(trials: Iterable[Trial]) -> list[dict[str, object]]:
@@ -137,13 +152,24 @@ def assumptions(policy: Policy, repeatable: float) -> list[str]:
     return found
 
 
-def would_change_mind(best: Trial, change: Gain, config: ProposalConfig) -> list[str]:
-    """Return the observations that would withdraw a proposal."""
-    found = [
-        f"attempts per request above {config.max_amplification:g}, or 429, 503 or refused connections on this edge",
-        "retries that fail as often as the attempts they repeat: then the failures stick to the request",
-        "a canary whose share of good requests is not at least that of its control group",
+def relief(best: Policy, repeatable: float) -> list[str]:
+    """Return what must hold where fewer retries are proposed to take load off a callee."""
+    return [
+        "retries add load to a callee that has too much of it; neither replay nor rehearsal can show the relief",
+        *assumptions(best, repeatable),
     ]
+
+
+def would_change_mind(best: Trial, change: Gain, config: ProposalConfig, *, relieves: bool = False) -> list[str]:
+    """Return the observations that would withdraw a proposal, or one that ``relieves`` an overloaded callee."""
+    found = ["a canary whose share of good requests is not at least that of its control group"]
+    if relieves:
+        found.insert(0, "failures that no longer look like overload: then retries may be worth their load again")
+    else:
+        found[:0] = [
+            f"attempts per request above {config.max_amplification:g}, or 429, 503 or refused connections on this edge",
+            "retries that fail as often as the attempts they repeat: then the failures stick to the request",
+        ]
     if best.policy.timeout.attempt is not None:
         found.insert(
             0,

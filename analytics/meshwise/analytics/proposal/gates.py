@@ -11,13 +11,11 @@ from scipy.stats import spearmanr
 from meshwise.analytics.proposal.config import ProposalConfig
 from meshwise.analytics.replay.attempts import AttemptKey, Attempts, BoolArray
 from meshwise.analytics.replay.blocks import block_numbers
+from meshwise.analytics.replay.load import SHED_STATUSES
 from meshwise.analytics.replay.simulate import wilson
 from meshwise.analytics.world import World
 from meshwise.contracts.policy import IDEMPOTENT_METHODS, Policy
 from meshwise.contracts.telemetry import OUTCOME_CANCELLED, OUTCOME_CONNECT, OUTCOME_REJECTED, OUTCOME_TIMEOUT
-
-LOAD_STATUSES = (429, 503)
-"""Answers by which a callee says that it has too much to do."""
 
 GONE_SHARE = 0.9
 """Share of a block's refused connections that one endpoint must make to be gone."""
@@ -41,7 +39,7 @@ def overload(attempts: Attempts, config: ProposalConfig) -> Overload:
     failed = ~attempts.ok & (attempts.outcome != OUTCOME_CANCELLED)
     if failed.mean() < 0.01:
         return Overload("")
-    telling = np.isin(attempts.outcome, (OUTCOME_REJECTED, OUTCOME_CONNECT)) | np.isin(attempts.status, LOAD_STATUSES)
+    telling = np.isin(attempts.outcome, (OUTCOME_REJECTED, OUTCOME_CONNECT)) | np.isin(attempts.status, SHED_STATUSES)
     refused = attempts.outcome == OUTCOME_CONNECT
     if _concentration(attempts, refused, config.block_s) >= GONE_SHARE:
         # Too much load makes every endpoint refuse. One of several that refuses alone is gone; others take its retries.

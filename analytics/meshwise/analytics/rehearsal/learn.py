@@ -6,7 +6,7 @@ What a window cannot show is assumed, and each assumption is handed back with th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from meshwise.analytics.rehearsal.config import RehearsalConfig
 from meshwise.analytics.rehearsal.graph import Call, Graph, Service, Stream
 from meshwise.analytics.replay.attempts import Attempts
+from meshwise.analytics.replay.load import SHED_STATUSES
 from meshwise.analytics.replay.survival import KaplanMeier
 from meshwise.analytics.world import EdgeKey, EdgeSeries, World
 from meshwise.contracts import histogram
@@ -72,7 +73,7 @@ def learn(
     for key, series in edges.items():
         into[key.destination] = into.get(key.destination, np.zeros(world.size)) + _calls(series) / world.bucket_s
     replicas, repeatable = _replicas(attempts), _repeatable(attempts, edges, policy_of)
-    answer_s = {name: _answer_times(name, edges, attempts) for name in into}
+    answer_s, turned = {name: _answer_times(name, edges, attempts) for name in into}, _turned_away(attempts)
     services = {
         name: _service(
             name,
@@ -83,6 +84,7 @@ def learn(
             policy_of=policy_of,
             limiter_of=limiter_of or policy_of,
             repeatable=repeatable,
+            turned_away=turned.get(name, 0.0),
             config=config,
         )
         for name in into
@@ -94,7 +96,8 @@ def learn(
             limiter = (limiter_of or policy_of)(key)
             streams.append(Stream(key.source, key.destination, rate, policy_of(key), repeatable[key], limiter))
     graph = scaled(Graph(services, tuple(streams)), config.max_visits_per_s)
-    return Learned(graph, _assumptions(services, replicas, config))
+    shedding = sorted(name for name in services if turned.get(name, 0.0) > 0.0)
+    return Learned(graph, _assumptions(services, replicas, shedding, config))
 
 
 def scaled(graph: Graph, most_visits_per_s: float) -> Graph:
@@ -157,6 +160,15 @@ def _repeatable(attempts: Attempts, edges: Mapping[EdgeKey, EdgeSeries], policy_
     return found
 
 
+def _turned_away(attempts: Attempts) -> dict[str, float]:
+    """Return the share (0–1) of each service's failed answers by which it said that it had too much to do."""
+    failed = attempts.outcome == OUTCOME_ERROR
+    found = {}
+    for name in np.unique(attempts.destination[failed]).tolist():
+        found[name] = float(np.isin(attempts.status[failed & (attempts.destination == name)], SHED_STATUSES).mean())
+    return found
+
+
 def _answer_times(name: str, edges: Mapping[EdgeKey, EdgeSeries], attempts: Attempts) -> FloatArray:
     """Samples of the time until ``name`` answers, in seconds, its own calls included."""
     here = attempts.select(attempts.destination == name) if len(attempts) else attempts
@@ -189,6 +201,7 @@ def _service(
     policy_of: PolicyOf,
     limiter_of: PolicyOf,
     repeatable: Mapping[EdgeKey, float],
+    turned_away: float,
     config: RehearsalConfig,
 ) -> Service:
     requests = float(into[name].sum())
@@ -218,7 +231,8 @@ def _service(
         times=tuple(np.round(times, 9).tolist()),
         replicas=replicas,
         slots=slots,
-        errors=max(0.0, errors - failed_below),
+        # What was turned away says how much there was to do then, not that an answer fails by itself now and then.
+        errors=max(0.0, errors * (1.0 - turned_away) - failed_below),
         calls=tuple(calls),
         parallel=parallel and len(calls) > 0,
     )
@@ -239,7 +253,7 @@ def _share(series: EdgeSeries, counts: npt.NDArray[np.int64]) -> float:
 
 
 def _assumptions(
-    services: Mapping[str, Service], replicas: Mapping[str, int], config: RehearsalConfig
+    services: Mapping[str, Service], replicas: Mapping[str, int], shedding: Sequence[str], config: RehearsalConfig
 ) -> tuple[str, ...]:
     found = [
         f"each service bears {config.headroom:g} times the load of its busy ten seconds, and as many requests at once "
@@ -248,6 +262,8 @@ def _assumptions(
         "what enters comes independently of what was answered",
         "requests may be repeated as often as the recorded ones might have been",
     ]
+    if shedding:
+        found.append(f"what is answered 429 or 503 is turned away for too much load, not failed: {', '.join(shedding)}")
     single = sorted(name for name in services if name not in replicas)
     if single:
         found.append(f"one replica each, since no attempt named an endpoint: {', '.join(single)}")

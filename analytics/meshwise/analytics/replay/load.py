@@ -29,7 +29,8 @@ _EVIDENCE: Final = 16.0
 """Least F statistic (1 degree of freedom): four standard errors, since loads and faults may coincide by chance."""
 _LIMITS: Final = np.geomspace(1.02, 8.0, 48)
 """Limits tried, relative to the greatest rate seen; one far away slows nothing down."""
-_SHED_STATUSES: Final = (429, 503)
+SHED_STATUSES: Final = (429, 503)
+"""Answers by which a callee says that it has too much to do."""
 _SHED: Final = 0.02
 """Share of a block's attempts turned away from which the callee is at its limit."""
 _SLOWEST: Final = 10.0
@@ -67,7 +68,7 @@ class Load:
 def load_of(blocks: Blocks) -> Load | None:
     """Return what load does to the callee; ``None`` where the record does not show that it does anything."""
     rate = np.bincount(blocks.block, minlength=blocks.size) / blocks.block_s / blocks.sampled
-    away = (blocks.outcome == _REJECTED) | np.isin(blocks.status, _SHED_STATUSES)
+    away = (blocks.outcome == _REJECTED) | np.isin(blocks.status, SHED_STATUSES)
     turned = np.bincount(blocks.block, weights=away, minlength=blocks.size) / blocks.block_s / blocks.sampled
     sheds = turned > _SHED * rate
     served = float(np.quantile((rate - turned)[sheds], _BUSY)) if sheds.any() else math.inf

@@ -65,19 +65,34 @@ class KaplanMeier:
 
     def interval(self, seconds: float, z: float = Z_95) -> tuple[float, float]:
         """Return the interval of the survival at ``seconds``, on the log(−log) scale that keeps it inside 0–1."""
-        survival = float(self.at(seconds))
-        variance = float(self._step(self.variance_, 0.0, seconds))
-        if survival <= 0.0 or survival >= 1.0 or variance <= 0.0:
-            return survival, survival
-        log = np.log(survival)
-        spread = z * np.sqrt(variance) / (survival * abs(log))
-        return float(survival ** np.exp(spread)), float(survival ** np.exp(-spread))
+        low, high = _log_log(self.at(seconds), self._step(self.variance_, 0.0, seconds), z)
+        return float(low), float(high)
 
     def quantile(self, q: float) -> float:
         """Return the least time by which a share ``q`` has ended, infinite when that was never observed."""
         reached = np.flatnonzero(1.0 - self.survival_ >= q - 1e-12)
         return float(self.times_[reached[0]]) if len(reached) else float("inf")
 
+    def quantile_interval(self, q: float, z: float = Z_95) -> tuple[float, float]:
+        """Return the interval of ``quantile(q)``: the times at which the survival's own interval holds ``1 − q``.
+
+        Brookmeyer and Crowley (1982). The upper end is infinite while too few were observed to last so long.
+        """
+        low, high = _log_log(self.survival_, self.variance_, z)
+        # Where everything has ended the variance says nothing, and the upper end stays as it was.
+        ends = (low <= 1.0 - q + 1e-12, (high <= 1.0 - q + 1e-12) & (self.survival_ > 0.0))
+        begin, end = (float(self.times_[np.argmax(held)]) if held.any() else float("inf") for held in ends)
+        return begin, end
+
     def _step(self, values: FloatArray, first: float, seconds: npt.ArrayLike) -> Any:
         steps = np.concatenate([[first], values])
         return steps[np.searchsorted(self.times_, np.asarray(seconds, dtype=np.float64), side="right")]
+
+
+def _log_log(survival: npt.ArrayLike, variance: npt.ArrayLike, z: float) -> tuple[FloatArray, FloatArray]:
+    """Return the ends of the interval of each survival, equal to it where it is 0 or 1 or has no variance."""
+    share, spread = np.asarray(survival, dtype=np.float64), np.asarray(variance, dtype=np.float64)
+    known = (share > 0.0) & (share < 1.0) & (spread > 0.0)
+    held = np.where(known, share, 0.5)
+    reach = z * np.sqrt(np.where(known, spread, 0.0)) / (held * np.abs(np.log(held)))
+    return np.where(known, held ** np.exp(reach), share), np.where(known, held ** np.exp(-reach), share)
