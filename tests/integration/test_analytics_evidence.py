@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import yaml
 
 from meshwise.analytics.audits import audits_for
 from meshwise.analytics.cause.shared import read_shared
@@ -20,12 +21,14 @@ from meshwise.analytics.settings import AnalyticsSettings
 from meshwise.analytics.span_attempts import EXPORT_ONLY, load_span_attempts
 from meshwise.analytics.steering import steer
 from meshwise.analytics.world import EdgeKey, Window, World
+from meshwise.cli.app import execute
 from meshwise.contracts import telemetry
 from meshwise.contracts.histogram import bucket_index
 from meshwise.contracts.policy import Policy, parse_policy
 from meshwise.contracts.rows import SPANS_INSTANCE
 from meshwise.control.dialects import DIALECTS
 from meshwise.store.client import connect
+from support.analytics import serving_proposals
 from support.recorded_attempts import heavy_tail, policy
 from support.store import running_store
 
@@ -378,7 +381,7 @@ class TestLoadArms:
 
 @pytest.fixture(scope="module")
 def told(client: Any) -> Any:
-    """Two edges as applications tell of them: one that proxies count as well, and one that they do not."""
+    """Edges as others than proxies tell of them: two applications', one counted by proxies too, and an Envoy's."""
     rows, when = [], END - timedelta(minutes=10)
     for source, destination in (("legacy", "billing"), ("half", "meshed")):
         for i in range(len(RECORDED)):
@@ -392,6 +395,16 @@ def told(client: Any) -> Any:
             rows.append([began, "Client", source, "app", lasted, attributes, {}, *ids, status])
             # The library under the one that wrote the span: the same call.
             rows.append([began, "Client", source, "lib", lasted, attributes, {}, ids[0], f"f{i:015x}", status])
+    for i in range(len(RECORDED)):
+        began = when + timedelta(seconds=float(RECORDED.start[i] - RECORDED.start[0]) - 125.0)
+        lasted, failed = int(RECORDED.duration[i] * 1e9), str(RECORDED.outcome[i]) != "ok"
+        common = {"component": "proxy", "upstream_cluster": "stock", "upstream_cluster.name": "stock"}
+        ended = {"http.status_code": "504" if failed else "200", "response_flags": "UT" if failed else "-"}
+        request = {**common, **ended, "http.method": "GET", "node_id": "gateway-1"}
+        tried = {**common, **ended, "upstream_address": "10.0.0.9:80", **({"http.status_code": "0"} if failed else {})}
+        status = "Error" if failed else "Unset"
+        rows.append([began, "Server", "gateway", "app", lasted, request, {}, f"e{i:031x}", f"e{i:015x}", status])
+        rows.append([began, "Client", "gateway", "lib", lasted, tried, {}, f"e{i:031x}", f"d{i:015x}", status])
     columns = [*_SPAN, "TraceId", "SpanId", "StatusCode"]
     parents = ["" if row[3] == "app" else rows[n - 1][8] for n, row in enumerate(rows)]
     client.insert(
@@ -404,20 +417,36 @@ def told(client: Any) -> Any:
         [bucket, "legacy", "billing", "GET", "client", SPANS_INSTANCE, 0, "ok", 5, 5, 0, {}],
         [bucket, "half", "meshed", "GET", "client", SPANS_INSTANCE, 0, "ok", 5, 5, 0, {}],
         [bucket, "half", "meshed", "GET", "client", "half-1", 0, "ok", 5, 5, 0, {}],
+        [bucket, "gateway", "stock", "GET", "client", SPANS_INSTANCE, 0, "ok", 5, 5, 0, {}],
     ]
     client.insert("mesh_edge_10s", counted, column_names=_BUCKET)
     return client, Window(when - timedelta(seconds=130), when)
 
 
+TOLD = {"legacy": ("billing", "applications"), "gateway": ("stock", "Envoys")}
+"""Whom each caller calls, and whose spans say so."""
+
+
 class TestSpanAttempts:
     def test_only_edges_that_no_proxy_counts(self, told: Any) -> None:
         """Each call is one attempt, whichever libraries told of it; what a proxy counts too is left to the proxy."""
-        attempts = load_span_attempts(*told)
-        assert {(key.source, key.destination) for key, _ in attempts.groups()} == {("legacy", "billing")}
-        assert len(attempts) == pytest.approx(len(RECORDED), abs=25)
+        attempts = load_span_attempts(*told).attempts
+        edges = {(key.source, key.destination): found for key, found in attempts.groups()}
+        assert set(edges) == {(source, destination) for source, (destination, _) in TOLD.items()}
         assert len(set(attempts.request_id)) == len(attempts)
-        assert attempts.ok.mean() == pytest.approx(RECORDED.ok.mean(), abs=0.01)
-        assert set(attempts.outcome) == {"ok", "timeout"}
+        for found in edges.values():
+            assert len(found) == pytest.approx(len(RECORDED), abs=25)
+            assert found.ok.mean() == pytest.approx(RECORDED.ok.mean(), abs=0.01)
+            assert set(found.outcome) == {"ok", "timeout"}
+
+    def test_an_envoys_attempts(self, told: Any) -> None:
+        """The span of a request gives its attempts their method; their own give endpoint, outcome and time."""
+        found = load_span_attempts(*told)
+        attempts = found.attempts.select(found.attempts.source == "gateway")
+        assert set(attempts.method) == {"GET"}
+        assert set(attempts.endpoint) == {"10.0.0.9:80"}
+        assert set(attempts.select(attempts.outcome == "timeout").status) == {0}
+        assert found.by_envoys == {EdgeKey("gateway", "stock")}
 
     def test_of_a_sampled_edge_only_what_chance_kept_counts(self, client: Any) -> None:
         """One call in a hundred fails; a tenth was kept by chance, and all that failed: the share of failures holds."""
@@ -447,19 +476,39 @@ class TestSpanAttempts:
         ]
         client.insert("mesh_edge_10s", edges, column_names=_BUCKET)
         found = load_span_attempts(client, Window(end - timedelta(seconds=60), end))
-        counted = {key.source: (len(part), int((~part.ok).sum())) for key, part in found.groups()}
+        counted = {key.source: (len(part), int((~part.ok).sum())) for key, part in found.attempts.groups()}
         assert counted == {"sampled": (202, 2), "whole": (220, 20)}
 
-    def test_what_is_proposed_is_for_export_alone(self, told: Any) -> None:
+    @pytest.mark.parametrize("source", TOLD)
+    def test_what_is_proposed_is_for_export_alone(self, proposed: Any, source: str) -> None:
         """The proposal says what it rests on and how to carry it over, and nothing would submit it."""
-        client, window = told
-        settings = AnalyticsSettings()
-        world = World.from_buckets(window, [])
-        found = audits_for(settings).propose(client, window, world, ())
-        (finding,) = [one for one in found if one.source == "legacy"]
+        finding, (_, origin) = proposed[source], TOLD[source]
         assert finding.status == EXPORT_ONLY, finding.sentence
         assert f"meshwise policy export --proposal {finding.id}" in finding.sentence
-        assert "one span of a client is one request and one attempt" in finding.evidence
+        assert json.loads(finding.evidence)["origin"] == f"spans of {origin}"
+        assert "the timeouts in force are not known" in finding.evidence
         assert steer([finding], [], END, cooldown_s=0, memory_s=0).chosen == ()
-        for dialect in DIALECTS.values():
-            assert "legacy" in dialect(parse_policy(json.loads(finding.policy))).to_yaml()
+
+    @pytest.mark.parametrize("source", TOLD)
+    @pytest.mark.parametrize("dialect", DIALECTS)
+    def test_the_command_that_it_names_exports_it(
+        self, proposed: Any, source: str, dialect: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """``policy export --proposal`` prints the proposed timeout in the words of the other mesh."""
+        finding = proposed[source]
+        with serving_proposals(proposed.values()) as url:
+            command = ["policy", "export", "--proposal", finding.id, "--dialect", dialect, "--analytics-url", url]
+            assert execute(command) == 0
+        out = capsys.readouterr().out
+        policy = parse_policy(json.loads(finding.policy))
+        assert list(yaml.safe_load_all(out)) == list(DIALECTS[dialect](policy).documents)
+        seconds = policy.timeout.request
+        assert (f"timeout: {seconds:g}s" if dialect == "envoy" else f"timeout: {seconds * 1000:.0f}ms") in out
+
+
+@pytest.fixture(scope="module")
+def proposed(told: Any) -> dict[str, Any]:
+    """What is proposed for each edge that only spans tell of, by its caller."""
+    client, window = told
+    found = audits_for(AnalyticsSettings()).propose(client, window, World.from_buckets(window, []), ())
+    return {one.source: one for one in found if one.source in TOLD}

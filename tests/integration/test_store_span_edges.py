@@ -308,6 +308,81 @@ def test_outcomes(client: Client, at: float) -> None:
     assert found == {f"peer-{number}": outcome for number, (_, _, outcome) in enumerate(OUTCOMES)}
 
 
+ENVOY = {"component": "proxy", "upstream_cluster": "c", "upstream_cluster.name": "cart"}
+
+
+def asked(at: float, status: str, flags: str = "-", **fields: Any) -> AppSpan:
+    """The span of a request that the Envoy ``gateway`` took in."""
+    attributes = {**ENVOY, "http.method": "GET", "http.status_code": status, "response_flags": flags, **fields}
+    return AppSpan("gateway", "SERVER", at, attributes=attributes, failed=status >= "500")
+
+
+def tried(request: AppSpan, status: str, flags: str = "-", **fields: str) -> AppSpan:
+    """The span of one of its attempts."""
+    given = {name.replace("_", "."): value for name, value in fields.items()}
+    attributes = {**ENVOY, "http.status_code": status, "response_flags": flags, **given}
+    return request.child("gateway", "CLIENT", attributes=attributes, failed=status >= "500")
+
+
+def test_an_envoy_that_tells_of_its_attempts(client: Client, at: float) -> None:
+    """Its attempts are counted by the outcome that flags and the request's span give, and requests by the last one."""
+    repeated, cut, callee = asked(at, "200"), asked(at, "504", "UT"), asked(at, "200")
+    answered = tried(callee, "200")
+    spans = [
+        *(repeated, tried(repeated, "0", "UT", canceled="true", error="true")),
+        *(tried(repeated, "200", retry_count="1"), cut, tried(cut, "0", canceled="true", error="true")),
+        *(callee, answered, answered.child("cart-app", "SERVER")),
+    ]
+    send_spans(client, *spans)
+    derive(client, at)
+    assert edges(client, at) == {
+        ("unknown", "gateway", "server"): {"ok": 2, "error": 1},
+        ("gateway", "cart", "client"): {"ok": 1, "timeout": 1, "attempts": 3, "retries": 1},
+        ("gateway", "cart-app", "client"): {"ok": 1, "attempts": 1},
+        ("gateway", "cart-app", "server"): {"ok": 1},
+    }
+    methods = f"SELECT DISTINCT method FROM mesh_edge_10s WHERE bucket = toDateTime({int(at)}) AND side = 'client'"
+    assert client.query(methods).result_rows == [("GET",)]
+
+
+def test_an_envoy_that_tells_of_requests_alone(client: Client, at: float) -> None:
+    """A SERVER span is a request to it and a call it makes, unless it or its own application gave the answer."""
+    own = {"upstream_cluster": "inbound|80||", "upstream_cluster.name": "inbound|80||"}
+    unaware = asked(at, "200", **{"upstream_cluster.name": "local_app"})
+    spans = [asked(at, "503", "UF,URX"), asked(at, "429", "RL"), asked(at, "200", **own)]
+    send_spans(client, *spans, unaware, unaware.child("gateway", "SERVER"))
+    derive(client, at)
+    assert edges(client, at) == {
+        ("unknown", "gateway", "server"): {"ok": 3, "error": 1},
+        ("gateway", "cart", "client"): {"connect": 1, "attempts": 1},
+    }
+
+
+def test_late_attempts_take_the_place_of_the_request(client: Client, at: float) -> None:
+    """What was counted by the span of a request is taken back when the spans of its attempts come."""
+    request = asked(at, "200")
+    send_spans(client, request)
+    derive(client, at)
+    send_spans(client, tried(request, "503"), tried(request, "200", retry_count="1"))
+    derive(client, at)
+    assert edges(client, at)["gateway", "cart", "client"] == {"ok": 1, "error": 0, "attempts": 2, "retries": 1}
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "outcome"),
+    [
+        ("UT", 504, "timeout"), ("SI", 504, "timeout"), ("UF", 503, "connect"), ("UH", 503, "rejected"),
+        ("UO", 503, "rejected"), ("UC", 503, "reset"), ("UPE", 502, "reset"), ("DC", 0, "cancelled"),
+        ("UF,URX", 503, "connect"), ("URX", 503, "error"), ("-", 404, "ok"), ("DI", 200, "ok"),
+    ],
+)  # fmt: skip
+def test_response_flags(client: Client, at: float, flags: str, status: int, outcome: str) -> None:
+    """How a request ended for the caller is what the flags say, not the status that the Envoy made of it."""
+    send_spans(client, asked(at, str(status), flags))
+    derive(client, at)
+    assert edges(client, at)["gateway", "cart", "client"] == {outcome: 1, "attempts": 1}
+
+
 @pytest.mark.parametrize(
     ("state", "calls"),
     [

@@ -82,11 +82,11 @@ def audits_for(
         )
         counted = noted(named(counted, left_out), source)
         told = load_span_attempts(client, window)
-        if not len(told):
+        if not len(told.attempts):
             return counted
         rehearse = settings.rehearsal
-        found = propose(told, world, policies, settings.proposal, rehearsal=rehearse, rehearsed=rehearsed)
-        return [*counted, *for_export(found)]
+        found = propose(told.attempts, world, policies, settings.proposal, rehearsal=rehearse, rehearsed=rehearsed)
+        return [*counted, *for_export(found, told.by_envoys)]
 
     def judge(document: dict[str, Any], client: Client, now: datetime) -> Judgement:
         if document.get("shadows"):

@@ -1,21 +1,24 @@
-"""Proposals for edges that no proxy counts, from the client spans of applications.
+"""Proposals for edges that no proxy of ours counts, from the spans of applications and of Envoys.
 
-One span is one request and one attempt: what a library repeats by itself cannot be told apart, and the timeouts in
-force are not known. Such a proposal rests on what applications say of themselves, and no proxy could try it; so its
-status is ``export_only``, nothing submits it, and a person carries it over in the dialect of whatever is there.
+One span of an application is one request and one attempt: what a library repeats by itself cannot be told apart. An
+Envoy tells of each attempt where it is configured to. The timeouts in force are not known. Such a proposal rests on
+what applications and Envoys say of themselves, and no proxy could try it; so its status is ``export_only``, nothing
+submits it, and a person carries it over in the dialect of whatever is there.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import Final
 
 from meshwise.analytics.load import Client
 from meshwise.analytics.replay.attempts import MAX_ATTEMPTS, MAX_PER_ROUTE, Attempts
 from meshwise.analytics.sql import load_sql
-from meshwise.analytics.world import Window
+from meshwise.analytics.world import EdgeKey, Window
+from meshwise.contracts import envoy_spans
 from meshwise.contracts.rows import SPANS_INSTANCE, ProposalFinding
 from meshwise.contracts.telemetry import SCOPE
 
@@ -24,6 +27,12 @@ ASSUMPTIONS: Final = (
     "one span of a client is one request and one attempt: retries that its library makes look like requests",
     "the timeouts in force are not known, and are taken to be the built-in defaults",
     "applications report on themselves: nothing checks their counts",
+)
+ENVOY_ASSUMPTIONS: Final = (
+    "an Envoy that spawns upstream spans tells of each attempt; of another one, a request and its retries look like "
+    "one attempt",
+    "the timeouts in force are not known, and are taken to be the built-in defaults",
+    "Envoys report on themselves: nothing checks their counts",
 )
 _COLUMNS: Final = (
     "start",
@@ -36,12 +45,22 @@ _COLUMNS: Final = (
     "source",
     "destination",
     "method",
+    "ordinal",
+    "final",
 )
-"""Order of the columns of ``span_attempts.sql``."""
+"""Order of the columns of ``span_attempts.sql``, but for the last: whether an Envoy told of it."""
 
 
-def load_span_attempts(client: Client, window: Window) -> Attempts:
-    """Return the calls that applications told of and that ended in ``window``, on edges that no proxy counts."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """Attempts on edges that no proxy of ours counts, and of which of these edges an Envoy told."""
+
+    attempts: Attempts
+    by_envoys: frozenset[EdgeKey]
+
+
+def load_span_attempts(client: Client, window: Window) -> Told:
+    """Return the calls that ended in ``window`` as applications and Envoys told of them."""
     result = client.query(
         load_sql("span_attempts"),
         parameters={
@@ -51,27 +70,34 @@ def load_span_attempts(client: Client, window: Window) -> Attempts:
             "derived": SPANS_INSTANCE,
             "max_per_route": MAX_PER_ROUTE,
             "max_rows": MAX_ATTEMPTS,
+            **envoy_spans.PARAMETERS,
         },
     )
     rows = result.result_rows
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(_COLUMNS)
-    return Attempts.from_columns(**dict(zip(_COLUMNS, columns, strict=True)))
+    *columns, by_envoy = list(zip(*rows, strict=True)) if rows else [()] * (len(_COLUMNS) + 1)
+    named = dict(zip(_COLUMNS, columns, strict=True))
+    edges = zip(named["source"], named["destination"], by_envoy, strict=True)
+    return Told(
+        Attempts.from_columns(**named),
+        frozenset(EdgeKey(source, destination) for source, destination, envoy in edges if envoy),
+    )
 
 
-def for_export(findings: Iterable[ProposalFinding]) -> Sequence[ProposalFinding]:
+def for_export(findings: Iterable[ProposalFinding], by_envoys: AbstractSet[EdgeKey]) -> Sequence[ProposalFinding]:
     """Mark what was proposed from spans: only for export, and what that rests on."""
-    return [_marked(finding) for finding in findings]
+    return [_marked(finding, EdgeKey(finding.source, finding.destination) in by_envoys) for finding in findings]
 
 
-def _marked(finding: ProposalFinding) -> ProposalFinding:
+def _marked(finding: ProposalFinding, by_envoy: bool) -> ProposalFinding:
     try:
         evidence = json.loads(finding.evidence)
     except ValueError:
         evidence = {}
     if not isinstance(evidence, dict):
         evidence = {}
-    assumptions = [*ASSUMPTIONS, *(evidence.get("assumptions") or ())]
-    evidence |= {"origin": "spans of applications", "assumptions": assumptions}
+    rests_on = ENVOY_ASSUMPTIONS if by_envoy else ASSUMPTIONS
+    assumptions = [*rests_on, *(evidence.get("assumptions") or ())]
+    evidence |= {"origin": "spans of Envoys" if by_envoy else "spans of applications", "assumptions": assumptions}
     marked = replace(finding, evidence=json.dumps(evidence, ensure_ascii=False))
     if finding.status != "proposed":
         return marked

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from meshwise.contracts import telemetry
+from meshwise.contracts import envoy_spans, telemetry
 from meshwise.contracts.errors import ConfigError
 from meshwise.contracts.rows import EDGE_SPANS, SPANS_INSTANCE
 from meshwise.store.sql import load_sql
@@ -202,6 +202,7 @@ def _parameters(buckets: Sequence[int]) -> dict[str, Any]:
         "reach_s": REACH_S,
         "scope": telemetry.SCOPE,
         "max_weight": MAX_WEIGHT,
+        **envoy_spans.PARAMETERS,
     }
 
 

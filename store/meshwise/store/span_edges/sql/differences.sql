@@ -14,25 +14,39 @@ told AS
 (
     SELECT
         own.bucket AS bucket,
-        own.calls AS is_client,
-        if(own.calls, own.service, if(up.known > 0, up.service, 'unknown')) AS source,
-        multiIf(NOT own.calls, own.service, down.service != '', down.service, own.peer) AS destination,
-        own.calls AND down.service = '' AS virtual,
-        if(own.route = '' AND own.calls, down.route, own.route) AS route,
-        own.method AS method,
-        own.outcome AS outcome,
+        is_client,
+        if(is_client, own.service, if(up.known > 0, up.service, 'unknown')) AS source,
+        multiIf(NOT is_client, own.service, down.service != '', down.service, own.peer) AS destination,
+        is_client AND down.service = '' AS virtual,
+        if(own.route = '' AND is_client, down.route, own.route) AS route,
+        if(own.method = '' AND notEmpty(own.flags), up.method, own.method) AS method,
+        multiIf(
+            own.for_envoy = 'cancelled', 'cancelled',
+            NOT is_client OR own.for_envoy = '', own.outcome,
+            own.for_envoy != 'given up', own.for_envoy,
+            own.status > 0, own.outcome,
+            up.cut_off = 1, 'timeout',
+            'cancelled') AS outcome,
         own.weight AS weight,
         own.cell AS cell,
         own.resend > 0 AS repeated,
         -- A failed attempt that was repeated is no request of its own; the last one is what the caller got.
-        NOT own.calls OR again.last = 0 OR own.resend = again.last OR (NOT own.failed AND own.resend = 0) AS logical
+        NOT is_client OR again.last = 0 OR own.resend = again.last OR (NOT own.failed AND own.resend = 0) AS logical
     FROM own
+    ARRAY JOIN if(own.handed_on, [0, 1], [toUInt8(own.calls)]) AS is_client
     LEFT JOIN up ON own.up_trace = up.trace AND own.up_span = up.span
     LEFT JOIN down ON own.trace = down.trace AND own.span = down.span
     LEFT JOIN again ON own.trace = again.trace AND own.parent = again.parent AND own.address = again.address
     WHERE if(
-        own.calls,
-        down.told_below = 0
+        is_client,
+        -- An Envoy's request is told by its attempts where it wrote spans of these, and is no call when it answered by
+        -- itself or its own application did.
+        own.for_envoy != 'not sent' AND (empty(own.flags) OR extract(own.cluster, {envoy_service:String}) != '')
+            AND if(
+                own.handed_on,
+                down.by_proxy = 0 AND NOT has(down.clusters, own.cluster)
+                    AND destination != source,
+                down.told_below = 0)
             AND (own.bucket, own.service, destination) NOT IN (SELECT bucket, source, destination FROM exact WHERE side = 'client')
             AND (own.bucket, destination) NOT IN (SELECT bucket, destination FROM exact WHERE side = 'server'),
         -- Not what a proxy handed on, nor an inner span of the same request.
