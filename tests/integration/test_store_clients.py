@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import io
 import ipaddress
@@ -58,6 +59,15 @@ class Either:
                 return [piece async for piece in opened]
         with stream as opened:
             return list(opened)
+
+    async def first_piece(self, name: str, *given: Any, **named: Any) -> Any:
+        """Read the first piece of a stream and leave the rest."""
+        stream = getattr(self._client, name)(*given, **named)
+        if inspect.isawaitable(stream):
+            async with await stream as opened:
+                return await anext(aiter(opened))
+        with stream as opened:
+            return opened.read(1) if isinstance(opened, io.IOBase) else next(iter(opened))
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -174,6 +184,52 @@ async def test_streams(client: Either) -> None:
     assert sum(len(array) for array in await client.pieces("query_np_stream", statement)) == 150_000
     assert sum(batch.num_rows for batch in await client.pieces("query_arrow_stream", statement)) == 150_000
     assert len(b"".join(await client.pieces("raw_stream", statement, fmt="RowBinary"))) == 8 * 150_000
+
+
+RUNNING = "SELECT count() FROM system.processes WHERE query LIKE '%1000000000000%' AND query NOT LIKE '%processes%'"
+
+
+async def until_running(client: Any, count: int) -> None:
+    """Ask until ``count`` endless queries are under way; fail after some fifteen seconds."""
+    for _ in range(300):
+        if await client.command(RUNNING) == count:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"never {count} queries under way")
+
+
+@pytest.mark.parametrize("call", ["raw_stream", "query_row_block_stream"])
+async def test_a_stream_left_half_way_ends_its_query(client: Either, call: str) -> None:
+    """Whoever closes a stream before its end stops the query behind it, and the client goes on to other questions."""
+    statement = "SELECT number FROM numbers(1000000000000) WHERE sipHash64(number) % 50000 = 1"
+    assert await client.first_piece(call, statement)
+    await until_running(client, 0)
+    assert await client.command("SELECT 1") == 1
+
+
+async def test_queries_of_one_asynchronous_client_run_together(store: Store) -> None:
+    """What is asked together runs together, each gets its own answer, and a question given up is stopped."""
+    endless = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = {n:UInt64}"
+    async with await connect_async(store.url) as one:
+        asked = [asyncio.ensure_future(one.query(endless, {"n": n})) for n in range(3)]
+        await until_running(one, 3)
+        for question in asked:
+            question.cancel()
+        assert all(
+            isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*asked, return_exceptions=True)
+        )
+        await until_running(one, 0)
+        answers = await asyncio.gather(*(one.command("SELECT {n:UInt8}", {"n": n}) for n in range(20)))
+    assert answers == list(range(20))
+
+
+async def test_ping_tells_whether_a_store_is_there() -> None:
+    """ping is true while the store serves, and false, not an error, when it is gone."""
+    with running_store() as store, connect(store.url) as one:
+        async with await connect_async(store.url) as other:
+            assert (one.ping(), await other.ping()) == (True, True)
+            store.process.kill()
+            assert (one.ping(), await other.ping()) == (False, False)
 
 
 async def test_parameters(client: Either) -> None:
