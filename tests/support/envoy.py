@@ -15,9 +15,9 @@ from typing import Any, Final
 from support.processes import REPOSITORY, free_port, start
 
 ENVOY: Final = REPOSITORY / ".venv" / "peers" / "bin" / "envoy"
-TRY_S: Final = 0.15
-"""How long an attempt may take, and a request below ``/whole``, which is not repeated."""
-SLOW_S: Final = 0.4
+TRY_S: Final = 0.5
+"""How long an attempt may take below ``/tries``, and a request below ``/whole``, which is not repeated."""
+SLOW_S: Final = 10.0
 _TYPE: Final = "type.googleapis.com/envoy."
 
 
@@ -56,7 +56,7 @@ class _App(BaseHTTPRequestHandler):
 def running_envoy(directory: Path, collector_port: int, listeners: Mapping[str, Listener]) -> Iterator[dict[str, int]]:
     """Run one Envoy with ``listeners`` before an application; yield the port of each.
 
-    ``/dead`` leads to nobody, ``/direct`` is answered by the Envoy; everything but ``/whole`` is tried twice.
+    ``/dead`` leads to nobody, ``/direct`` is answered by the Envoy, ``/tries`` is tried twice; the rest may take long.
     """
     app = ThreadingHTTPServer(("127.0.0.1", 0), _App)
     app.daemon_threads = True
@@ -106,12 +106,13 @@ def _listener(port: int, listener: Listener) -> dict[str, Any]:
         "per_try_timeout": f"{TRY_S}s",
         "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.001s"},
     }
-    to_app = {"cluster": listener.cluster, "timeout": "5s", "retry_policy": retries}
+    patient = {"cluster": listener.cluster, "timeout": "60s"}
     routes = [
         {"match": {"prefix": "/direct"}, "direct_response": {"status": 403}},
         {"match": {"prefix": "/dead"}, "route": {"cluster": "dead"}},
         {"match": {"prefix": "/whole"}, "route": {"cluster": listener.cluster, "timeout": f"{TRY_S}s"}},
-        {"match": {"prefix": "/"}, "route": to_app},
+        {"match": {"prefix": "/tries"}, "route": {**patient, "retry_policy": retries}},
+        {"match": {"prefix": "/"}, "route": patient},
     ]
     host = {"name": "all", "domains": ["*"], "include_request_attempt_count": True, "routes": routes}
     tracer = {
