@@ -1,4 +1,5 @@
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -153,6 +154,21 @@ class TestReplay:
             success = replay(attempts, policy(), 2000, seed).success
             covered += success.low <= 0.9 <= success.high
         assert covered >= 54
+
+    def test_interval_of_a_quantile_covers(self) -> None:
+        """Over 60 recordings of lognormal answers, the 95 % interval of p99 covers the truth at least 54 times."""
+        truth = 0.02 * float(np.exp(0.3 * NormalDist().inv_cdf(0.99)))
+        covered = 0
+        for seed in range(60):
+            duration = 0.02 * np.random.default_rng(seed).lognormal(0.0, 0.3, 2400)
+            p99 = replay(recording(2400, 240, duration=duration), policy(), 2000, seed).p99
+            covered += p99.low <= truth <= p99.high
+        assert covered >= 54
+
+    def test_interval_of_a_quantile_is_no_narrower_than_what_was_counted(self) -> None:
+        """Where every answer takes as long, the interval of p99 is still as wide as the bins that were counted in."""
+        p99 = replay(recording(600, 60, duration=np.full(600, 0.0301)), policy()).p99
+        assert 0.0301 / 1.06 < p99.low < 0.0301 < p99.high < 0.0301 * 1.06
 
 
 class TestHedges:

@@ -155,7 +155,10 @@ def _summarise(blocks: Blocks, play: Play, policy: Policy, patience: float, rng:
     ):
         position = (cumulative >= (q * totals)[:, None] - 1e-9).argmax(axis=1)
         replicates[name] = _LOWEST_S * 2.0 ** ((position - 0.5) / BINS_PER_DOUBLING)
-        estimates[name] = _interval(float(np.quantile(clock, q, method="inverted_cdf")), replicates[name], count)
+        value = float(np.quantile(clock, q, method="inverted_cdf"))
+        estimates[name] = _at_least_seen(
+            _interval(value, replicates[name], count), q, clock, int(blocks.requests.sum())
+        )
     estimates["success"] = _skewed(estimates["success"], replicates["success"], count)
     if (blocks.ordinal > 1).sum() < _FEW_RETRIES:
         rescued = _UNSEEN * float((play.success & (play.made > 1)).mean())
@@ -255,6 +258,16 @@ def _at_least_sampling(estimate: Estimate, samples: int) -> Estimate:
     """
     low, high = wilson(estimate.value * samples, samples)
     return Estimate(estimate.value, max(0.0, min(estimate.low, low)), min(1.0, max(estimate.high, high)))
+
+
+def _at_least_seen(estimate: Estimate, q: float, clock: FloatArray, samples: int) -> Estimate:
+    """Never be surer of a quantile than the bins of its replicates are wide, nor than as many independent requests are.
+
+    Of those, the values that the quantile lies between are the ones at the ends of Wilson's interval of ``q``.
+    """
+    half = 2.0 ** (0.5 / BINS_PER_DOUBLING)
+    low, high = np.quantile(clock, wilson(q * samples, samples), method="inverted_cdf").tolist()
+    return Estimate(estimate.value, min(estimate.low / half, low), max(estimate.high * half, high))
 
 
 def wilson(good: float, total: float, z: float = 1.959963984540054) -> tuple[float, float]:
