@@ -64,9 +64,16 @@ class HttpStub:
         """Close everything."""
         assert self._server is not None
         self._server.close()
+        await self._turns()  # a task that is cancelled before it began leaves its connection open
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._turns()
+
+    async def _turns(self) -> None:
+        """Let the loop finish what it began: accepting takes it a few turns, closing a transport one."""
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
